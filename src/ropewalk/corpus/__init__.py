@@ -1,0 +1,8 @@
+"""Where text comes from, how it is prepared, and the windows a model reads."""
+
+from ropewalk.corpus import windows
+from ropewalk.corpus.config import CorpusConfig, Source
+from ropewalk.corpus.prepare import default_cache, prepare
+from ropewalk.corpus.store import Corpus
+
+__all__ = ["Corpus", "CorpusConfig", "Source", "default_cache", "prepare", "windows"]

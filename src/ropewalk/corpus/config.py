@@ -1,0 +1,71 @@
+"""What a training corpus is made of: its sources, its size and what is held out.
+
+Both classes are frozen pydantic models that refuse unknown keys, so that a recipe's tables read straight into
+them. Nothing here opens a file; `ropewalk.corpus.prepare` does, and relative paths start at `CorpusConfig.root`.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["files", "huggingface", "python"]
+
+
+class Source(BaseModel):
+    """One place documents come from; which key is given says which kind it is.
+
+    path     a file, or a folder read recursively in sorted order
+    dataset  a Hugging Face data set, with its `name` (configuration), `split`, `revision` and `data_files`
+    builtin  "python" (the standard library's own source files)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path | None = None
+    dataset: str | None = None
+    name: str | None = None
+    split: str = "train"
+    revision: str | None = None
+    data_files: tuple[str, ...] | None = None
+    builtin: Literal["python"] | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [key for key in ("path", "dataset", "builtin") if getattr(self, key) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "a source has exactly one of the keys path, dataset and builtin; "
+                + (f"this one has {' and '.join(given)}" if given else "this one has none of them")
+            )
+        allowed = {"path": set(), "dataset": {"name", "split", "revision", "data_files"}, "builtin": set()}
+        foreign = sorted(self.model_fields_set - {given[0]} - allowed[given[0]])
+        if foreign:
+            raise ValueError(f"a source with {given[0]} does not take {', '.join(foreign)}")
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """ "files", "huggingface" or "python"."""
+        if self.path is not None:
+            return "files"
+        return "huggingface" if self.dataset is not None else "python"
+
+
+class CorpusConfig(BaseModel):
+    """Sources interleaved by document; the first `validation_documents` documents are held out.
+
+    documents             at most so many documents in all, validation included (None: every one)
+    validation_documents  how many distinct documents are held out
+    overlap               a training document that repeats a held-out one: "error", or "drop" it and count it
+    text_key              the key (jsonl) or column (parquet, Hugging Face) that holds a document's text
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    root: Path | None = None
+    documents: Annotated[int, Field(ge=2)] | None = None
+    validation_documents: Annotated[int, Field(ge=1)] = 200
+    overlap: Literal["error", "drop"] = "error"
+    text_key: str = "text"

@@ -1,0 +1,50 @@
+"""Windows of tokens: random ones to train on, evenly spaced ones to validate on.
+
+Both are pure functions of their arguments: a training that resumes at step s sees what it would have seen, with no
+random state to save, and two models with the same seed see the same data. Windows run across documents.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from ropewalk.errors import UserError
+
+
+def batch(tokens: np.ndarray, *, seed: int, step: int, size: int, context: int) -> torch.Tensor:
+    """`size` random windows of `context` + 1 tokens, int64 (size, context + 1); starts are uniform."""
+    _check(tokens, context)
+    digest = hashlib.blake2b(f"{seed} {step}".encode(), digest_size=8).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+    starts = torch.randint(0, len(tokens) - context, (size,), generator=generator).numpy()
+    return _gather(tokens, starts, context)
+
+
+def validation(
+    tokens: np.ndarray, *, context: int, bytes: int | None, size: int = 64
+) -> Iterator[torch.Tensor]:
+    """Evenly spaced windows that do not overlap, int64 (n, context + 1), n <= `size`.
+
+    bytes: predict about so many tokens, rounded up to whole windows (None: as many as fit).
+    """
+    _check(tokens, context)
+    count = len(tokens) // (context + 1)
+    if bytes is not None:
+        count = min(count, max(1, -(-bytes // context)))
+    starts = np.arange(count, dtype=np.int64) * len(tokens) // count
+    for first in range(0, count, size):
+        yield _gather(tokens, starts[first : first + size], context)
+
+
+def _check(tokens: np.ndarray, context: int) -> None:
+    if len(tokens) < context + 1:
+        raise UserError(
+            f"a window needs context + 1 = {context + 1} tokens and this split has {len(tokens)}; "
+            "lower the context or add documents."
+        )
+
+
+def _gather(tokens: np.ndarray, starts: np.ndarray, context: int) -> torch.Tensor:
+    return torch.from_numpy(tokens[starts[:, None] + np.arange(context + 1)].astype(np.int64))
