@@ -1,0 +1,1 @@
+"""Pure views: a Trace goes in, something to look at comes out."""
