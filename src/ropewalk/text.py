@@ -1,8 +1,8 @@
 """Text and the symbols the native models read: raw UTF-8 bytes 0..255 and END = 256, the end of a document.
 
 Spans are half-open byte offsets into `text.encode("utf-8")`. Graphemes are what a reader calls characters
-(Unicode's extended grapheme clusters): an accented letter, a family emoji, a Hangul syllable. This module does not
-know subword tokenizers; whoever brings one brings its spans.
+(Unicode's extended grapheme clusters): an accented letter, a family emoji, a Hangul syllable. This module
+does not know subword tokenizers; whoever brings one brings its spans.
 """
 
 from collections.abc import Iterable
@@ -36,7 +36,7 @@ def encode(text: str) -> list[int]:
 
 
 def decode(ids: Iterable[int]) -> str:
-    """Text of the symbols: END dropped, broken bytes shown as U+FFFD. UserError for a number that is no symbol."""
+    """Text of the symbols: END dropped, broken bytes shown as U+FFFD. UserError for other numbers."""
     symbols = [int(symbol) for symbol in ids]
     for place, symbol in enumerate(symbols):
         if not 0 <= symbol < VOCABULARY:
@@ -68,8 +68,8 @@ def grapheme_spans(text: str) -> list[tuple[int, int]]:
 def read_text(source: str | Path | bytes) -> str:
     """Text of a file (a path) or of bytes already read (standard input), as strict UTF-8.
 
-    A byte order mark at the start is dropped. UserError when the file cannot be read or is not UTF-8; the message
-    gives the first broken byte and guesses UTF-16 where the mark says so.
+    A byte order mark at the start is dropped. UserError when the file cannot be read or is not UTF-8; the
+    message gives the first broken byte and guesses UTF-16 where the mark says so.
     """
     if isinstance(source, bytes):
         name, data = "standard input", source

@@ -1,9 +1,9 @@
 """The Trace: one real number per token and line, with everything needed to read it later.
 
-A line is a layer, a head of a layer, or one line shared by all layers. The number is an increment, a position, a
-sensitivity or a forget gate; increments and positions derive from each other, nothing else does. A Trace is a
-frozen value: its arrays cannot be written to, and its hash says whether two are the same. It does not know which
-model it came from (that is told in `provenance`) nor how it is drawn.
+A line is a layer, a head of a layer, or one line shared by all layers. The number is an increment, a
+position, a sensitivity or a forget gate; increments and positions derive from each other, nothing else does.
+A Trace is a frozen value: its arrays cannot be written to, and its hash says whether two are the same. It
+does not know which model it came from (that is told in `provenance`) nor how it is drawn.
 
 Gap convention: with gap "before" the increment at token t is the distance between tokens t-1 and t; with gap
 "after" it is the distance between t and t+1.
@@ -30,7 +30,7 @@ SIGNALS = ("surprisal", "entropy", "entropy_after")
 
 @dataclass(frozen=True)
 class Line:
-    """Where a row of numbers lives: a layer, a head of a layer, or (None, None) for one line shared by all."""
+    """Where a row of numbers lives: a layer, a head of a layer, or (None, None) for one line shared."""
 
     layer: int | None = None
     head: int | None = None
@@ -42,7 +42,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Cell:
-    """Tokens start..end (half-open) that together are whole graphemes, and their text ("" for a token without)."""
+    """Tokens start..end (half-open) that are whole graphemes together; "" where a token has no text."""
 
     start: int
     end: int
@@ -53,11 +53,11 @@ class Cell:
 class Trace:
     """T tokens of `text` and N lines with one number each. UserError when the parts do not fit together.
 
-    Shapes: tokens (T,) int64; spans (T, 2) int64, half-open byte offsets, empty for a token without text; values
-    (N, T) float32, finite; surprisal, entropy and entropy_after (T,) float32 nats, NaN where undefined (left out:
-    NaN everywhere). `unit` names the unit of the values, such as "token-equivalents". `context` tells window sizes
-    and what was done for long texts; `provenance` who made it; both hold plain JSON values. `hash` is the sha256
-    of the content, all but provenance["time"]. Arrays are copied and read-only.
+    Shapes: tokens (T,) int64; spans (T, 2) int64, half-open byte offsets, empty for a token without text;
+    values (N, T) float32, finite; surprisal, entropy and entropy_after (T,) float32 nats, NaN where undefined
+    (left out: NaN everywhere). `unit` names the unit of the values, such as "token-equivalents". `context`
+    tells window sizes and what was done for long texts; `provenance` who made it; both hold plain JSON
+    values. `hash` is the sha256 of the content, all but provenance["time"]. Arrays are copied and read-only.
     """
 
     schema: ClassVar[int] = 1
@@ -126,8 +126,8 @@ class Trace:
         """Refuse every kind but `kinds`: UserError that names the accepted ones and the one got."""
         if self.kind not in kinds:
             raise UserError(
-                f"Expected a trace of {' or '.join(kinds)}, got one of {self.kind}; capture the text again as "
-                f"{kinds[0]}."
+                f"Expected a trace of {' or '.join(kinds)}, got one of {self.kind}; capture the text again "
+                f"as {kinds[0]}."
             )
 
     @property
@@ -141,7 +141,7 @@ class Trace:
 
     @property
     def positions(self) -> np.ndarray:
-        """Positions (N, T) float64: the values, or the running sum of the increments from 0 at the first token."""
+        """Positions (N, T) float64: the values, or the running sum of the increments from 0 at token 0."""
         self.require("increment", "position")
         values = self.values.astype(np.float64)
         if self.kind == "position":
@@ -152,8 +152,8 @@ class Trace:
     def cells(self) -> list[Cell]:
         """The smallest runs of whole tokens that are whole graphemes, in order; every token is in one cell.
 
-        A token without text is a cell of its own unless it lies inside such a run. Text between tokens that no
-        token covers (a space that a tokenizer dropped) is in no cell.
+        A token without text is a cell of its own unless it lies inside such a run. Text between tokens that
+        no token covers (a space that a tokenizer dropped) is in no cell.
         """
         data = self.text.encode()
         edges = np.array([0] + [end for _, end in grapheme_spans(self.text)])
@@ -179,12 +179,12 @@ class Trace:
         """UserError when the content no longer gives the hash it was made with."""
         if _content_hash(self) != self.hash:
             raise UserError(
-                f"Expected the content of hash {self.hash[:12]}, got {_content_hash(self)[:12]}: the trace was "
-                "changed after it was made; capture or load it again."
+                f"Expected the content of hash {self.hash[:12]}, got {_content_hash(self)[:12]}: the trace "
+                "was changed after it was made; capture or load it again."
             )
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """One flat row per line and token: names, span, text, value, position, signals (None where undefined)."""
+        """One flat row per line and token: names, span, text, value, position, signals (None: undefined)."""
         data = self.text.encode()
         positions = self.positions if self.kind in ("increment", "position") else None
         for number, line in enumerate(self.lines):
@@ -213,7 +213,7 @@ class Trace:
             import pandas  # type: ignore[import-untyped]
         except ImportError as error:
             raise UserError(
-                "A table needs pandas, which is not installed; run: pip install pandas"
+                "A table needs pandas, which is not installed; run: pip install 'ropewalk[data]'"
             ) from error
         return pandas.DataFrame(list(self.rows()))
 
@@ -272,8 +272,8 @@ def _check_spans(spans: np.ndarray, size: int) -> None:
     )  # fmt: skip
     if not good:
         raise UserError(
-            f"Expected spans in reading order inside the text's {size} bytes, got others; give byte offsets into "
-            "text.encode(), not character offsets."
+            f"Expected spans in reading order inside the text's {size} bytes, got others; give byte offsets "
+            "into text.encode(), not character offsets."
         )
 
 
@@ -282,8 +282,8 @@ def _check_numbers(trace: Trace) -> None:
     if len(bad):
         line, token = bad[0]
         raise UserError(
-            f"Expected finite values, got {trace.values[line, token]} in line {trace.lines[line]} at token {token}; "
-            "the model that made them may have diverged."
+            f"Expected finite values, got {trace.values[line, token]} in line {trace.lines[line]} at token "
+            f"{token}; the model that made them may have diverged."
         )
     for name in SIGNALS:
         if np.isinf(getattr(trace, name)).any():
@@ -310,8 +310,8 @@ def _check_names(trace: Trace) -> None:
     )
     if not plain or len(set(trace.lines)) != len(trace.lines) or not trace.lines:
         raise UserError(
-            f"Expected one or more different lines, got {', '.join(map(str, trace.lines)) or 'none'}; give each row "
-            "its own Line(layer, head) of whole numbers from 0, or None."
+            f"Expected one or more different lines, got {', '.join(map(str, trace.lines)) or 'none'}; give each "
+            "row its own Line(layer, head) of whole numbers from 0, or None."
         )
 
 

@@ -1,9 +1,10 @@
 """A Trace as a file: one format, JSON (`.json`, or `.json.gz`), schema 1.
 
-One object with the keys kind, unit, gap, text, tokens, spans, lines, surprisal, entropy, entropy_after, context,
-provenance and hash; every line carries its layer, its head and its numbers under "increments" (kind increment) or
-"values" (any other). An undefined number is null. Numbers are the shortest decimals that give the same float32
-back. The last key, checksum, is the sha256 of the bytes before it, so that every change of the file is seen.
+One object with the keys kind, unit, gap, text, tokens, spans, lines, surprisal, entropy, entropy_after,
+context, provenance and hash; every line carries its layer, its head and its numbers under "increments" (kind
+increment) or "values" (any other). An undefined number is null. Numbers are the shortest decimals that give
+the same float32 back. The last key, checksum, is the sha256 of the bytes before it, so that every change of
+the file is seen.
 """
 
 import gzip
