@@ -1,0 +1,32 @@
+"""The models that come with the package, by name. Swapping in a better one is replacing its folder.
+
+Knows folders, not what is in them.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from ropewalk.errors import UserError
+
+HOME = Path(str(files("ropewalk"))) / "models"
+DEFAULT = "per-layer"
+
+
+def names() -> list[str]:
+    """The names of the bundled models."""
+    return sorted(path.name for path in HOME.iterdir() if path.is_dir()) if HOME.is_dir() else []
+
+
+def find(model: str | Path) -> Path:
+    """The folder of a model: a path to one, or a bundled name."""
+    if str(model) in names():
+        return HOME / str(model)
+    path = Path(model)
+    if not path.is_dir():
+        what = "is a file" if path.is_file() else "does not exist"
+        raise UserError(
+            f"'{model}' {what}; name a model folder or one of the bundled models: {', '.join(names()) or '(none)'}."
+        )
+    return path

@@ -1,0 +1,218 @@
+"""Checkpoints: a folder with weights as safetensors and everything else as json, whole or not there at all.
+
+A model folder holds `config.json` (architecture, provenance, hash and size of the weights) and `model.safetensors`.
+A training checkpoint adds `optimizer.safetensors` and `training.json`. Nothing is ever unpickled; sizes are checked
+against the architecture before anything is allocated. Knows the native decoder, not how it was trained.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ropewalk.decoder import Decoder, DecoderConfig
+from ropewalk.errors import UserError, first_problem
+
+FORMAT = "ropewalk-decoder"
+SCHEMA = 1
+CONFIG, WEIGHTS, OPTIMIZER, TRAINING = "config.json", "model.safetensors", "optimizer.safetensors", "training.json"
+
+
+def save(
+    folder: Path,
+    model: Decoder,
+    provenance: dict[str, Any],
+    *,
+    dtype: torch.dtype = torch.float32,
+    training: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
+) -> None:
+    """Writes a model folder atomically; `training` is (optimizer state, anything json) for a resumable checkpoint.
+
+    An existing folder of that name is replaced only once the new one is complete.
+    """
+
+    def fill(temporary: Path) -> None:
+        save_file(weights(model, dtype), temporary / WEIGHTS)
+        config = {
+            "format": FORMAT,
+            "schema": SCHEMA,
+            "model": model.config.model_dump(mode="json", exclude={"increments": {"table"}}),
+            "weights": {"sha256": sha256(temporary / WEIGHTS), "bytes": (temporary / WEIGHTS).stat().st_size},
+            "provenance": provenance,
+        }
+        if training is not None:
+            save_file(training[0], temporary / OPTIMIZER)
+            state = {**training[1], "optimizer": sha256(temporary / OPTIMIZER)}
+            (temporary / TRAINING).write_text(json.dumps(state, indent=1))
+        (temporary / CONFIG).write_text(json.dumps(config, indent=1))
+
+    write_folder(folder, fill)
+
+
+def load(model: str | Path) -> Decoder:
+    """The decoder in a model folder, in float32 and evaluation mode; its provenance is on `.provenance`.
+
+    `model` is a folder, or the name of a bundled model. UserError says what is wrong with a folder that is not one.
+    """
+    from ropewalk.bundled import find
+
+    folder = find(model)
+    config = read_config(folder)
+    decoder = skeleton(config, folder)
+    expected = {name: tuple(t.shape) for name, t in decoder.state_dict().items()}
+    path = folder / WEIGHTS
+    _check_header(path, config, expected)
+    if sha256(path) != config["weights"]["sha256"]:
+        raise UserError(f"{path} is not the file that {CONFIG} describes (its hash differs); copy the model again.")
+    decoder = decoder.to_empty(device="cpu")
+    _fill(decoder, {name: tensor.float() for name, tensor in load_file(path).items()})
+    decoder.provenance = {**config["provenance"], "hash": config["weights"]["sha256"]}
+    return decoder.eval()
+
+
+def load_training(folder: Path, model: Decoder) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Puts a checkpoint's weights into `model` and returns (optimizer state, training state)."""
+    saved = load(folder)
+    if saved.config.model_dump(exclude={"increments": {"table"}}) != model.config.model_dump(
+        exclude={"increments": {"table"}}
+    ):
+        raise UserError(
+            f"the checkpoint {folder} holds another architecture than the recipe describes; "
+            "resume with the recipe it was started with, or name a new output folder."
+        )
+    state = read_json(folder / TRAINING)
+    if sha256(folder / OPTIMIZER) != state.get("optimizer"):
+        raise UserError(f"{folder / OPTIMIZER} is damaged (its hash differs); delete this checkpoint folder.")
+    model.load_state_dict(saved.state_dict())
+    return load_file(folder / OPTIMIZER), state
+
+
+def weights(model: Decoder, dtype: torch.dtype) -> dict[str, Tensor]:
+    """The state of the model as contiguous CPU tensors of one dtype."""
+    return {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
+
+
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fills a temporary folder, flushes it to the disk, and gives it its name; leaves nothing behind on failure."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(f"cannot write into {folder.parent}: {error.strerror}; name a writable folder.") from error
+    try:
+        fill(temporary)
+        for path in (*temporary.iterdir(), temporary):
+            _flush(path)
+        if folder.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+            os.replace(folder, old / "was")
+            os.replace(temporary, folder)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, folder)
+        _flush(folder.parent)
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}; free some space or choose another disk.") from error
+    except Exception as error:
+        if "No space" in str(error) or "SafetensorError" in type(error).__name__:
+            raise UserError(f"cannot write {folder}: {error}; free some space or choose another disk.") from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The checked `config.json` of a model folder."""
+    config = read_json(folder / CONFIG)
+    if config.get("format") != FORMAT:
+        raise UserError(f"{folder / CONFIG} is not a ropewalk model (format is {config.get('format')!r}); name its folder.")
+    if config.get("schema") != SCHEMA:
+        raise UserError(
+            f"{folder / CONFIG} has schema {config.get('schema')!r} and this version reads {SCHEMA}; upgrade ropewalk."
+        )
+    entry = config.get("weights")
+    if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str) or not isinstance(config.get("provenance"), dict):
+        raise UserError(f"{folder / CONFIG} lacks the hash of its weights or its provenance; copy the model again.")
+    return config
+
+
+def skeleton(config: dict[str, Any], folder: Path) -> Decoder:
+    """The decoder that a config describes, on the meta device: nothing is allocated yet."""
+    try:
+        with torch.device("meta"):
+            return Decoder(DecoderConfig.model_validate(config["model"]), seed=None)
+    except (ValidationError, KeyError) as error:
+        raise UserError(f"{folder / CONFIG} describes no model that this version knows: {first_problem(error)}.") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A json object, or a UserError."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; name a model folder (it holds {CONFIG} and {WEIGHTS}).") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as json; it is damaged, so copy the folder again.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} must hold a json object; it is damaged, so copy the folder again.")
+    return value
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); copy the folder again.") from error
+
+
+def _check_header(path: Path, config: dict[str, Any], expected: dict[str, tuple[int, ...]]) -> None:
+    """Compares names and shapes in a safetensors header with the architecture, before reading any tensor."""
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length > min(size, 100_000_000):
+                raise ValueError
+            header = json.loads(file.read(length))
+        found = {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; a model folder holds {CONFIG} and {WEIGHTS}.") from error
+    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is damaged or truncated; copy the model again.") from error
+    if found != expected:
+        wrong = sorted(set(found.items()) ^ set(expected.items()))[0][0]
+        raise UserError(
+            f"{path} does not fit its {CONFIG}: '{wrong}' is {found.get(wrong, 'missing')}, "
+            f"expected {expected.get(wrong, 'no such tensor')}; copy the model again."
+        )
+
+
+def _fill(decoder: Decoder, state: dict[str, Tensor]) -> None:
+    decoder.load_state_dict(state)
+    fresh = Decoder(decoder.config, seed=None)
+    buffers = dict(fresh.named_buffers())
+    for name, buffer in decoder.named_buffers():
+        if name not in state:
+            buffer.copy_(buffers[name])
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

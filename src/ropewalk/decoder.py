@@ -1,0 +1,367 @@
+"""The native decoder: tokens -> increments -> positions -> encoding -> attention -> logits, readable top to bottom.
+
+Pre-norm, RMSNorm, SwiGLU, no biases, tied embeddings. Weights are float32 and are cast to `compute_dtype` where they
+are used; positions and angles stay float32 whatever it is. Knows nothing of training, text or files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from torch import Tensor, nn
+
+from ropewalk import attention, increments, positions
+from ropewalk.cache import Cache, LayerMemory
+from ropewalk.decay import DECAYS
+from ropewalk.encoding import ENCODINGS
+from ropewalk.errors import UserError
+from ropewalk.host import Edit, Output, apply_edit
+from ropewalk.increments import IncrementConfig
+from ropewalk.lines import Line, layer_lines
+
+
+class DecoderConfig(BaseModel):
+    """The shape of a native decoder. The defaults are the published model: 6.4 million parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    vocabulary: int = Field(257, ge=2)
+    context: int = Field(512, ge=2)
+    width: int = Field(256, ge=2)
+    heads: int = Field(8, ge=1)
+    key_heads: int | None = Field(None, ge=1)
+    layers: int = Field(6, ge=1)
+    inner: int | None = Field(None, ge=1)
+    theta: float = Field(10_000.0, gt=0)
+    eps: float = Field(1e-5, gt=0)
+    encoding: str = "rope"
+    decay: str | None = None
+    increments: IncrementConfig = IncrementConfig()
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, name: str) -> str:
+        if name not in ENCODINGS:
+            raise ValueError(f"unknown encoding '{name}': choose one of {', '.join(ENCODINGS)}")
+        return name
+
+    @field_validator("decay")
+    @classmethod
+    def _known_decay(cls, name: str | None) -> str | None:
+        if name is not None and name not in DECAYS:
+            raise ValueError(f"unknown decay '{name}': choose one of {', '.join(DECAYS)}, or leave it out")
+        return name
+
+    @model_validator(mode="after")
+    def _divisible(self) -> DecoderConfig:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} must be a multiple of 2 x heads = {2 * self.heads}")
+        if self.heads % self.keys:
+            raise ValueError(f"heads {self.heads} must be a multiple of key_heads {self.keys}")
+        return self
+
+    @property
+    def keys(self) -> int:
+        return self.key_heads or self.heads
+
+    @property
+    def head_size(self) -> int:
+        return self.width // self.heads
+
+    @property
+    def swiglu(self) -> int:
+        return self.inner or 4 * self.width
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """All lines, layer by layer."""
+        count = self.keys if self.increments.lines == "key_head" and self.increments.law != "unit" else 1
+        layers = [None] if self.increments.shared else list(range(self.layers))
+        return tuple(line for layer in layers for line in layer_lines(layer, count))
+
+
+class Weight(nn.Module):
+    """A float32 matrix (out, in), applied in the dtype of its input."""
+
+    def __init__(self, out: int, inp: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out, inp))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight.to(x.dtype))
+
+
+class Norm(nn.Module):
+    """RMSNorm with a learned gain."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), self.eps)
+
+
+class Attention(nn.Module):
+    """Queries, keys and values of one layer, encoded at their positions and mixed."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        width, size = config.width, config.head_size
+        self.heads, self.keys, self.size, self.scale = config.heads, config.keys, size, size**-0.5
+        self.q = Weight(config.heads * size, width)
+        self.k = Weight(config.keys * size, width)
+        self.v = Weight(config.keys * size, width)
+        self.o = Weight(width, config.heads * size)
+        self.encoding = ENCODINGS[config.encoding](size, config.keys, config.theta)
+        self.decay = DECAYS[config.decay](width, config.heads) if config.decay else None
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        documents: Tensor | None = None,
+        memory: LayerMemory | None = None,
+        taps: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        batch, tokens, _ = x.shape
+        weight = torch.cat([self.q.weight, self.k.weight, self.v.weight]).to(x.dtype)
+        heads = F.linear(x, weight).view(batch, tokens, -1, self.size)
+        q, k, v = heads.split([self.heads, self.keys, self.keys], 2)
+        q, k = self.encoding(q, k, cos, sin)
+        memory = memory or LayerMemory()
+        k, v = memory.extend(k, v)
+        bias = None
+        if self.decay is not None or documents is not None:
+            decayed = memory.extend_decay(self.decay(x)) if self.decay is not None else None
+            seen = documents if documents is not None else x.new_zeros(batch, k.shape[1])
+            bias = attention.mask(seen, tokens, decayed)
+        if taps is not None:
+            taps["attention"] = attention.probabilities(q, k, scale=self.scale, bias=bias)
+        mixed = attention.mix(q, k, v, scale=self.scale, bias=bias, training=self.training)
+        return self.o(mixed.reshape(batch, tokens, -1))
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate x) * up x)."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.gate = Weight(inner, width)
+        self.up = Weight(inner, width)
+        self.down = Weight(width, inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.cat([self.gate.weight, self.up.weight]).to(x.dtype)
+        gate, up = F.linear(x, weight).chunk(2, -1)
+        return self.down(F.silu(gate) * up)
+
+
+class Layer(nn.Module):
+    """Attention and SwiGLU, each added to the residual stream after its own norm."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.attention_norm = Norm(config.width, config.eps)
+        self.attention = Attention(config)
+        self.feed_norm = Norm(config.width, config.eps)
+        self.feed = SwiGLU(config.width, config.swiglu)
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        documents: Tensor | None = None,
+        memory: LayerMemory | None = None,
+        taps: dict[str, Tensor] | None = None,
+    ) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), cos, sin, documents, memory, taps)
+        return x + self.feed(self.feed_norm(x))
+
+
+class Decoder(nn.Module):
+    """A causal language model whose layers choose their own token spacing: the native host.
+
+    `compute_dtype` is the dtype of the residual stream. `block` and `stride` are what each layer runs; the execution
+    room may put compiled versions of the same functions in their place, used in plain training passes only. With
+    `seed=None` the weights are left undrawn, for a loader to fill. `provenance` says where the weights come from.
+    """
+
+    def __init__(self, config: DecoderConfig, seed: int | None = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.provenance: dict[str, object] = {}
+        self.embedding = nn.Parameter(torch.empty(config.vocabulary, config.width))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.laws = nn.ModuleList(
+            increments.build(
+                config.increments, width=config.width, key_heads=config.keys, vocabulary=config.vocabulary
+            )
+            for _ in range(1 if config.increments.shared else config.layers)
+        )
+        self.norm = Norm(config.width, config.eps)
+        self.compute_dtype = torch.float32
+        self.block = block
+        self.stride = stride
+        if seed is not None:
+            initialise(self, seed)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return self.config.lines
+
+    @property
+    def context(self) -> int:
+        return self.config.context
+
+    def new_cache(self) -> Cache:
+        """An empty memory for cached decoding."""
+        return Cache.empty(len(self.layers), len(self.laws))
+
+    def forward(
+        self,
+        tokens: Tensor,
+        n: Tensor | None = None,
+        *,
+        documents: Tensor | None = None,
+        edit: Edit | None = None,
+        taps: Collection[str] = (),
+        cache: Cache | None = None,
+    ) -> Output:
+        """tokens (B, T) -> logits (B, T, V), increments and taps; see `ropewalk.host.Host`.
+
+        taps: "residual.I" (B, T, C), the input of layer I; "positions.I" (B, T, G); "attention.I" (B, H, T, S), the
+        weights of layer I. Raises UserError for positions that restart without documents and for unknown taps.
+        """
+        n, starts, documents = _integer_positions(tokens, n, documents, cache)
+        plain = self.training and edit is None and cache is None and documents is None and not taps
+        taken = _Taps(taps, len(self.layers))
+        x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
+        walked: list[Tensor] = []
+        for i, layer in enumerate(self.layers):
+            taken.take(f"residual.{i}", x)
+            if i < len(self.laws):
+                law, encoding = self.laws[i], layer.attention.encoding
+                if plain:
+                    r, p, cos, sin = self.stride(law, encoding, x, tokens, n, self.config.increments.gap)
+                else:
+                    own = self.lines if len(self.laws) == 1 else tuple(ln for ln in self.lines if ln.layer == i)
+                    r = apply_edit(edit, own, law(x, tokens))
+                    carry = cache.carries[i] if cache else None
+                    p, end = positions.walk(r, n, gap=self.config.increments.gap, starts=starts, carry=carry)
+                    cos, sin = encoding.angles(p)
+                    if cache:
+                        cache.carries[i] = end
+                walked.append(r)
+            taken.take(f"positions.{i}", p)
+            if plain:
+                x = self.block(layer, x, cos, sin)
+            else:
+                memory = cache.layers[i] if cache else None
+                x = layer(x, cos, sin, documents, memory, taken.of_layer(i))
+        return Output(F.linear(self.norm(x), self.embedding.to(x.dtype)), tuple(walked), taken.found)
+
+
+def block(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """One layer without documents, memory or taps."""
+    return layer(x, cos, sin)
+
+
+def stride(
+    law: nn.Module, encoding: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One walk from the beginning of a window: increments r, positions, cosines, sines."""
+    r = law(x, tokens)
+    p, _ = positions.walk(r, n, gap=gap)
+    return r, p, *encoding.angles(p)
+
+
+def initialise(model: nn.Module, seed: int, std: float = 0.02) -> None:
+    """Draws every matrix from N(0, std) in a random stream of its own, named by the seed and the parameter.
+
+    So two models of one seed share every weight whose name and shape they share, whatever else they contain.
+    """
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() > 1 and not name.endswith("phase_bias"):
+                digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+                stream = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+                parameter.normal_(0.0, std, generator=stream)
+            elif name.endswith("bias"):
+                parameter.zero_()
+        for module in model.modules():
+            if hasattr(module, "start"):
+                module.start()
+
+
+def _integer_positions(
+    tokens: Tensor, n: Tensor | None, documents: Tensor | None, cache: Cache | None
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """n, the document starts among these tokens, and the documents of all tokens so far (None where one suffices)."""
+    if n is not None and documents is None and bool((n[:, 1:] <= n[:, :-1]).any()):
+        raise UserError(
+            "positions restart inside a row but no documents were given, so that tokens would look across the "
+            "restart; pass documents (B, T) as well, or positions that only increase."
+        )
+    starts = None if documents is None else positions.document_starts(documents)
+    if n is None:
+        n = positions.restart(starts) if starts is not None else _count(tokens)
+    if cache is None:
+        return n, starts, documents
+    if cache.n is not None:
+        if documents is not None:
+            raise UserError("documents belong to the first stretch of a cached decoding; later stretches go on.")
+        n = n + cache.n[:, None]
+        if cache.documents is not None:
+            last = cache.documents[:, -1:].expand(-1, tokens.shape[1])
+            cache.documents = documents = torch.cat([cache.documents, last], 1)
+    else:
+        cache.documents = documents
+    cache.n = n[:, -1] + 1
+    if cache.documents is None and tokens.shape[1] > 1 and cache.length:
+        cache.documents = documents = tokens.new_zeros(tokens.shape[0], cache.length + tokens.shape[1])
+    cache.length += tokens.shape[1]
+    return n, starts, documents
+
+
+def _count(tokens: Tensor) -> Tensor:
+    return torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+
+
+class _Taps:
+    """Keeps the tensors that were asked for by name."""
+
+    def __init__(self, wanted: Collection[str], layers: int) -> None:
+        known = {f"{kind}.{i}" for kind in ("residual", "positions", "attention") for i in range(layers)}
+        if unknown := sorted(set(wanted) - known):
+            raise UserError(
+                f"unknown tap '{unknown[0]}': this model has residual.I, positions.I and attention.I, "
+                f"I from 0 to {layers - 1}."
+            )
+        self.wanted = set(wanted)
+        self.found: dict[str, Tensor] = {}
+
+    def take(self, name: str, value: Tensor) -> None:
+        if name in self.wanted:
+            self.found[name] = value
+
+    def of_layer(self, layer: int) -> dict[str, Tensor] | None:
+        return _OneLayer(self, layer) if f"attention.{layer}" in self.wanted else None
+
+
+class _OneLayer(dict[str, Tensor]):
+    """The taps of one layer, which does not know its number."""
+
+    def __init__(self, taps: _Taps, layer: int) -> None:
+        super().__init__()
+        self.taps, self.layer = taps, layer
+
+    def __setitem__(self, name: str, value: Tensor) -> None:
+        self.taps.take(f"{name}.{self.layer}", value)

@@ -1,0 +1,83 @@
+"""Encoding: a real-valued position becomes a rotation of queries and keys.
+
+Channels are paired in halves: channel i turns together with channel i + D/2 (the convention of Hugging Face's Llama),
+and a pair (a, b) becomes (a cos - b sin, a sin + b cos). Angles are float32 radians, angle = position * frequency.
+There is no cache of cosines: positions are data. This module does not know where positions come from.
+Sources: RoPE, arXiv 2104.09864; PoPE, arXiv 2509.10534.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Rope(nn.Module):
+    """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters."""
+
+    frequencies: Tensor
+
+    def __init__(self, head_size: int, key_heads: int, theta: float) -> None:
+        super().__init__()
+        exponent = torch.arange(0, head_size, 2, dtype=torch.float64) / head_size
+        self.register_buffer("frequencies", (theta**-exponent).float(), persistent=False)
+
+    def angles(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (B, T, G) -> cosines and sines (B, T, G, D/2), float32."""
+        angle = p.float()[..., None] * self.frequencies
+        return angle.cos(), angle.sin()
+
+    def forward(self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (B, T, H, D) and keys (B, T, K, D), turned; same shapes and dtypes."""
+        return rotate(q, *_per_head(q, cos, sin)), rotate(k, cos, sin)
+
+
+class Pope(nn.Module):
+    """Polar encoding: every channel is a magnitude, softplus of its value, with its own frequency theta^(-c/D).
+
+    Keys add a learned phase per head and channel, kept within [-2 pi, 0]. Outputs have 2 D channels: the score of a
+    query and a key is the sum over channels of the product of magnitudes times cos((m - n) f + phase).
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, head_size: int, key_heads: int, theta: float) -> None:
+        super().__init__()
+        exponent = torch.arange(head_size, dtype=torch.float64) / head_size
+        self.register_buffer("frequencies", (theta**-exponent).float(), persistent=False)
+        self.phase_bias = nn.Parameter(torch.zeros(key_heads, head_size))
+
+    def angles(self, p: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (B, T, G) -> cosines and sines (B, T, G, D), float32."""
+        angle = p.float()[..., None] * self.frequencies
+        return angle.cos(), angle.sin()
+
+    def forward(self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+        """Queries (B, T, H, D) and keys (B, T, K, D) -> (B, T, H, 2D) and (B, T, K, 2D)."""
+        phase = self.phase_bias.clamp(-2 * torch.pi, 0.0)
+        turned = rotate(torch.cat([cos, sin], -1), phase.cos(), phase.sin())
+        return _polar(q, *_per_head(q, cos, sin)), _polar(k, *turned.chunk(2, -1))
+
+
+ENCODINGS: dict[str, type[Rope] | type[Pope]] = {"rope": Rope, "pope": Pope}
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turns the pairs of x (..., D) by angles given as cos and sin (..., D/2); computed in float32."""
+    a, b = x.float().chunk(2, -1)
+    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).to(x.dtype)
+
+
+def _polar(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    magnitude = F.softplus(x.float())
+    return torch.cat([magnitude * cos, magnitude * sin], -1).to(x.dtype)
+
+
+def _per_head(q: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """Repeats the lines of key heads for the query heads that read them."""
+    groups = cos.shape[2]
+    if groups == 1 or groups == q.shape[2]:
+        return cos, sin
+    times = q.shape[2] // groups
+    return cos.repeat_interleave(times, 2), sin.repeat_interleave(times, 2)

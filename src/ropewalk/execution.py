@@ -1,0 +1,79 @@
+"""Execution: device, precision and compilation, chosen once and recorded.
+
+A plan says what a training step runs on; two runs are bit-equal only under equal plans. Knows models, not data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Literal
+
+import torch
+
+from ropewalk.decoder import Decoder, block, stride
+from ropewalk.errors import UserError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run executes on: device type, compute dtype, compiled or eager, number of CPU threads, torch version."""
+
+    device: str
+    precision: str
+    compiled: bool
+    threads: int
+    torch: str
+
+    def differs(self, other: dict[str, object]) -> list[str]:
+        """The names of the settings in which a recorded plan differs from this one."""
+        return [name for name, value in asdict(self).items() if other.get(name) != value]
+
+
+def plan(device: str = "auto", precision: Precision = "auto", compile: bool = True) -> tuple[Plan, list[str]]:
+    """The best plan this machine allows, and one sentence for each wish it could not grant."""
+    notes = []
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device 'cuda' was asked for but torch sees no GPU; use device = \"cpu\" or \"auto\".")
+    if precision == "auto":
+        precision = "bfloat16" if device == "cuda" or native_bfloat16() else "float32"
+    if compile and device == "cpu" and (problem := compiler_problem()):
+        notes.append(f"running without compilation, about a sixth slower: {problem}")
+        compile = False
+    return Plan(device, precision, compile, torch.get_num_threads(), torch.__version__), notes
+
+
+def apply(plan: Plan, model: Decoder) -> Decoder:
+    """Moves the model to the plan's device and makes its training passes run as planned."""
+    model.to(plan.device)
+    model.compute_dtype = getattr(torch, plan.precision)
+    if plan.compiled:
+        model.block = torch.compile(block, fullgraph=True, dynamic=False)
+        model.stride = torch.compile(stride, fullgraph=True, dynamic=False)
+    return model
+
+
+@cache
+def native_bfloat16() -> bool:
+    """True where the CPU multiplies bfloat16 matrices in hardware."""
+    try:
+        with open("/proc/cpuinfo") as info:
+            flags = info.read()
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+@cache
+def compiler_problem() -> str | None:
+    """None when torch can compile for this CPU; else one sentence. Found out by compiling something tiny once."""
+    try:
+        torch.compile(lambda x: x.sin() + x, fullgraph=True)(torch.ones(8))
+    except Exception as error:  # the compiler wraps whatever its C++ toolchain does in many kinds of errors
+        reason = str(error).strip().splitlines()[0][:200]
+        return f"torch could not compile ({reason}); install a C++ compiler and Python's headers"
+    return None

@@ -1,0 +1,94 @@
+"""Optimizers: AdamW for everything, or Muon for the matrices of the layers and AdamW for the rest.
+
+The learning rate is a pure function of the step, so that a resumed run needs no scheduler state; state is kept and
+restored by parameter name. Knows parameters, not models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+
+class OptimizerConfig(BaseModel):
+    """`lr` is AdamW's peak, `muon_lr` Muon's; `increments_lr` multiplies the peak for increment networks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["adamw", "muon"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    muon_lr: float = Field(0.02, gt=0)
+    increments_lr: float = Field(1.0, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup: int = Field(500, ge=0)
+    clip: float = Field(1.0, gt=0)
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """The fraction of the peak rate at a step counted from 0: linear warm-up, then cosine to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+class Optimizers:
+    """The optimizers of one run. `step(fraction)` clips, steps and clears the gradients; returns their norm."""
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self.config = config
+        self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        increments = {n: p for n, p in self.named.items() if n.startswith("laws.")}
+        muon = {
+            n: p
+            for n, p in self.named.items()
+            if config.name == "muon" and n.startswith("layers.") and p.dim() == 2 and n.endswith("weight")
+        }
+        rest = {n: p for n, p in self.named.items() if n not in increments and n not in muon}
+        groups = [(rest, config.lr), (increments, config.lr * config.increments_lr)]
+        self.peaks: list[tuple[dict, float]] = []
+        self.members: list[torch.optim.Optimizer] = []
+        adamw = torch.optim.AdamW(
+            [{"params": list(g.values()), "lr": lr} for g, lr in groups if g], weight_decay=config.weight_decay
+        )
+        self._add(adamw)
+        if muon:
+            self._add(torch.optim.Muon(muon.values(), lr=config.muon_lr, weight_decay=config.weight_decay))
+
+    def _add(self, optimizer: torch.optim.Optimizer) -> None:
+        self.members.append(optimizer)
+        self.peaks += [(group, group["lr"]) for group in optimizer.param_groups]
+
+    def step(self, fraction: float) -> float:
+        """One update at `fraction` of every peak rate; returns the gradient norm before clipping."""
+        norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip)
+        for group, peak in self.peaks:
+            group["lr"] = peak * fraction
+        for optimizer in self.members:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return float(norm)
+
+    def state(self) -> dict[str, Tensor]:
+        """All state tensors, named `parameter::key`."""
+        return {f"{name}::{key}": value for name, key, value in self._entries()}
+
+    def _entries(self) -> Iterable[tuple[str, str, Tensor]]:
+        for name, parameter in self.named.items():
+            for optimizer in self.members:
+                for key, value in optimizer.state.get(parameter, {}).items():
+                    yield name, key, value
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Takes back what `state` gave."""
+        for label, value in state.items():
+            name, key = label.split("::")
+            parameter = self.named[name]
+            for optimizer in self.members:
+                if any(parameter is p for group in optimizer.param_groups for p in group["params"]):
+                    on = value if key == "step" else value.to(parameter.device)
+                    optimizer.state[parameter][key] = on

@@ -1,0 +1,85 @@
+"""Recipes: one TOML file says everything about a training, and nothing else does.
+
+Sections: [corpus], [model] (with [model.increments]), [optimizer], [train]. Unknown keys are errors; the command line
+overrides single keys as `section.key=value`. Knows the rooms' own configuration classes, not what they do.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ropewalk.corpus import CorpusConfig
+from ropewalk.decoder import DecoderConfig
+from ropewalk.errors import UserError, first_problem
+from ropewalk.execution import Precision
+from ropewalk.optimizer import OptimizerConfig
+
+
+class TrainConfig(BaseModel):
+    """How long, how much at a time, how often to look.
+
+    batch: windows a step; micro: windows at a time on the device (None: about 8,000 tokens). Counts are in steps,
+    `validation_bytes` in tokens predicted, `checkpoint_minutes` in minutes of wall time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(50_000, ge=1)
+    batch: int = Field(64, ge=1)
+    micro: int | None = Field(None, ge=1)
+    seed: int = Field(42, ge=0)
+    device: str = "auto"
+    precision: Precision = "auto"
+    compile: bool = True
+    log_every: int = Field(10, ge=1)
+    validate_every: int = Field(1_000, ge=1)
+    validation_bytes: int = Field(1_000_000, ge=1)
+    checkpoint_minutes: float = Field(5.0, ge=0)
+    keep: int = Field(2, ge=1)
+
+
+class Recipe(BaseModel):
+    """Everything about one training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: CorpusConfig
+    model: DecoderConfig = DecoderConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def read(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """The recipe in a TOML file, with `section.key=value` overrides; values are TOML, bare words are strings."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"the recipe {path} does not exist; the ones that come along are in recipes/.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"the recipe {path} is not readable TOML: {error}; correct the file.") from error
+    for override in overrides or []:
+        _override(table, override)
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise UserError(f"the recipe {path} does not hold: {first_problem(error)}; see docs/recipes.md.") from error
+
+
+def _override(table: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or "." not in key:
+        raise UserError(f"cannot read the override '{override}': write it as section.key=value.")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise UserError(f"cannot override '{key}': '{section}' is no section.")
+    table[last] = value

@@ -1,0 +1,162 @@
+"""A run folder: its lock, its recipe, its metrics, its checkpoints. Knows files, not how to train."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import torch
+from safetensors.torch import load_file
+
+import ropewalk
+from ropewalk.corpus import Corpus
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.files import write_atomically
+from ropewalk.increments import Frozen
+from ropewalk.recipe import Recipe
+
+
+class Run:
+    """One training's folder, locked while it is open so that two processes never write into one."""
+
+    def __init__(
+        self, folder: Path, recipe: Recipe, plan: dict[str, Any], corpus: Corpus, *, resume: bool
+    ) -> None:
+        self.folder, self.recipe, self.plan, self.corpus = folder, recipe, plan, corpus
+        described = recipe.model_dump(mode="json", exclude={"corpus": {"root"}})
+        self.described = described
+        started = (folder / "recipe.json").exists()
+        if resume and not started:
+            raise UserError(f"{folder} holds no run to resume; leave out --resume to start one.")
+        if started and not resume:
+            raise UserError(f"{folder} already holds a run; add --resume to go on with it, or name another folder.")
+        try:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+        except OSError as error:
+            raise UserError(f"cannot write into {folder}: {error.strerror}; name a writable folder.") from error
+        if resume:
+            self._same_recipe()
+        else:
+            write_atomically(
+                folder / "recipe.json",
+                json.dumps({"version": ropewalk.__version__, "plan": plan, "recipe": described}, indent=1).encode(),
+            )
+        self._metrics: IO[str] | None = None
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+        self._lock.close()
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    def note(self, text: str) -> None:
+        """One sentence for the person who watches."""
+        print(text, file=sys.stderr)
+
+    def log(self, **entry: Any) -> None:
+        """Appends one line to metrics.jsonl."""
+        if self._metrics is None:
+            self._metrics = open(self.metrics_path, "a", encoding="utf-8")
+        try:
+            self._metrics.write(json.dumps(entry) + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise UserError(f"cannot write {self.metrics_path}: {error.strerror}; free some space, then --resume.") from error
+
+    def sync(self) -> None:
+        """Flushes the metrics to the disk, so that no checkpoint is ahead of them."""
+        if self._metrics is not None:
+            os.fsync(self._metrics.fileno())
+
+    def forget_after(self, step: int) -> None:
+        """Drops metrics of steps that are about to be done again, and a line that was cut off in the middle."""
+        kept = []
+        if self.metrics_path.exists():
+            for line in self.metrics_path.read_text(encoding="utf-8", errors="replace").split("\n"):
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+                except (ValueError, KeyError, TypeError):
+                    continue
+        write_atomically(self.metrics_path, "".join(kept).encode())
+
+    def checkpoint_folder(self, step: int) -> Path:
+        return self.folder / "checkpoints" / f"step-{step:08d}"
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoint folders, newest first."""
+        return sorted((self.folder / "checkpoints").glob("step-*"), reverse=True)
+
+    def prune(self) -> None:
+        """Deletes all but the newest checkpoints, and what interrupted writes left."""
+        for old in self.checkpoints()[self.recipe.train.keep :]:
+            shutil.rmtree(old)
+        for left in (self.folder / "checkpoints").glob(".step-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def check_plan(self, recorded: dict[str, Any]) -> None:
+        """Says so when a resumed run cannot be bit-equal because it executes differently."""
+        differing = [name for name, value in recorded.items() if self.plan.get(name) != value]
+        if differing:
+            was = ", ".join(f"{name} was {recorded[name]} and is {self.plan.get(name)}" for name in differing)
+            self.note(f"resuming under another plan ({was}): the run goes on, but not bit for bit.")
+
+    def provenance(self, **more: Any) -> dict[str, Any]:
+        """Where weights of this run come from: plain json values."""
+        return {
+            "version": ropewalk.__version__,
+            "torch": torch.__version__,
+            "recipe": self.described,
+            "corpus": {"hash": self.corpus.hash, "bytes": self.corpus.info["bytes"]},
+            "plan": self.plan,
+            **more,
+        }
+
+    def fill_frozen(self, model: Decoder) -> None:
+        """Gives frozen laws their tables: a safetensors file with `increments.I` (V, G) of r per walk."""
+        laws = [law for law in model.laws if isinstance(law, Frozen)]
+        path = self.recipe.model.increments.table
+        if not laws:
+            return
+        if path is None or not path.is_file():
+            raise UserError(f"the frozen law needs model.increments.table, a file made by `ropewalk freeze`; got {path}.")
+        tables = load_file(path)
+        for i, law in enumerate(laws):
+            if f"increments.{i}" not in tables:
+                raise UserError(f"{path} has {len(tables)} tables but the model walks {len(laws)} times; match their `per`.")
+            law.fill(tables[f"increments.{i}"])
+
+    def _same_recipe(self) -> None:
+        recorded = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))["recipe"]
+        if recorded != self.described:
+            changed = sorted(key for key in self.described if recorded.get(key) != self.described[key])
+            raise UserError(
+                f"{self.folder} was started with another recipe (section {', '.join(changed)} differs); "
+                "resume with the same recipe, or name a new folder."
+            )
+
+    def _locked(self) -> IO[str]:
+        import fcntl
+
+        lock = open(self.folder / ".lock", "w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise UserError(f"another process is training in {self.folder}; wait for it or name another folder.") from error
+        return lock

@@ -1,0 +1,205 @@
+"""Training: one loop for every host. Windows in, loss down, checkpoints and metrics out.
+
+A run is a folder: `recipe.json` (resolved, with version and plan), `metrics.jsonl`, `checkpoints/step-N`, and at the
+end `model`. It stops cleanly on Ctrl-C, refuses to go on after a NaN or a runaway increment, and resumes bit-exactly
+under the same plan: data order and learning rate are functions of the step, and no other randomness exists.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ropewalk import checkpoint, execution, loss
+from ropewalk.corpus import Corpus, windows
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.host import increments_of
+from ropewalk.optimizer import Optimizers, schedule
+from ropewalk.recipe import Recipe
+from ropewalk.run import Run
+
+RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, is no spacing any more
+MICRO_TOKENS = 8_192
+
+
+@dataclass
+class Progress:
+    """What a run is doing, after each step; readers (bars, boards) only look."""
+
+    step: int
+    steps: int
+    loss: float
+    validation: float | None
+    bytes: int
+    seconds: float
+    increments: list[dict[str, Any]] = field(default_factory=list)
+
+
+Watcher = Callable[[Progress], None]
+
+
+def train(recipe: Recipe, corpus: Corpus, folder: Path, *, resume: bool = False, watch: Watcher | None = None) -> Path:
+    """Trains (or goes on training) and returns the folder of the finished model.
+
+    Raises UserError for a folder that holds another run, and for a run that stopped making sense; KeyboardInterrupt
+    passes through after a checkpoint is written.
+    """
+    plan, notes = execution.plan(recipe.train.device, recipe.train.precision, recipe.train.compile)
+    with Run(folder, recipe, asdict(plan), corpus, resume=resume) as run:
+        for note in notes:
+            run.note(note)
+        model = Decoder(recipe.model, seed=recipe.train.seed)
+        run.fill_frozen(model)
+        optimizers = Optimizers(model, recipe.optimizer)
+        state = State.resumed(run, model, optimizers) if resume else State()
+        execution.apply(plan, model)
+        _loop(run, recipe, corpus, model, optimizers, state, watch)
+        provenance = run.provenance(step=recipe.train.steps, validation=state.validation)
+        checkpoint.save(folder / "model", model, provenance)
+    return folder / "model"
+
+
+@dataclass
+class State:
+    """All that changes besides weights and optimizer state: json, restored exactly."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    seconds: float = 0.0
+    validation: float | None = None
+
+    @classmethod
+    def resumed(cls, run: Run, model: Decoder, optimizers: Optimizers) -> State:
+        """The state in the newest checkpoint that is whole; a fresh one if there is none."""
+        for folder in run.checkpoints():
+            try:
+                moments, saved = checkpoint.load_training(folder, model)
+            except UserError as error:
+                run.note(f"skipping {folder.name}: {error}")
+                continue
+            run.check_plan(saved["plan"])
+            optimizers.restore(moments)
+            run.forget_after(saved["state"]["step"])
+            return cls(**saved["state"])
+        run.forget_after(0)
+        return cls()
+
+
+def _loop(
+    run: Run,
+    recipe: Recipe,
+    corpus: Corpus,
+    model: Decoder,
+    optimizers: Optimizers,
+    state: State,
+    watch: Watcher | None,
+) -> None:
+    config = recipe.train
+    saved_at = time.monotonic()
+    seen = config.batch * recipe.model.context
+    try:
+        while state.step < config.steps:
+            began = time.monotonic()
+            value, spacing = _step(recipe, corpus, model, optimizers, state.step)
+            _check(value, spacing, state.step, run)
+            state.step += 1
+            state.loss_sum += value
+            state.loss_count += 1
+            state.seconds += time.monotonic() - began
+            last = state.step == config.steps
+            if state.step % config.validate_every == 0 or last:
+                state.validation = validate(model, corpus, recipe)
+                run.log(step=state.step, validation_loss=state.validation)
+            if state.step % config.log_every == 0 or last:
+                mean = state.loss_sum / state.loss_count
+                run.log(
+                    step=state.step,
+                    bytes=state.step * seen,
+                    loss=mean,
+                    bits_per_byte=loss.bits_per_byte(mean),
+                    bytes_per_second=round(state.step * seen / state.seconds, 1),
+                    increments=spacing,
+                )
+                state.loss_sum, state.loss_count = 0.0, 0
+            if watch is not None:
+                watch(
+                    Progress(state.step, config.steps, value, state.validation, state.step * seen, state.seconds, spacing)
+                )
+            if time.monotonic() - saved_at >= 60 * config.checkpoint_minutes or last:
+                _save(run, model, optimizers, state)
+                saved_at = time.monotonic()
+    except KeyboardInterrupt:
+        if state.step:
+            _save(run, model, optimizers, state)
+        raise
+
+
+def _step(
+    recipe: Recipe, corpus: Corpus, model: Decoder, optimizers: Optimizers, step: int
+) -> tuple[float, list[dict[str, Any]]]:
+    """One update; returns the loss in nats per token, and each line's mean and spread."""
+    config, context = recipe.train, recipe.model.context
+    batch = windows.batch(corpus.train, seed=config.seed, step=step, size=config.batch, context=context)
+    batch = batch.to(model.embedding.device, non_blocking=True)
+    micro = config.micro or max(1, MICRO_TOKENS // context)
+    model.train()
+    total = 0.0
+    for part in batch.split(micro):
+        share = len(part) / config.batch
+        output = model(part[:, :-1])
+        value = loss.nats(output.logits, part[:, 1:])
+        (value * share).backward()
+        total += float(value.detach()) * share
+    optimizers.step(schedule(step, config.steps, recipe.optimizer.warmup))
+    d = increments_of(output).detach()
+    mean, std = d.mean((0, 2)), d.std((0, 2))
+    spacing = [
+        {"line": str(line), "mean": float(mean[i]), "std": float(std[i])} for i, line in enumerate(model.lines)
+    ]
+    return total, spacing
+
+
+@torch.no_grad()
+def validate(model: Decoder, corpus: Corpus, recipe: Recipe) -> float:
+    """Loss on the validation windows, nats per token."""
+    model.eval()
+    total = count = 0.0
+    for part in windows.validation(
+        corpus.validation, context=recipe.model.context, bytes=recipe.train.validation_bytes, size=16
+    ):
+        part = part.to(model.embedding.device)
+        total += float(loss.nats(model(part[:, :-1]).logits, part[:, 1:])) * len(part)
+        count += len(part)
+    return total / count
+
+
+def _check(value: float, spacing: list[dict[str, Any]], step: int, run: Run) -> None:
+    wild = next((s for s in spacing if not abs(s["mean"]) < RUNAWAY), None)
+    if math.isfinite(value) and wild is None:
+        return
+    kept = next((c.name for c in run.checkpoints()), "none yet")
+    what = f"the increments of {wild['line']} ran away (mean {wild['mean']:.3g})" if wild else f"the loss became {value}"
+    raise UserError(
+        f"stopped at step {step + 1}: {what}; the last good checkpoint is {kept}. Lower optimizer.lr or "
+        "optimizer.increments_lr, or take the bounded law."
+    )
+
+
+def _save(run: Run, model: Decoder, optimizers: Optimizers, state: State) -> None:
+    run.sync()
+    training = (optimizers.state(), {"plan": run.plan, "state": asdict(state)})
+    checkpoint.save(
+        run.checkpoint_folder(state.step),
+        model,
+        run.provenance(step=state.step, validation=state.validation),
+        training=training,
+    )
+    run.prune()
