@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import regex  # type: ignore[import-untyped]
+import regex
 
 from ropewalk.errors import UserError
 

@@ -210,7 +210,7 @@ class Trace:
     def to_dataframe(self) -> Any:
         """The rows as a pandas DataFrame. UserError when pandas is not installed."""
         try:
-            import pandas  # type: ignore[import-untyped]
+            import pandas
         except ImportError as error:
             raise UserError(
                 "A table needs pandas, which is not installed; run: pip install 'ropewalk[data]'"
@@ -310,8 +310,8 @@ def _check_names(trace: Trace) -> None:
     )
     if not plain or len(set(trace.lines)) != len(trace.lines) or not trace.lines:
         raise UserError(
-            f"Expected one or more different lines, got {', '.join(map(str, trace.lines)) or 'none'}; give each "
-            "row its own Line(layer, head) of whole numbers from 0, or None."
+            f"Expected one or more different lines, got {', '.join(map(str, trace.lines)) or 'none'}; give "
+            "each row its own Line(layer, head) of whole numbers from 0, or None."
         )
 
 
