@@ -22,22 +22,13 @@ import numpy as np
 
 from ropewalk.errors import UserError
 from ropewalk.files import write_atomically
+from ropewalk.lines import Line
 from ropewalk.text import grapheme_spans, utf8
+
+__all__ = ["KINDS", "SIGNALS", "Cell", "Line", "Trace"]
 
 KINDS = ("increment", "position", "sensitivity", "forget")
 SIGNALS = ("surprisal", "entropy", "entropy_after")
-
-
-@dataclass(frozen=True)
-class Line:
-    """Where a row of numbers lives: a layer, a head of a layer, or (None, None) for one line shared."""
-
-    layer: int | None = None
-    head: int | None = None
-
-    def __str__(self) -> str:
-        parts = [f"L{self.layer}"] * (self.layer is not None) + [f"h{self.head}"] * (self.head is not None)
-        return ".".join(parts) or "all"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ import numpy as np
 
 from ropewalk.errors import UserError
 from ropewalk.files import write_atomically
-from ropewalk.trace import SIGNALS, Line, Trace
+from ropewalk.lines import Line
+from ropewalk.trace import SIGNALS, Trace
 
 _SEAL = re.compile(rb'\n,"checksum":"([0-9a-f]{64})"}\n\Z')
 _KEYS = ("kind", "unit", "gap", "text", "tokens", "spans", "lines", *SIGNALS, "context", "provenance", "hash")
