@@ -78,7 +78,7 @@ def load(model: str | Path) -> Decoder:
         raise UserError(f"{path} is not the file that {CONFIG} describes (its hash differs); copy the model again.")
     decoder = decoder.to_empty(device="cpu")
     _fill(decoder, {name: tensor.float() for name, tensor in load_file(path).items()})
-    decoder.provenance = {**config["provenance"], "hash": config["weights"]["sha256"]}
+    decoder.provenance = {**config["provenance"], "name": folder.resolve().name, "hash": config["weights"]["sha256"]}
     return decoder.eval()
 
 

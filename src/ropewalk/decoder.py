@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -197,7 +198,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
-        self.provenance: dict[str, object] = {}
+        self.provenance: dict[str, Any] = {}
         self.embedding = nn.Parameter(torch.empty(config.vocabulary, config.width))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.laws = nn.ModuleList(
@@ -220,6 +221,17 @@ class Decoder(nn.Module):
     @property
     def context(self) -> int:
         return self.config.context
+
+    @property
+    def gap(self) -> positions.Gap:
+        return self.config.increments.gap
+
+    def describe(self) -> dict[str, Any]:
+        """Name, hash and law of the model, as a Trace records them."""
+        law = self.config.increments
+        told = {key: self.provenance[key] for key in ("name", "hash", "version") if key in self.provenance}
+        bounds = {"ceiling": law.ceiling} if law.law == "bounded" else {}
+        return {**told, "law": law.law, "per": "shared" if law.shared else "layer", **bounds}
 
     def new_cache(self) -> Cache:
         """An empty memory for cached decoding."""

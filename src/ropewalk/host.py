@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -41,6 +41,15 @@ class Host(Protocol):
     @property
     def context(self) -> int:
         """The longest stretch, in tokens, that the host was made for."""
+        ...
+
+    @property
+    def gap(self) -> Literal["before", "after"]:
+        """Which gap a token's increment is: the one before it or the one after it."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What a Trace should say of this host: plain json values, no paths."""
         ...
 
     def __call__(
