@@ -1,7 +1,8 @@
 """What a training corpus is made of: its sources, its size and what is held out.
 
 Both classes are frozen pydantic models that refuse unknown keys, so that a recipe's tables read straight into
-them. Nothing here opens a file; `ropewalk.corpus.prepare` does, and relative paths start at `CorpusConfig.root`.
+them. Nothing here opens a file; `ropewalk.corpus.prepare` does, and relative paths start at
+`CorpusConfig.root`.
 """
 
 from pathlib import Path
@@ -9,15 +10,24 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["files", "huggingface", "python"]
+from ropewalk.corpus.planted import PlantedConfig
+
+OPTIONS = {
+    "path": set[str](),
+    "dataset": {"name", "split", "revision", "data_files"},
+    "python": set[str](),
+    "planted": {"planted", "seed"},
+}
 
 
 class Source(BaseModel):
     """One place documents come from; which key is given says which kind it is.
 
     path     a file, or a folder read recursively in sorted order
-    dataset  a Hugging Face data set, with its `name` (configuration), `split`, `revision` and `data_files`
-    builtin  "python" (the standard library's own source files)
+    dataset  a Hugging Face data set, with its `name` (configuration), `split`, `revision` and `data_files`;
+             a folder of data files, or "json", "parquet" or "text" with data_files, is read from this machine
+    builtin  "python", the standard library's own source files, or "planted", the made-up language of
+             ropewalk.corpus.planted, with its configuration `planted` and the `seed` of its documents
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -28,7 +38,9 @@ class Source(BaseModel):
     split: str = "train"
     revision: str | None = None
     data_files: tuple[str, ...] | None = None
-    builtin: Literal["python"] | None = None
+    builtin: Literal["python", "planted"] | None = None
+    planted: PlantedConfig | None = None
+    seed: int = 0
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -36,20 +48,20 @@ class Source(BaseModel):
         if len(given) != 1:
             raise ValueError(
                 "a source has exactly one of the keys path, dataset and builtin; "
-                + (f"this one has {' and '.join(given)}" if given else "this one has none of them")
+                f"this one has {' and '.join(given) or 'none of them'}"
             )
-        allowed = {"path": set(), "dataset": {"name", "split", "revision", "data_files"}, "builtin": set()}
-        foreign = sorted(self.model_fields_set - {given[0]} - allowed[given[0]])
+        what = self.builtin or given[0]
+        foreign = sorted(self.model_fields_set - {given[0]} - OPTIONS[what])
         if foreign:
-            raise ValueError(f"a source with {given[0]} does not take {', '.join(foreign)}")
+            raise ValueError(f"a {what} source does not take {', '.join(foreign)}")
         return self
 
     @property
-    def kind(self) -> Kind:
-        """ "files", "huggingface" or "python"."""
+    def kind(self) -> Literal["files", "huggingface", "python", "planted"]:
+        """Which kind of source it is."""
         if self.path is not None:
             return "files"
-        return "huggingface" if self.dataset is not None else "python"
+        return "huggingface" if self.dataset is not None else self.builtin or "python"
 
 
 class CorpusConfig(BaseModel):

@@ -1,8 +1,8 @@
-"""Turns sources into a prepared corpus: interleaves, splits, removes overlap, writes tokens.
+"""Turns sources into a prepared corpus, once.
 
-The first `validation_documents` distinct documents of the interleaved stream are held out; a later document with
-the same text (surrounding white space aside) is an error or is dropped. Only the hashes of held-out documents stay
-in memory. The result is written to a temporary folder and renamed, so a folder that exists is complete.
+A prepared corpus is named after a hash of its configuration and of its sources' content. It is written to a
+temporary folder and renamed: a folder that has its name is complete, and two preparations at once do no harm
+(the second to end uses what the first made). What documents it holds is decided by `ropewalk.corpus.split`.
 """
 
 import hashlib
@@ -10,43 +10,45 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ropewalk.corpus.config import CorpusConfig
-from ropewalk.corpus.files import Document
-from ropewalk.corpus.sources import Opened, interleave, open_source
+from ropewalk.corpus.progress import Meter
+from ropewalk.corpus.sources import Opened, open_source
+from ropewalk.corpus.split import DROPPED, split_documents
 from ropewalk.corpus.store import INDEX, SCHEMA, SPLITS, TOKEN, Corpus, seal
 from ropewalk.errors import UserError
 from ropewalk.text import END
+
+LEFTOVER = 24 * 3600.0  # seconds after which an untouched temporary folder belongs to a killed preparation
 
 
 def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = True) -> Corpus:
     """Prepare the corpus, or open it if it was prepared before.
 
     cache: where prepared corpora live (default: $ROPEWALK_CACHE, else ~/.cache/ropewalk), in corpora/<hash>.
+    progress: show how far it is on standard error.
     """
     sources = [open_source(source, config) for source in config.sources]
     name = _hash(config, sources)
-    corpora = (cache or default_cache()) / "corpora"
+    corpora = Path(cache or default_cache()) / "corpora"
     folder = corpora / name
-    if folder.exists():
-        return Corpus.open(folder)
-    corpora.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=corpora))
-    try:
-        info = _write(config, sources, temporary)
-        (temporary / INDEX).write_text(json.dumps(seal({"hash": name, **info}), indent=1))
+    if not folder.exists():
         try:
-            temporary.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            corpora.mkdir(parents=True, exist_ok=True)
+            _sweep(corpora)
+            _make(config, sources, folder, progress)
+        except OSError as error:
+            raise UserError(
+                f"{corpora}: the corpus cannot be written ({error.strerror or error}); free some disk, or "
+                "set ROPEWALK_CACHE to a folder with room."
+            ) from error
     return Corpus.open(folder)
 
 
@@ -64,82 +66,75 @@ def _hash(config: CorpusConfig, sources: list[Opened]) -> str:
     return hashlib.blake2b(plain.encode(), digest_size=16).hexdigest()
 
 
-def _write(config: CorpusConfig, sources: list[Opened], folder: Path) -> dict[str, Any]:
-    counts = [dict.fromkeys(("documents", "bytes", "empty", "duplicate", "overlap"), 0) for _ in sources]
-    tokens, documents = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
-    digests = {split: hashlib.blake2b() for split in SPLITS}
-    outputs = {split: (folder / f"{split}.bin").open("wb", buffering=1 << 20) for split in SPLITS}
+def _make(config: CorpusConfig, sources: list[Opened], folder: Path, progress: bool) -> None:
+    estimate = sum(source.estimate for source in sources) * TOKEN.itemsize
+    free = shutil.disk_usage(folder.parent).free
+    if config.documents is None and estimate > free:
+        raise UserError(
+            f"{folder.parent}: preparing this corpus takes at least {estimate / 1e9:.2f} GB and "
+            f"{free / 1e9:.2f} GB are free; free some disk, or set ROPEWALK_CACHE to a folder with room."
+        )
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        for number, split, data in _split(config, sources, counts):
+        index = {"schema": SCHEMA, "hash": folder.name, **_write(config, sources, temporary, progress)}
+        with (temporary / INDEX).open("w") as file:
+            json.dump(seal(index), file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(config: CorpusConfig, sources: list[Opened], folder: Path, progress: bool) -> dict[str, Any]:
+    """Write the tokens of both splits; everything the index says of them."""
+    counts: list[Counter[str]] = [Counter() for _ in sources]
+    documents, tokens = dict.fromkeys(SPLITS, 0), dict.fromkeys(SPLITS, 0)
+    digests = {split: hashlib.blake2b() for split in SPLITS}
+    totals = [source.total for source in sources]
+    if config.documents is not None:
+        meter = Meter(config.documents, "documents", progress)
+    else:
+        meter = Meter(None if None in totals else sum(total or 0 for total in totals), "bytes", progress)
+    by_bytes = config.documents is None
+    with ExitStack() as stack:
+        stack.enter_context(meter)
+        files = {split: stack.enter_context((folder / f"{split}.bin").open("wb")) for split in SPLITS}
+        kept = split_documents(config, sources, counts, meter.advance if by_bytes else lambda _: None)
+        for number, split, data in kept:
             buffer = np.empty(len(data) + 1, TOKEN)
             buffer[:-1] = np.frombuffer(data, np.uint8)
             buffer[-1] = END
-            outputs[split].write(buffer)
-            digests[split].update(buffer)
+            files[split].write(buffer.data)
+            digests[split].update(buffer.data)
             tokens[split] += len(buffer)
             documents[split] += 1
-            counts[number]["documents"] += 1
-            counts[number]["bytes"] += len(data)
-        for output in outputs.values():
-            output.flush()
-            os.fsync(output.fileno())
-    finally:
-        for output in outputs.values():
-            output.close()
+            counts[number].update(documents=1, bytes=len(data))
+            if not by_bytes:
+                meter.advance(1)
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
     return {
-        "schema": SCHEMA,
         "tokens": tokens,
         "documents": documents,
         "bytes": {split: tokens[split] - documents[split] for split in SPLITS},
-        "sources": [{"name": source.name, **count} for source, count in zip(sources, counts, strict=True)],
-        "dropped": {key: sum(count[key] for count in counts) for key in ("empty", "duplicate", "overlap")},
+        "sources": [
+            {"name": source.name, **{key: count[key] for key in ("documents", "bytes", *DROPPED)}}
+            for source, count in zip(sources, counts, strict=True)
+        ],
+        "dropped": {key: sum(count[key] for count in counts) for key in DROPPED},
         "digests": {split: digest.hexdigest() for split, digest in digests.items()},
     }
 
 
-def _split(
-    config: CorpusConfig, sources: list[Opened], counts: list[dict[str, int]]
-) -> Iterator[tuple[int, str, bytes]]:
-    """(number of the source, split, UTF-8 bytes) of each document that is kept."""
-    held: dict[bytes, str] = {}
-    kept = 0
-    streams = [source.documents(lambda _: None) for source in sources]
-    for number, document in interleave(streams):
-        if kept == config.documents:
-            break
-        stripped = document.text.strip()
-        if not stripped:
-            counts[number]["empty"] += 1
-            continue
-        digest = hashlib.blake2b(_encode(stripped, document), digest_size=16).digest()
-        split = "validation" if len(held) < config.validation_documents else "train"
-        if digest in held:
-            if split == "train" and config.overlap == "error":
-                raise UserError(
-                    f"{document.name} repeats the held-out document {held[digest]}; remove one, "
-                    'or set overlap = "drop" to leave such training documents out.'
-                )
-            counts[number]["overlap" if split == "train" else "duplicate"] += 1
-            continue
-        if split == "validation":
-            held[digest] = document.name
-        kept += 1
-        yield number, split, _encode(document.text, document)
-    if kept == 0:
-        raise UserError("the corpus is empty: no source holds a document with text; name other sources.")
-    if kept <= config.validation_documents:
-        raise UserError(
-            f"the corpus has {kept} distinct documents, expected at least {config.validation_documents + 1} "
-            f"(validation_documents = {config.validation_documents} and one to train on); "
-            "lower validation_documents or add sources (a text file is one document, a .jsonl line is one)."
-        )
-
-
-def _encode(text: str, document: Document) -> bytes:
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"{document.name}: character {error.start} is half of a surrogate pair, which UTF-8 cannot hold; "
-            "repair the text."
-        ) from error
+def _sweep(corpora: Path) -> None:
+    """Remove what killed preparations left behind."""
+    for folder in corpora.glob(".*-*"):
+        newest = max((path.stat().st_mtime for path in (folder, *folder.glob("*"))), default=0.0)
+        if time.time() - newest > LEFTOVER:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,8 @@
 """A prepared corpus on disk: two files of tokens and one index.
 
-`train.bin` and `validation.bin` hold little-endian uint16 tokens: the UTF-8 bytes of each document, then END (256).
-`index.json` holds the counts, the hash of both files and a hash of itself. Read-only, never changed once made.
+`train.bin` and `validation.bin` hold little-endian uint16 tokens: the UTF-8 bytes of each document, then END
+(256). `index.json` holds the counts, the hash of both files and a hash of itself. Read-only, never changed
+once made.
 """
 
 import hashlib
