@@ -1,0 +1,111 @@
+"""Where every cell of a trace stands on every line: the geometry that all views share. Pure numbers, no
+drawing.
+
+A cell is the smallest run of whole tokens that is whole graphemes. With placement "first" it stands at its
+first token, its width runs to the next cell's first token, and scaling is per token: a three-byte character
+is not wide by decree. Placement "last" is the placement of the post this project replicates: a character
+stands at its last byte and scaling is per character. Accepted kinds: increment, position, and sensitivity,
+whose magnitude is drawn as a distance. The scene knows nothing of fonts, colours or screens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ropewalk.errors import UserError
+from ropewalk.lines import Line
+from ropewalk.trace import Cell, Trace
+
+ACCEPTS = ("increment", "position", "sensitivity")
+SCALES = {
+    "line": "every row scaled to mean 1",
+    "same": "all rows on one scale, mean 1 over all",
+    "integer": "integer spacing",
+}
+PLACEMENTS = ("first", "last")
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """C cells on N lines; x grows in reading order wherever increments are positive.
+
+    x (N, C): where a cell stands, 0 for the first. left (N, C): where the gap before the cell begins, at the
+    last token of the cell before it (with placement "last": where that cell stands); the first cell has left
+    = x. end (N,): where the row ends, one unit after its last token, for that last gap is not known. factor
+    (N,): scene units per unit of the trace. The scene's unit is the mean step of the row (scale "line") or of
+    all rows ("same"): a step is one token, or one cell with placement "last".
+    """
+
+    cells: tuple[Cell, ...]
+    lines: tuple[Line, ...]
+    x: np.ndarray
+    left: np.ndarray
+    end: np.ndarray
+    factor: np.ndarray
+    scale: str
+    placement: str
+
+    @property
+    def gaps(self) -> np.ndarray:
+        """Gap before each cell (N, C) in the scene's unit; NaN for the first cell, which has none."""
+        gaps = self.x - self.left
+        gaps[:, 0] = np.nan
+        return gaps
+
+    @property
+    def widths(self) -> np.ndarray:
+        """Width of each cell (N, C): from where it stands to where the next one does, or to the row's end."""
+        return np.diff(self.x, axis=1, append=self.end[:, None])
+
+
+def scene(trace: Trace, scale: str = "line", placement: str = "first") -> Scene:
+    """The scene of `trace`. Scale "line": every row has mean step 1; "same": all rows share one factor;
+    "integer": every step is 1, as in a model without learned increments. The mean is of step lengths, so that
+    it stays a scale where steps may be negative; a row without any extent is left as it is. UserError for
+    another kind of trace, scale or placement.
+    """
+    trace.require(*ACCEPTS)
+    _choose("scale", scale, tuple(SCALES))
+    _choose("placement", placement, PLACEMENTS)
+    cells = tuple(trace.cells())
+    first = np.array([cell.start for cell in cells])
+    last = np.array([cell.end - 1 for cell in cells])
+    position = _positions(trace, scale)
+
+    at = first if placement == "first" else last
+    x = position[:, at] - position[:, at[:1]]
+    back = last if placement == "first" else at
+    left = np.concatenate([x[:, :1], position[:, back[:-1]] - position[:, at[:1]]], axis=1)
+    tail = position[:, last[-1]] - position[:, at[0]]
+
+    lengths = np.abs(np.diff(position if placement == "first" else x, axis=1))
+    factor = _factors(lengths, common=scale == "same")[:, None]
+    return Scene(
+        cells, trace.lines, x * factor, left * factor, tail * factor[:, 0] + 1, factor[:, 0], scale, placement
+    )
+
+
+def _positions(trace: Trace, scale: str) -> np.ndarray:
+    """Positions (N, T) float64 in the trace's unit; a sensitivity's magnitude counts as a distance."""
+    if scale == "integer":
+        return np.tile(np.arange(len(trace.tokens), dtype=np.float64), (len(trace.lines), 1))
+    if trace.kind != "sensitivity":
+        return trace.positions
+    steps = np.abs(trace.values.astype(np.float64))
+    steps = steps[:, :-1] if trace.gap == "after" else steps[:, 1:]
+    return np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
+
+
+def _factors(lengths: np.ndarray, common: bool) -> np.ndarray:
+    """One factor per row (N,) that makes the mean length 1, per row or over all; 1 where there is no length."""
+    if not lengths.size:
+        return np.ones(len(lengths))
+    means = lengths.mean(axis=1)
+    if common:
+        means = np.full_like(means, means.mean())
+    return np.where(means > 0, 1 / np.where(means > 0, means, 1), 1.0)
+
+
+def _choose(name: str, got: str, allowed: tuple[str, ...]) -> None:
+    if got not in allowed:
+        raise UserError(f"Expected {name} to be {' or '.join(allowed)}, got {got!r}; choose one of them.")
