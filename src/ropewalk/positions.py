@@ -35,20 +35,30 @@ def walk(
     first token does. carry: (B, G), the sum over the stretches before this one; None at the beginning.
     Returns p (B, T, G) float32 and the new carry (B, G) in the dtype of `wide`.
     """
+    running, ends = offsets(r, gap=gap, starts=starts, carry=carry)
+    return (n[..., None] + running).to(torch.float32), ends[:, -1]
+
+
+def offsets(
+    r: Tensor, *, gap: Gap = "before", starts: Tensor | None = None, carry: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """How far each token stands from its integer position, and what each would carry into a stretch after it.
+
+    Both (B, T, G) in the dtype of `wide`; they are the same tensor for gap "before". Arguments as in `walk`.
+    """
     s = r.to(wide(r.device))
     if gap == "before":
         s = _leave_out_first(s, starts, fresh=carry is None)
-    inclusive = s.cumsum(1)
-    running = inclusive if gap == "before" else inclusive - s
-    end = inclusive[:, -1]
+    ends = s.cumsum(1)
+    running = ends if gap == "before" else ends - s
     if carry is not None:
         running = running + carry[:, None]
-        end = end + carry
+        ends = running if gap == "before" else ends + carry[:, None]
     if starts is not None:
         base = _at_last_start(running, starts)
-        end = end - base[:, -1]
         running = running - base
-    return (n[..., None] + running).to(torch.float32), end
+        ends = running if gap == "before" else ends - base
+    return running, ends
 
 
 def document_starts(documents: Tensor) -> Tensor:
