@@ -8,7 +8,7 @@ import hashlib
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ropewalk.corpus import formats
 from ropewalk.corpus.formats import Document
@@ -54,7 +54,7 @@ def digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        _unreadable(error)
 
 
 def _find(path: Path) -> list[Path]:
@@ -67,7 +67,7 @@ def _find(path: Path) -> list[Path]:
             )
         return [path]
     found = []
-    for parent, folders, names in os.walk(path):
+    for parent, folders, names in os.walk(path, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(parent, name) for name in names if not name.startswith(".")]
     found = [file for file in found if formats.readable(file)]
@@ -82,5 +82,11 @@ def _stamp(path: Path) -> tuple[int, int]:
     try:
         status = path.stat()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        _unreadable(error)
     return status.st_size, status.st_mtime_ns
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    raise UserError(
+        f"{error.filename}: cannot be read ({error.strerror}); look at its permissions, or leave it out."
+    ) from error

@@ -9,7 +9,7 @@ accepted).
 import json
 import lzma
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,7 +54,7 @@ def documents(path: Path, text_key: str, count: Callable[[int], None]) -> Iterat
     else:
         data = b"".join(chunks(path, count))
         mark = len(BOM) if data.startswith(BOM) else 0
-        yield Document(str(path), _decode(data[mark:], path, mark))
+        yield Document(str(path), _decode(data[mark:], str(path), mark))
 
 
 def chunks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
@@ -85,11 +85,10 @@ def chunks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
         )
 
 
-def need_key(text_key: str, keys: Iterable[str], where: str) -> None:
+def need_key(text_key: str, keys: Collection[str], where: str) -> None:
     """UserError naming the keys there are, unless the text's key is one of them."""
-    keys = sorted(keys)
     if text_key not in keys:
-        found = ", ".join(keys) or "none"
+        found = ", ".join(sorted(keys)) or "none"
         raise UserError(f"{where}: no key {text_key!r} (there are: {found}); set text_key to one of them.")
 
 
@@ -116,16 +115,16 @@ def _decoder(compression: str) -> Any:
     return zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
 
 
-def _decode(data: bytes, path: Path, offset: int) -> str:
+def _decode(data: bytes, where: str, offset: int) -> str:
     """Text of the bytes that start at `offset` of the (decompressed) file."""
     zero = data.find(0)
     if zero >= 0:
-        raise UserError(f"{path}: byte {offset + zero} is zero, so this is no text; leave the file out.")
+        raise UserError(f"{where}: byte {offset + zero} is zero, so this is no text; leave the file out.")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: byte {offset + error.start} is not UTF-8 ({error.reason}); convert the file to UTF-8."
+            f"{where}: byte {offset + error.start} is not UTF-8 ({error.reason}); convert the file to UTF-8."
         ) from error
 
 
@@ -133,10 +132,10 @@ def _lines(path: Path, text_key: str, count: Callable[[int], None]) -> Iterator[
     offset = 0
     for number, line in enumerate(_split(chunks(path, count)), 1):
         mark = len(BOM) if number == 1 and line.startswith(BOM) else 0
-        text = _decode(line[mark:], path, offset + mark)
+        where = f"{path}, line {number}"
+        text = _decode(line[mark:], where, offset + mark)
         offset += len(line) + 1
         if text.strip():
-            where = f"{path}, line {number}"
             yield Document(where, _member(text, text_key, where))
 
 

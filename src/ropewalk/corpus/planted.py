@@ -6,12 +6,13 @@ spaced     a symbol is a syllable of two ASCII letters, words are set apart by a
 unspaced   a symbol is one character of the CJK block (three bytes), words follow each other directly
 
 Words have 1 to 4 symbols; their length and their rank are drawn independently, so that neither explains the
-other. Ranks are Zipfian. Words belong to classes, and a Markov chain over classes makes sentences. Two kinds
-of word pairs are planted, which pull apart what is frequent from what is predictable:
+other. Ranks are Zipfian. Every word has a class, and a Markov chain over classes makes sentences: the class
+of a word says how likely each class is to follow. Two kinds of word pairs are planted, which pull apart what
+is frequent from what is predictable:
 
 phrase   two common words that also live apart: the pair is frequent, its second word is not certain
-entity   a rare first word, then nine times in ten its one second word: the pair is rare, its second word
-         expected; a document has a few entities and returns to them
+entity   a rare first word of no class, then nine times in ten its one second word: the pair is rare, its
+         second word expected; a document has a few entities and returns to them
 
 A planted pair occurs where gold says so and nowhere else in a sentence. The language depends on the
 configuration alone, a document on the configuration, the seed and its number, so any document can be made
@@ -85,10 +86,8 @@ class Language:
     phrases: tuple[tuple[str, str], ...]
     entities: tuple[tuple[str, str], ...]
     classes: int
-    transitions: tuple[tuple[float, ...], ...]  # cumulative, row: from this class
-    zipf: tuple[
-        tuple[float, ...], ...
-    ]  # cumulative over the words of a class: ranks class, class + classes, ...
+    transitions: tuple[tuple[float, ...], ...]  # a row of cumulative weights for each class that comes before
+    zipf: tuple[tuple[float, ...], ...]  # cumulative weights of the words of each class
     space: str
     stop: str
 
@@ -96,6 +95,19 @@ class Language:
     def planted(self) -> dict[tuple[str, ...], Literal["phrase", "entity"]]:
         """Which kind each planted pair is."""
         return {**dict.fromkeys(self.phrases, "phrase"), **dict.fromkeys(self.entities, "entity")}
+
+    @cached_property
+    def class_of(self) -> dict[str, int]:
+        """The class of each ordinary word."""
+        return {word: rank % self.classes for rank, word in enumerate(self.words)}
+
+    @cached_property
+    def openings(self) -> tuple[tuple[tuple[str, str], ...], ...]:
+        """The phrases whose first word is of class 0, 1, ..."""
+        return tuple(
+            tuple(phrase for phrase in self.phrases if self.class_of[phrase[0]] == first)
+            for first in range(self.classes)
+        )
 
 
 def language(config: PlantedConfig) -> Language:
@@ -177,6 +189,7 @@ def _sentence(
         while (last, unit[0]) in spoken.planted:
             unit = _unit(spoken, entities, state, draw)
         last = unit[-1]
+        state = spoken.class_of.get(last, state)
         yield unit
 
 
@@ -184,11 +197,11 @@ def _unit(
     spoken: Language, entities: list[tuple[str, str]], state: int, draw: random.Random
 ) -> tuple[str, ...]:
     chance = draw.random()
-    if chance < PHRASE_RATE:
-        return _pick(draw, spoken.phrases)
-    if chance < PHRASE_RATE + ENTITY_RATE:
+    if chance < ENTITY_RATE:
         entity = _pick(draw, entities)
         return entity[:1] if draw.random() < ALONE else entity
+    if chance < ENTITY_RATE + PHRASE_RATE and spoken.openings[state]:
+        return _pick(draw, spoken.openings[state])
     rank = _weighted(draw, spoken.zipf[state]) * spoken.classes + state
     return (spoken.words[rank],)
 
