@@ -93,6 +93,11 @@ def test_a_cache_that_cannot_be_made_is_one_sentence(tmp_path: Path, give: Calla
         prepare(CONFIG, tmp_path / "file")
 
 
+def test_others_may_read_it_as_the_umask_says(cache: Path, give: Callable[[Given], None]) -> None:
+    give(Given(50))
+    assert prepare(CONFIG, cache).folder.stat().st_mode == cache.stat().st_mode
+
+
 def test_two_preparations_at_once_do_not_collide(cache: Path, give: Callable[[Given], None]) -> None:
     others: list[Path] = []
 

@@ -8,8 +8,8 @@ temporary folder and renamed: a folder that has its name is complete, and two pr
 import hashlib
 import json
 import os
+import secrets
 import shutil
-import tempfile
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -74,7 +74,8 @@ def _make(config: CorpusConfig, sources: list[Opened], folder: Path, progress: b
             f"{folder.parent}: preparing this corpus takes at least {estimate / 1e9:.2f} GB and "
             f"{free / 1e9:.2f} GB are free; free some disk, or set ROPEWALK_CACHE to a folder with room."
         )
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
+    temporary.mkdir()
     try:
         index = {"schema": SCHEMA, "hash": folder.name, **_write(config, sources, temporary, progress)}
         with (temporary / INDEX).open("w") as file:
