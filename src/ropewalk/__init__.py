@@ -21,7 +21,7 @@ _HOMES = {
     "Line": "lines",
     "Trace": "trace",
     "UserError": "errors",
-    "generate": "generate",
+    "generate": "generation",
     "load": "checkpoint",
     "trace": "measure.capture",
 }

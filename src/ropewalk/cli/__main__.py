@@ -1,0 +1,5 @@
+"""`python -m ropewalk.cli` is `ropewalk`."""
+
+from ropewalk.cli import main
+
+main()
