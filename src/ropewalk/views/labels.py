@@ -1,8 +1,8 @@
 """How a cell's text is shown: every cell visible, nothing in it obeyed.
 
-Blanks, line ends and control characters become symbols; escape sequences and direction overrides lose their
-power; a combining mark without a base gets a dotted circle. Letters, joiners inside a grapheme and emoji
-stay.
+Blanks, line ends and control characters become symbols; escape sequences and direction overrides
+lose their power; a combining mark without a base gets a dotted circle. Letters, joiners inside a
+grapheme and emoji stay.
 """
 
 import unicodedata

@@ -1,4 +1,4 @@
-"""Which lines of a trace a view shows: chosen layers, heads apart or averaged. Trace in, smaller Trace out."""
+"""Which lines of a trace a view shows: chosen layers, heads apart or averaged."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,15 +13,17 @@ from ropewalk.trace import Trace
 def choose(trace: Trace, layers: Sequence[int] | None = None, heads: bool = False) -> Trace:
     """The lines of these layers (all when None), in the order of the trace.
 
-    heads False: the lines of a layer become one, the mean of its heads' values (N shrinks to the layers);
-    heads True: every head keeps its line. UserError for a layer that the trace does not have.
+    heads False: the lines of a layer become one, the mean of its heads' values (N shrinks to the
+    layers); heads True: every head keeps its line. UserError for a layer that the trace does not
+    have.
     """
     have = sorted({line.layer for line in trace.lines if line.layer is not None})
     unknown = [layer for layer in layers or () if layer not in have]
     if unknown or (layers is not None and not layers):
         told = ", ".join(map(str, have)) or "none: its line is shared by all layers"
         raise UserError(
-            f"Expected layers of the trace ({told}), got {', '.join(map(str, unknown)) or 'none'}; choose others."
+            f"Expected layers of the trace ({told}), got {', '.join(map(str, unknown)) or 'none'}; "
+            "choose others."
         )
     kept = [number for number, line in enumerate(trace.lines) if layers is None or line.layer in layers]
     if heads:

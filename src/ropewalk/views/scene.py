@@ -1,11 +1,12 @@
 """Where every cell of a trace stands on every line: the geometry that all views share. Pure numbers, no
 drawing.
 
-A cell is the smallest run of whole tokens that is whole graphemes. With placement "first" it stands at its
-first token, its width runs to the next cell's first token, and scaling is per token: a three-byte character
-is not wide by decree. Placement "last" is the placement of the post this project replicates: a character
-stands at its last byte and scaling is per character. Accepted kinds: increment, position, and sensitivity,
-whose magnitude is drawn as a distance. The scene knows nothing of fonts, colours or screens.
+A cell is the smallest run of whole tokens that is whole graphemes. With placement "first" it stands
+at its first token, its width runs to the next cell's first token, and scaling is per token: a
+three-byte character is not wide by decree. Placement "last" is the placement of the post this
+project replicates: a character stands at its last byte and scaling is per character. Accepted
+kinds: increment, position, and sensitivity, whose magnitude is drawn as a distance. The scene knows
+nothing of fonts, colours or screens.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from ropewalk.trace import Cell, Trace
 ACCEPTS = ("increment", "position", "sensitivity")
 SCALES = {
     "line": "every row scaled to mean 1",
-    "same": "all rows on one scale, mean 1 over all",
+    "same": "all rows on one scale",
     "integer": "integer spacing",
 }
 PLACEMENTS = ("first", "last")
@@ -29,11 +30,13 @@ PLACEMENTS = ("first", "last")
 class Scene:
     """C cells on N lines; x grows in reading order wherever increments are positive.
 
-    x (N, C): where a cell stands, 0 for the first. left (N, C): where the gap before the cell begins, at the
-    last token of the cell before it (with placement "last": where that cell stands); the first cell has left
-    = x. end (N,): where the row ends, one unit after its last token, for that last gap is not known. factor
-    (N,): scene units per unit of the trace. The scene's unit is the mean step of the row (scale "line") or of
-    all rows ("same"): a step is one token, or one cell with placement "last".
+    x (N, C): where a cell stands, 0 for the first. left (N, C): where the gap before the cell
+    begins, at the last token of the cell before it (with placement "last": where that cell stands);
+    the first cell has left = x. end (N,): where the row ends, one unit after its last token, for
+    that last gap is not known. mean (N,): the row's mean step in the trace's unit. factor (N,):
+    scene units per unit of the trace, so that x / factor is in the trace's unit. A step is one
+    token, or one cell with placement "last"; the scene's unit is the mean step of the row (scale
+    "line") or of all rows ("same"). A row without a step has mean 1.
     """
 
     cells: tuple[Cell, ...]
@@ -41,6 +44,7 @@ class Scene:
     x: np.ndarray
     left: np.ndarray
     end: np.ndarray
+    mean: np.ndarray
     factor: np.ndarray
     scale: str
     placement: str
@@ -59,10 +63,10 @@ class Scene:
 
 
 def scene(trace: Trace, scale: str = "line", placement: str = "first") -> Scene:
-    """The scene of `trace`. Scale "line": every row has mean step 1; "same": all rows share one factor;
-    "integer": every step is 1, as in a model without learned increments. The mean is of step lengths, so that
-    it stays a scale where steps may be negative; a row without any extent is left as it is. UserError for
-    another kind of trace, scale or placement.
+    """The scene of `trace`. Scale "line": every row has mean step 1; "same": all rows share one
+    factor; "integer": every step is 1, as in a model without learned increments. The mean is of
+    step lengths, so that it stays a scale where steps may be negative; a row without any extent is
+    left as it is. UserError for another kind of trace, scale or placement.
     """
     trace.require(*ACCEPTS)
     _choose("scale", scale, tuple(SCALES))
@@ -79,10 +83,12 @@ def scene(trace: Trace, scale: str = "line", placement: str = "first") -> Scene:
     tail = position[:, last[-1]] - position[:, at[0]]
 
     lengths = np.abs(np.diff(position if placement == "first" else x, axis=1))
-    factor = _factors(lengths, common=scale == "same")[:, None]
-    return Scene(
-        cells, trace.lines, x * factor, left * factor, tail * factor[:, 0] + 1, factor[:, 0], scale, placement
-    )
+    mean = lengths.mean(axis=1) if lengths.size else np.ones(len(lengths))
+    unit = np.full_like(mean, mean.mean()) if scale == "same" else mean
+    factor = np.where(unit > 0, 1 / np.where(unit > 0, unit, 1), 1.0)
+    column = factor[:, None]
+    end = tail * factor + 1
+    return Scene(cells, trace.lines, x * column, left * column, end, mean, factor, scale, placement)
 
 
 def _positions(trace: Trace, scale: str) -> np.ndarray:
@@ -94,16 +100,6 @@ def _positions(trace: Trace, scale: str) -> np.ndarray:
     steps = np.abs(trace.values.astype(np.float64))
     steps = steps[:, :-1] if trace.gap == "after" else steps[:, 1:]
     return np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
-
-
-def _factors(lengths: np.ndarray, common: bool) -> np.ndarray:
-    """One factor per row (N,) that makes the mean length 1, per row or over all; 1 where there is no length."""
-    if not lengths.size:
-        return np.ones(len(lengths))
-    means = lengths.mean(axis=1)
-    if common:
-        means = np.full_like(means, means.mean())
-    return np.where(means > 0, 1 / np.where(means > 0, means, 1), 1.0)
 
 
 def _choose(name: str, got: str, allowed: tuple[str, ...]) -> None:

@@ -1,0 +1,75 @@
+"""The picture: every character at its learned position, a row per line, threads from row to row.
+
+The top row has integer spacing. On the rows below, each cell stands where the line puts it; the
+gap before it is tinted the more it exceeds one unit, and thin threads follow each cell down. The
+numbers come from `views.scene`; this module only draws, with matplotlib, without pyplot and
+without a display.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ropewalk.errors import UserError
+from ropewalk.files import write_atomically
+from ropewalk.trace import Trace
+from ropewalk.views.rows import choose
+from ropewalk.views.scene import ACCEPTS, scene
+
+FORMATS = {".png": {"Software": "ropewalk"}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+SETTINGS = {"text.usetex": False, "svg.fonttype": "path", "svg.hashsalt": "ropewalk", "path.sketch": None}
+
+
+def draw(
+    trace: Trace,
+    *,
+    scale: str = "line",
+    placement: str = "first",
+    layers: Sequence[int] | None = None,
+    heads: bool = False,
+    title: str | None = None,
+) -> Any:
+    """A matplotlib Figure of `trace` (increment, position or sensitivity).
+
+    scale and placement: see `views.scene`. layers: only these rows. heads: a row per head instead
+    of the mean of a layer's heads. title: in place of the default one. A text of more than about
+    60 cells is wrapped into panels. UserError for another kind of trace, for layers it does not
+    have, and where matplotlib or a font for Chinese, Japanese or Korean text is not installed.
+    """
+    matplotlib = _matplotlib()
+    trace.require(*ACCEPTS)
+    shown = choose(trace, layers, heads)
+    drawn = scene(shown, scale, placement)
+    with matplotlib.rc_context(SETTINGS):
+        from ropewalk.views.picture import Picture
+
+        return Picture(trace, shown, drawn, title).figure
+
+
+def save(trace: Trace, path: str | Path, **options: Any) -> None:
+    """Write `draw(trace, **options)` to `path` as .png, .svg or .pdf, whole or not at all.
+
+    Writing in an .svg is drawn as paths, so that it looks the same on every machine. The same
+    trace gives the same bytes. UserError for another suffix.
+    """
+    matplotlib = _matplotlib()
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise UserError(f"Expected a picture ending in {', '.join(FORMATS)}, got {path.name}; rename it.")
+    figure = draw(trace, **options)
+    out = io.BytesIO()
+    with matplotlib.rc_context(SETTINGS):
+        figure.savefig(out, format=suffix[1:], dpi=160, metadata=FORMATS[suffix])
+    write_atomically(path, out.getvalue())
+
+
+def _matplotlib() -> Any:
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise UserError(
+            "Drawing needs matplotlib, which is not installed; run: pip install 'ropewalk[view]'"
+        ) from error
+    return matplotlib

@@ -1,0 +1,74 @@
+"""What is written for each cell in a matplotlib figure: its label, the fonts for it and how wide it is.
+
+A character that no font here has is written as a small box with its Unicode number inside, never as
+an empty one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import regex
+
+from ropewalk.views import fonts
+from ropewalk.views.joining import join, right_to_left
+from ropewalk.views.labels import UNSHOWABLE, visible
+
+MARK = regex.compile(r"[␣⏎⇥◆�]")
+
+
+@dataclass(frozen=True)
+class Ink:
+    """C labels in order, their widths in ems, which of them are number boxes; the families, the
+    characters that none of them has, and whether the text runs leftward."""
+
+    labels: tuple[str, ...]
+    widths: tuple[float, ...]
+    boxed: tuple[bool, ...]
+    families: tuple[str, ...]
+    missing: frozenset[str]
+    leftward: bool
+
+    def writable(self, text: str) -> str:
+        """Running text with every character that no family has replaced."""
+        return "".join(UNSHOWABLE if character in self.missing else character for character in text)
+
+
+def prepare(texts: Sequence[str], text: str, extra: str = "") -> Ink:
+    """The ink for cells with these texts, taken from `text`; `extra` is other writing to find fonts for."""
+    found = fonts.for_text("".join(map(visible, texts)) + extra)
+    leftward = right_to_left(text)
+    shown = [visible(piece) for piece in texts]
+    labels = join(shown) if leftward else shown
+    boxes = [_number(label, found.missing) for label in labels]
+    labels = [box or label for box, label in zip(boxes, labels, strict=True)]
+    measured: dict[str, float] = {}
+    for label in labels:
+        if label not in measured:
+            measured[label] = 1.0 if "\n" in label else ems(label, found.families)
+    widths = tuple(measured[label] for label in labels)
+    return Ink(tuple(labels), widths, tuple(box is not None for box in boxes), *found, leftward)
+
+
+def _number(label: str, missing: frozenset[str]) -> str | None:
+    """The number of the first character without a glyph, in two short lines; None where all are drawn.
+
+    The picture of a control character counts as that character.
+    """
+    for character in label:
+        if character in missing:
+            code = ord(character)
+            digits = f"{code - 0x2400 if 0x2400 <= code < 0x2420 else code:04X}"
+            half = (len(digits) + 1) // 2
+            return f"{digits[:half]}\n{digits[half:]}"
+    return None
+
+
+def ems(label: str, families: tuple[str, ...]) -> float:
+    """Width of `label` in ems, in these families."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    width, _, _ = text_to_path.get_text_width_height_descent(
+        label, FontProperties(family=families, size=1), False
+    )
+    return float(width)
