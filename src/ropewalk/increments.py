@@ -3,8 +3,9 @@
 A law reads what a layer knows about token t and emits r = d - 1, shape (B, T, G), float32, where d is the
 increment and G the number of lines (1, or one per key head). r = 0 everywhere is integer RoPE, bit for bit.
 With the default start every learned law emits exactly 0 before training and has a non-zero gradient.
-Source of the positive and bounded laws: Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?", 2026.
-This module knows nothing of positions, rotation or attention. A new law is one class here and one entry in LAWS.
+Source of the positive and bounded laws: Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?",
+2026. This module knows nothing of positions, rotation or attention. A new law is one class here and one entry
+in LAWS.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ FLAT = 30.0  # exp(-30) vanishes beside 1 in float32: beyond it both bends are f
 class IncrementConfig(BaseModel):
     """Which law, for which lines. `hidden` is the width of the increment network; `ceiling` the largest d."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     law: str = "bounded"
     per: Literal["layer", "shared"] = "layer"
     lines: Literal["one", "key_head"] = "one"
     gap: Literal["before", "after"] = "before"
-    hidden: int = Field(64, ge=1)
-    ceiling: float = Field(10.0, gt=1.0)
+    hidden: int = Field(default=64, ge=1)
+    ceiling: float = Field(default=10.0, gt=1.0)
     start: Literal["identity", "random"] = "identity"
     table: Path | None = None
 
@@ -156,8 +157,8 @@ class Frozen(nn.Module):
         """Takes one layer's table of r, shape (vocabulary, lines)."""
         if table.shape != self.table.shape:
             raise UserError(
-                f"a frozen increment table must have shape {tuple(self.table.shape)} (vocabulary, lines) for this "
-                f"model, but has {tuple(table.shape)}; take it from a model with the same vocabulary and lines."
+                f"a frozen increment table must have shape {tuple(self.table.shape)} (vocabulary, lines) for "
+                f"this model, but has {tuple(table.shape)}; take it from a model of the same shape."
             )
         self.table.copy_(table)
 
