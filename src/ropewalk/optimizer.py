@@ -1,7 +1,7 @@
 """Optimizers: AdamW for everything, or Muon for the matrices of the layers and AdamW for the rest.
 
-The learning rate is a pure function of the step, so that a resumed run needs no scheduler state; state is kept and
-restored by parameter name. Knows parameters, not models.
+The learning rate is a pure function of the step, so that a resumed run needs no scheduler state; state is
+kept and restored by parameter name. Knows parameters, not models.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from ropewalk.errors import UserError
+
 
 class OptimizerConfig(BaseModel):
     """`lr` is AdamW's peak, `muon_lr` Muon's; `increments_lr` multiplies the peak for increment networks."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["adamw", "muon"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
-    muon_lr: float = Field(0.02, gt=0)
-    increments_lr: float = Field(1.0, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: int = Field(500, ge=0)
-    clip: float = Field(1.0, gt=0)
+    lr: float = Field(default=1e-3, gt=0)
+    muon_lr: float = Field(default=0.02, gt=0)
+    increments_lr: float = Field(default=1.0, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    warmup: int = Field(default=500, ge=0)
+    clip: float = Field(default=1.0, gt=0)
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -37,7 +39,7 @@ def schedule(step: int, steps: int, warmup: int) -> float:
 
 
 class Optimizers:
-    """The optimizers of one run. `step(fraction)` clips, steps and clears the gradients; returns their norm."""
+    """The optimizers of one run. `step(fraction)` clips the gradients and updates the weights."""
 
     def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
         self.config = config
@@ -53,7 +55,8 @@ class Optimizers:
         self.peaks: list[tuple[dict, float]] = []
         self.members: list[torch.optim.Optimizer] = []
         adamw = torch.optim.AdamW(
-            [{"params": list(g.values()), "lr": lr} for g, lr in groups if g], weight_decay=config.weight_decay
+            [{"params": list(g.values()), "lr": lr} for g, lr in groups if g],
+            weight_decay=config.weight_decay,
         )
         self._add(adamw)
         if muon:
@@ -64,14 +67,19 @@ class Optimizers:
         self.peaks += [(group, group["lr"]) for group in optimizer.param_groups]
 
     def step(self, fraction: float) -> float:
-        """One update at `fraction` of every peak rate; returns the gradient norm before clipping."""
-        norm = nn.utils.clip_grad_norm_(self.named.values(), self.config.clip)
+        """One update at `fraction` of every peak rate; returns the gradient norm before clipping.
+
+        A norm that is not a finite number leaves the weights as they are.
+        """
+        norm = float(nn.utils.clip_grad_norm_(self.named.values(), self.config.clip))
+        if not math.isfinite(norm):
+            return norm
         for group, peak in self.peaks:
             group["lr"] = peak * fraction
         for optimizer in self.members:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        return float(norm)
+        return norm
 
     def state(self) -> dict[str, Tensor]:
         """All state tensors, named `parameter::key`."""
@@ -84,10 +92,15 @@ class Optimizers:
                     yield name, key, value
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` gave."""
+        """Takes back what `state` gave; UserError for the state of another model."""
         for label, value in state.items():
-            name, key = label.split("::")
-            parameter = self.named[name]
+            name, _, key = label.partition("::")
+            parameter = self.named.get(name)
+            if parameter is None or (key != "step" and value.shape != parameter.shape):
+                raise UserError(
+                    f"the optimizer state '{label}' fits no weight of this model; resume with the recipe "
+                    "that the run was started with."
+                )
             for optimizer in self.members:
                 if any(parameter is p for group in optimizer.param_groups for p in group["params"]):
                     on = value if key == "step" else value.to(parameter.device)
