@@ -19,6 +19,6 @@ def bits_per_byte(nats_per_byte: float) -> float:
 
 
 def surprisal_and_entropy(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """What logits (T, V) expected of the next tokens (T,): -log P of each, and the entropy before it, in nats."""
+    """What logits (T, V) expected of the next tokens (T,): -log P, and the entropy before each, in nats."""
     log = torch.log_softmax(logits.float(), -1)
-    return -log.gather(-1, tokens[..., None]).squeeze(-1), -(log.exp() * log).sum(-1)
+    return -log.gather(-1, tokens[..., None]).squeeze(-1), torch.special.entr(log.exp()).sum(-1)
