@@ -1,9 +1,9 @@
 """Encoding: a real-valued position becomes a rotation of queries and keys.
 
-Channels are paired in halves: channel i turns together with channel i + D/2 (the convention of Hugging Face's Llama),
-and a pair (a, b) becomes (a cos - b sin, a sin + b cos). Angles are float32 radians, angle = position * frequency.
-There is no cache of cosines: positions are data. This module does not know where positions come from.
-Sources: RoPE, arXiv 2104.09864; PoPE, arXiv 2509.10534.
+Channels are paired in halves: channel i turns together with channel i + D/2 (the convention of Hugging Face's
+Llama), and a pair (a, b) becomes (a cos - b sin, a sin + b cos). Angles are float32 radians, angle = position
+* frequency. There is no cache of cosines: positions are data. This module does not know where positions come
+from. Sources: RoPE, arXiv 2104.09864; PoPE, arXiv 2509.10534.
 """
 
 from __future__ import annotations
@@ -34,10 +34,12 @@ class Rope(nn.Module):
 
 
 class Pope(nn.Module):
-    """Polar encoding: every channel is a magnitude, softplus of its value, with its own frequency theta^(-c/D).
+    """Polar encoding: every channel is a magnitude, softplus of its value, with its own frequency
+    theta^(-c/D).
 
-    Keys add a learned phase per head and channel, kept within [-2 pi, 0]. Outputs have 2 D channels: the score of a
-    query and a key is the sum over channels of the product of magnitudes times cos((m - n) f + phase).
+    Keys add a learned phase per head and channel, kept within [-2 pi, 0]. Outputs have 2 D channels: the
+    score of a query at position m and a key at n is the sum over channels of the magnitudes' product times
+    cos((n - m) f + phase).
     """
 
     frequencies: Tensor
