@@ -29,6 +29,8 @@ def mix(
     (B or 1, H or 1, T, S) added to the scaled scores, which then must hide the future itself (see `mask`).
     Returns (B, T, H, D).
     """
+    if bias is None and 1 < q.shape[1] < k.shape[1]:
+        bias = mask(q.new_zeros(1, k.shape[1]), q.shape[1])
     repeat = q.shape[2] // k.shape[2]
     if repeat > 1:
         k, v = k.repeat_interleave(repeat, 2), v.repeat_interleave(repeat, 2)
@@ -44,7 +46,7 @@ def mix(
 
 
 def probabilities(q: Tensor, k: Tensor, *, scale: float, bias: Tensor | None = None) -> Tensor:
-    """The attention weights (B, H, T, S) that `mix` uses, computed openly in float32; arguments as in `mix`."""
+    """The attention weights (B, H, T, S) of `mix`, computed openly in float32; arguments as in `mix`."""
     repeat = q.shape[2] // k.shape[2]
     k = k.repeat_interleave(repeat, 2)
     scores = torch.einsum("bthe,bshe->bhts", q.float(), k.float()) * scale
@@ -57,8 +59,8 @@ def probabilities(q: Tensor, k: Tensor, *, scale: float, bias: Tensor | None = N
 def mask(documents: Tensor, queries: int, decayed: Tensor | None = None) -> Tensor:
     """The additive bias of documents and decay.
 
-    documents (B, S): tokens see only earlier tokens of the same number. decayed (B, S, H): the running sum of a decay,
-    or None. Returns (B, H or 1, queries, S), float32, -inf where a token may not look.
+    documents (B, S): tokens see only earlier tokens of the same number. decayed (B, S, H): the running sum of
+    a decay, or None. Returns (B, H or 1, queries, S), float32, -inf where a token may not look.
     """
     s = torch.arange(documents.shape[1], device=documents.device)
     later = s[None, :] > s[-queries:, None]
