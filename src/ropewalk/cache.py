@@ -1,12 +1,12 @@
 """The memory of cached decoding: encoded keys, values, and how far each line has walked.
 
-Positions are not stored: keys are kept as they were encoded, and one running sum per line goes on from where the last
-stretch ended. This module knows nothing of models.
+Positions are not stored: keys are kept as they were encoded, and one running sum per line goes on from where
+the last stretch ended. This module knows nothing of models.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass
 class LayerMemory:
-    """One layer's keys (B, S, K, E) and values (B, S, K, D), the running decay (B, S, H), the lines' sum (B, G)."""
+    """One layer's keys (B, S, K, E) and values (B, S, K, D), and the running decay (B, S, H)."""
 
     keys: Tensor | None = None
     values: Tensor | None = None
@@ -44,7 +44,6 @@ class Cache:
     carries: list[Tensor | None]
     n: Tensor | None = None
     documents: Tensor | None = None
-    length: int = field(default=0)
 
     @classmethod
     def empty(cls, layers: int, walks: int) -> Cache:
