@@ -1,14 +1,16 @@
-"""The native decoder: tokens -> increments -> positions -> encoding -> attention -> logits, readable top to bottom.
+"""The native decoder: tokens -> increments -> positions -> encoding -> attention -> logits, readable top to
+bottom.
 
-Pre-norm, RMSNorm, SwiGLU, no biases, tied embeddings. Weights are float32 and are cast to `compute_dtype` where they
-are used; positions and angles stay float32 whatever it is. Knows nothing of training, text or files.
+Pre-norm, RMSNorm, SwiGLU, no biases, tied embeddings. Weights are float32 and are cast to `compute_dtype`
+where they are used; positions and angles stay float32 whatever it is. Knows nothing of training, text or
+files.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from ropewalk import attention, increments, positions
 from ropewalk.cache import Cache, LayerMemory
 from ropewalk.decay import DECAYS
-from ropewalk.encoding import ENCODINGS
+from ropewalk.encoding import ENCODINGS, Pope, Rope
 from ropewalk.errors import UserError
 from ropewalk.host import Edit, Output, apply_edit
 from ropewalk.increments import IncrementConfig
@@ -28,17 +30,17 @@ from ropewalk.lines import Line, layer_lines
 class DecoderConfig(BaseModel):
     """The shape of a native decoder. The defaults are the published model: 6.4 million parameters."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    vocabulary: int = Field(257, ge=2)
-    context: int = Field(512, ge=2)
-    width: int = Field(256, ge=2)
-    heads: int = Field(8, ge=1)
-    key_heads: int | None = Field(None, ge=1)
-    layers: int = Field(6, ge=1)
-    inner: int | None = Field(None, ge=1)
-    theta: float = Field(10_000.0, gt=0)
-    eps: float = Field(1e-5, gt=0)
+    vocabulary: int = Field(default=257, ge=2)
+    context: int = Field(default=512, ge=2)
+    width: int = Field(default=256, ge=2)
+    heads: int = Field(default=8, ge=1)
+    key_heads: int | None = Field(default=None, ge=1)
+    layers: int = Field(default=6, ge=1)
+    inner: int | None = Field(default=None, ge=1)
+    theta: float = Field(default=10_000.0, gt=0)
+    eps: float = Field(default=1e-5, gt=0)
     encoding: str = "rope"
     decay: str | None = None
     increments: IncrementConfig = IncrementConfig()
@@ -190,9 +192,10 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """A causal language model whose layers choose their own token spacing: the native host.
 
-    `compute_dtype` is the dtype of the residual stream. `block` and `stride` are what each layer runs; the execution
-    room may put compiled versions of the same functions in their place, used in plain training passes only. With
-    `seed=None` the weights are left undrawn, for a loader to fill. `provenance` says where the weights come from.
+    `compute_dtype` is the dtype of the residual stream. `block` and `stride` are what each layer runs; the
+    execution room may put compiled versions of the same functions in their place, used in plain training
+    passes only. With `seed=None` the weights are left undrawn, for a loader to fill. `provenance` says where
+    the weights come from.
     """
 
     def __init__(self, config: DecoderConfig, seed: int | None = 0) -> None:
@@ -229,7 +232,9 @@ class Decoder(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Name, hash and law of the model, as a Trace records them."""
         law = self.config.increments
-        told = {key: self.provenance[key] for key in ("name", "hash", "version") if key in self.provenance}
+        told: dict[str, Any] = {
+            key: self.provenance[key] for key in ("name", "hash", "version") if key in self.provenance
+        }
         bounds = {"ceiling": law.ceiling} if law.law == "bounded" else {}
         return {**told, "law": law.law, "per": "shared" if law.shared else "layer", **bounds}
 
@@ -249,22 +254,35 @@ class Decoder(nn.Module):
     ) -> Output:
         """tokens (B, T) -> logits (B, T, V), increments and taps; see `ropewalk.host.Host`.
 
-        taps: "residual.I" (B, T, C), the input of layer I; "positions.I" (B, T, G); "attention.I" (B, H, T, S), the
-        weights of layer I. Raises UserError for positions that restart without documents and for unknown taps.
+        taps: "residual.I" (B, T, C), the input of layer I; "positions.I" (B, T, G); "attention.I" (B, H, T,
+        S), the weights of layer I. All inputs may live on another device than the model. Raises UserError for
+        positions that restart without documents, for unknown taps, and for tokens outside the vocabulary
+        (looked for on the CPU).
         """
+        if tokens.device.type == "cpu" and bool(((tokens < 0) | (tokens >= self.config.vocabulary)).any()):
+            raise UserError(
+                f"expected tokens from 0 to {self.config.vocabulary - 1}, got some from {int(tokens.min())} "
+                f"to {int(tokens.max())}; use the vocabulary that the model was trained with."
+            )
+        device = self.embedding.device
+        tokens, n = tokens.to(device), None if n is None else n.to(device)
+        documents = None if documents is None else documents.to(device)
         n, starts, documents = _integer_positions(tokens, n, documents, cache)
         plain = self.training and edit is None and cache is None and documents is None and not taps
-        taken = _Taps(taps, len(self.layers))
+        wanted, found = _known_taps(taps, len(self.layers)), dict[str, Tensor]()
         x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
         walked: list[Tensor] = []
-        for i, layer in enumerate(self.layers):
-            taken.take(f"residual.{i}", x)
+        for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
+            if f"residual.{i}" in wanted:
+                found[f"residual.{i}"] = x
             if i < len(self.laws):
                 law, encoding = self.laws[i], layer.attention.encoding
                 if plain:
                     r, p, cos, sin = self.stride(law, encoding, x, tokens, n, self.config.increments.gap)
                 else:
-                    own = self.lines if len(self.laws) == 1 else tuple(ln for ln in self.lines if ln.layer == i)
+                    own = (
+                        self.lines if len(self.laws) == 1 else tuple(ln for ln in self.lines if ln.layer == i)
+                    )
                     r = apply_edit(edit, own, law(x, tokens))
                     carry = cache.carries[i] if cache else None
                     p, end = positions.walk(r, n, gap=self.config.increments.gap, starts=starts, carry=carry)
@@ -272,13 +290,17 @@ class Decoder(nn.Module):
                     if cache:
                         cache.carries[i] = end
                 walked.append(r)
-            taken.take(f"positions.{i}", p)
+            if f"positions.{i}" in wanted:
+                found[f"positions.{i}"] = p
             if plain:
                 x = self.block(layer, x, cos, sin)
             else:
                 memory = cache.layers[i] if cache else None
-                x = layer(x, cos, sin, documents, memory, taken.of_layer(i))
-        return Output(F.linear(self.norm(x), self.embedding.to(x.dtype)), tuple(walked), taken.found)
+                seen: dict[str, Tensor] | None = {} if f"attention.{i}" in wanted else None
+                x = layer(x, cos, sin, documents, memory, seen)
+                if seen is not None:
+                    found[f"attention.{i}"] = seen["attention"]
+        return Output(F.linear(self.norm(x), self.embedding.to(x.dtype)), tuple(walked), found)
 
 
 def block(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -287,7 +309,7 @@ def block(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def stride(
-    law: nn.Module, encoding: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
+    law: nn.Module, encoding: Rope | Pope, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One walk from the beginning of a window: increments r, positions, cosines, sines."""
     r = law(x, tokens)
@@ -309,37 +331,38 @@ def initialise(model: nn.Module, seed: int, std: float = 0.02) -> None:
             elif name.endswith("bias"):
                 parameter.zero_()
         for module in model.modules():
-            if hasattr(module, "start"):
-                module.start()
+            if callable(start := getattr(module, "start", None)):
+                start()
 
 
 def _integer_positions(
     tokens: Tensor, n: Tensor | None, documents: Tensor | None, cache: Cache | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """n, the document starts among these tokens, and the documents of all tokens so far (None where one suffices)."""
-    if n is not None and documents is None and bool((n[:, 1:] <= n[:, :-1]).any()):
-        raise UserError(
-            "positions restart inside a row but no documents were given, so that tokens would look across the "
-            "restart; pass documents (B, T) as well, or positions that only increase."
-        )
+    """n, the document starts among these tokens, and the documents of all tokens so far (None: one)."""
     starts = None if documents is None else positions.document_starts(documents)
-    if n is None:
+    if n is not None:
+        restarts = n[:, 1:] <= n[:, :-1]
+        if bool((restarts if starts is None else restarts & ~starts[:, 1:]).any()):
+            raise UserError(
+                "positions restart inside a row where no document starts, so tokens would look across "
+                "the restart; pass documents (B, T) that start there, or positions that only increase."
+            )
+    else:
         n = positions.restart(starts) if starts is not None else _count(tokens)
+        n = n if cache is None or cache.n is None else n + cache.n[:, None]
     if cache is None:
         return n, starts, documents
     if cache.n is not None:
         if documents is not None:
-            raise UserError("documents belong to the first stretch of a cached decoding; later stretches go on.")
-        n = n + cache.n[:, None]
+            raise UserError(
+                "documents belong to the first stretch of a cached decoding; later stretches go on."
+            )
         if cache.documents is not None:
             last = cache.documents[:, -1:].expand(-1, tokens.shape[1])
             cache.documents = documents = torch.cat([cache.documents, last], 1)
     else:
         cache.documents = documents
     cache.n = n[:, -1] + 1
-    if cache.documents is None and tokens.shape[1] > 1 and cache.length:
-        cache.documents = documents = tokens.new_zeros(tokens.shape[0], cache.length + tokens.shape[1])
-    cache.length += tokens.shape[1]
     return n, starts, documents
 
 
@@ -347,33 +370,11 @@ def _count(tokens: Tensor) -> Tensor:
     return torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
 
 
-class _Taps:
-    """Keeps the tensors that were asked for by name."""
-
-    def __init__(self, wanted: Collection[str], layers: int) -> None:
-        known = {f"{kind}.{i}" for kind in ("residual", "positions", "attention") for i in range(layers)}
-        if unknown := sorted(set(wanted) - known):
-            raise UserError(
-                f"unknown tap '{unknown[0]}': this model has residual.I, positions.I and attention.I, "
-                f"I from 0 to {layers - 1}."
-            )
-        self.wanted = set(wanted)
-        self.found: dict[str, Tensor] = {}
-
-    def take(self, name: str, value: Tensor) -> None:
-        if name in self.wanted:
-            self.found[name] = value
-
-    def of_layer(self, layer: int) -> dict[str, Tensor] | None:
-        return _OneLayer(self, layer) if f"attention.{layer}" in self.wanted else None
-
-
-class _OneLayer(dict[str, Tensor]):
-    """The taps of one layer, which does not know its number."""
-
-    def __init__(self, taps: _Taps, layer: int) -> None:
-        super().__init__()
-        self.taps, self.layer = taps, layer
-
-    def __setitem__(self, name: str, value: Tensor) -> None:
-        self.taps.take(f"{name}.{self.layer}", value)
+def _known_taps(taps: Collection[str], layers: int) -> set[str]:
+    known = {f"{kind}.{i}" for kind in ("residual", "positions", "attention") for i in range(layers)}
+    if unknown := sorted(set(taps) - known):
+        raise UserError(
+            f"unknown tap '{unknown[0]}': this model has residual.I, positions.I and attention.I, "
+            f"I from 0 to {layers - 1}."
+        )
+    return set(taps)
