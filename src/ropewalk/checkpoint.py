@@ -1,8 +1,9 @@
 """Checkpoints: a folder with weights as safetensors and everything else as json, whole or not there at all.
 
-A model folder holds `config.json` (architecture, provenance, hash and size of the weights) and `model.safetensors`.
-A training checkpoint adds `optimizer.safetensors` and `training.json`. Nothing is ever unpickled; sizes are checked
-against the architecture before anything is allocated. Knows the native decoder, not how it was trained.
+A model folder holds `config.json` (architecture, provenance, hash and size of the weights) and
+`model.safetensors`. A training checkpoint adds `optimizer.safetensors` and `training.json`. Nothing is ever
+unpickled; sizes are checked against the architecture before anything is allocated. Knows the native decoder,
+not how it was trained.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import struct
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -27,7 +29,14 @@ from ropewalk.errors import UserError, first_problem
 
 FORMAT = "ropewalk-decoder"
 SCHEMA = 1
-CONFIG, WEIGHTS, OPTIMIZER, TRAINING = "config.json", "model.safetensors", "optimizer.safetensors", "training.json"
+CONFIG, WEIGHTS, OPTIMIZER, TRAINING = (
+    "config.json",
+    "model.safetensors",
+    "optimizer.safetensors",
+    "training.json",
+)
+DTYPES = ("F32", "F16", "BF16")
+LONGEST_HEADER = 10_000_000
 
 
 def save(
@@ -38,7 +47,8 @@ def save(
     dtype: torch.dtype = torch.float32,
     training: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
 ) -> None:
-    """Writes a model folder atomically; `training` is (optimizer state, anything json) for a resumable checkpoint.
+    """Writes a model folder atomically; `training` is (optimizer state, anything json) for a resumable
+    checkpoint.
 
     An existing folder of that name is replaced only once the new one is complete.
     """
@@ -64,26 +74,40 @@ def save(
 def load(model: str | Path) -> Decoder:
     """The decoder in a model folder, in float32 and evaluation mode; its provenance is on `.provenance`.
 
-    `model` is a folder, or the name of a bundled model. UserError says what is wrong with a folder that is not one.
+    `model` is a folder, or the name of a bundled model. UserError says what is wrong with a folder that is
+    not one.
     """
     from ropewalk.bundled import find
 
     folder = find(model)
     config = read_config(folder)
-    decoder = skeleton(config, folder)
-    expected = {name: tuple(t.shape) for name, t in decoder.state_dict().items()}
     path = folder / WEIGHTS
-    _check_header(path, config, expected)
+    header = _read_header(path)
+    expected = {
+        name: tuple(t.shape) for name, t in skeleton(config, folder, len(header)).state_dict().items()
+    }
+    _check_header(path, header, expected)
     if sha256(path) != config["weights"]["sha256"]:
-        raise UserError(f"{path} is not the file that {CONFIG} describes (its hash differs); copy the model again.")
-    decoder = decoder.to_empty(device="cpu")
-    _fill(decoder, {name: tensor.float() for name, tensor in load_file(path).items()})
-    decoder.provenance = {**config["provenance"], "name": folder.resolve().name, "hash": config["weights"]["sha256"]}
+        raise UserError(
+            f"{path} is not the file that {CONFIG} describes (its hash differs); copy the model again."
+        )
+    state = {name: tensor.float() for name, tensor in read_tensors(path).items()}
+    decoder = Decoder(DecoderConfig.model_validate(config["model"]), seed=None)
+    decoder.load_state_dict(state)
+    decoder.provenance = {
+        **config["provenance"],
+        "name": folder.resolve().name,
+        "hash": config["weights"]["sha256"],
+    }
     return decoder.eval()
 
 
 def load_training(folder: Path, model: Decoder) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Puts a checkpoint's weights into `model` and returns (optimizer state, training state)."""
+    """Puts a checkpoint's weights into `model` and returns (optimizer state, training state).
+
+    The training state holds what `save` was given, and the checkpoint's `provenance`. A UserError leaves the
+    model as it was.
+    """
     saved = load(folder)
     if saved.config.model_dump(exclude={"increments": {"table"}}) != model.config.model_dump(
         exclude={"increments": {"table"}}
@@ -95,8 +119,19 @@ def load_training(folder: Path, model: Decoder) -> tuple[dict[str, Tensor], dict
     state = read_json(folder / TRAINING)
     if sha256(folder / OPTIMIZER) != state.get("optimizer"):
         raise UserError(f"{folder / OPTIMIZER} is damaged (its hash differs); delete this checkpoint folder.")
+    moments = read_tensors(folder / OPTIMIZER)
     model.load_state_dict(saved.state_dict())
-    return load_file(folder / OPTIMIZER), state
+    return moments, {**state, "provenance": saved.provenance}
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, or a UserError."""
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; name a safetensors file.") from error
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is no readable safetensors file ({error}); copy it again.") from error
 
 
 def weights(model: Decoder, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -105,30 +140,37 @@ def weights(model: Decoder, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fills a temporary folder, flushes it to the disk, and gives it its name; leaves nothing behind on failure."""
+    """Fills a temporary folder, flushes it to the disk, names it; a failure leaves nothing behind."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        temporary = _beside(folder)
+        temporary.mkdir()
     except OSError as error:
-        raise UserError(f"cannot write into {folder.parent}: {error.strerror}; name a writable folder.") from error
+        raise UserError(
+            f"cannot write into {folder.parent}: {error.strerror}; name a writable folder."
+        ) from error
     try:
         fill(temporary)
         for path in (*temporary.iterdir(), temporary):
             _flush(path)
-        if folder.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-            os.replace(folder, old / "was")
+        old = _beside(folder) if folder.exists() else None
+        if old is not None:
+            os.replace(folder, old)
+        try:
             os.replace(temporary, folder)
-            shutil.rmtree(old)
-        else:
-            os.replace(temporary, folder)
+        except OSError:
+            if old is not None:
+                os.replace(old, folder)
+            raise
         _flush(folder.parent)
+        if old is not None:
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise UserError(f"cannot write {folder}: {error.strerror or error}; free some space or choose another disk.") from error
-    except Exception as error:
-        if "No space" in str(error) or "SafetensorError" in type(error).__name__:
-            raise UserError(f"cannot write {folder}: {error}; free some space or choose another disk.") from error
-        raise
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; free some space or choose another disk."
+        ) from error
+    except SafetensorError as error:
+        raise UserError(f"cannot write {folder}: {error}; free some space or choose another disk.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -137,24 +179,41 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The checked `config.json` of a model folder."""
     config = read_json(folder / CONFIG)
     if config.get("format") != FORMAT:
-        raise UserError(f"{folder / CONFIG} is not a ropewalk model (format is {config.get('format')!r}); name its folder.")
+        raise UserError(
+            f"{folder / CONFIG} is no ropewalk model (format is {config.get('format')!r}); name its folder."
+        )
     if config.get("schema") != SCHEMA:
         raise UserError(
-            f"{folder / CONFIG} has schema {config.get('schema')!r} and this version reads {SCHEMA}; upgrade ropewalk."
+            f"{folder / CONFIG} has schema {config.get('schema')!r} and this version reads {SCHEMA}; "
+            "upgrade ropewalk."
         )
     entry = config.get("weights")
-    if not isinstance(entry, dict) or not isinstance(entry.get("sha256"), str) or not isinstance(config.get("provenance"), dict):
-        raise UserError(f"{folder / CONFIG} lacks the hash of its weights or its provenance; copy the model again.")
+    if (
+        not isinstance(entry, dict)
+        or not isinstance(entry.get("sha256"), str)
+        or not isinstance(config.get("provenance"), dict)
+    ):
+        raise UserError(
+            f"{folder / CONFIG} lacks the hash of its weights or its provenance; copy the model again."
+        )
     return config
 
 
-def skeleton(config: dict[str, Any], folder: Path) -> Decoder:
-    """The decoder that a config describes, on the meta device: nothing is allocated yet."""
+def skeleton(config: dict[str, Any], folder: Path, tensors: int) -> Decoder:
+    """The decoder that a config describes, on the meta device: nothing is allocated yet.
+
+    tensors: how many tensors the weights hold, lest a damaged config ask for a billion layers.
+    """
     try:
+        shape = DecoderConfig.model_validate(config["model"])
+        if shape.layers > tensors:
+            raise ValueError(f"{shape.layers} layers, but the weights are {tensors} tensors")
         with torch.device("meta"):
-            return Decoder(DecoderConfig.model_validate(config["model"]), seed=None)
-    except (ValidationError, KeyError) as error:
-        raise UserError(f"{folder / CONFIG} describes no model that this version knows: {first_problem(error)}.") from error
+            return Decoder(shape, seed=None)
+    except (ValidationError, KeyError, ValueError, RuntimeError, OverflowError, TypeError) as error:
+        raise UserError(
+            f"{folder / CONFIG} describes no model that this version knows: {first_problem(error)}."
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -162,8 +221,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; name a model folder (it holds {CONFIG} and {WEIGHTS}).") from error
-    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} does not exist; name a model folder (it holds {CONFIG} and {WEIGHTS})."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} cannot be read as json; it is damaged, so copy the folder again.") from error
     if not isinstance(value, dict):
         raise UserError(f"{path} must hold a json object; it is damaged, so copy the folder again.")
@@ -179,35 +240,43 @@ def sha256(path: Path) -> str:
         raise UserError(f"{path} cannot be read ({error.strerror}); copy the folder again.") from error
 
 
-def _check_header(path: Path, config: dict[str, Any], expected: dict[str, tuple[int, ...]]) -> None:
-    """Compares names and shapes in a safetensors header with the architecture, before reading any tensor."""
+def _read_header(path: Path) -> dict[str, Any]:
+    """Name -> {dtype, shape, data_offsets} of every tensor in a safetensors file, none of which is read."""
     try:
         size = path.stat().st_size
         with open(path, "rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(size, 100_000_000):
+            if length > min(size, LONGEST_HEADER):
                 raise ValueError
             header = json.loads(file.read(length))
-        found = {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+        return {name: entry for name, entry in header.items() if name != "__metadata__"}
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; a model folder holds {CONFIG} and {WEIGHTS}.") from error
-    except (OSError, ValueError, struct.error, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, struct.error, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged or truncated; copy the model again.") from error
-    if found != expected:
-        wrong = sorted(set(found.items()) ^ set(expected.items()))[0][0]
-        raise UserError(
-            f"{path} does not fit its {CONFIG}: '{wrong}' is {found.get(wrong, 'missing')}, "
-            f"expected {expected.get(wrong, 'no such tensor')}; copy the model again."
-        )
 
 
-def _fill(decoder: Decoder, state: dict[str, Tensor]) -> None:
-    decoder.load_state_dict(state)
-    fresh = Decoder(decoder.config, seed=None)
-    buffers = dict(fresh.named_buffers())
-    for name, buffer in decoder.named_buffers():
-        if name not in state:
-            buffer.copy_(buffers[name])
+def _check_header(path: Path, header: dict[str, Any], expected: dict[str, tuple[int, ...]]) -> None:
+    """Compares the names, shapes and dtypes in a header with the architecture."""
+    for name in sorted(header.keys() | expected.keys()):
+        told = header.get(name)
+        entry = told if isinstance(told, dict) else {}
+        got = entry.get("shape")
+        if name not in expected or got != list(expected[name]):
+            raise UserError(
+                f"{path} does not fit its {CONFIG}: '{name}' is {got or 'missing'}, "
+                f"expected {list(expected[name]) if name in expected else 'no such tensor'}; "
+                "copy the model again."
+            )
+        if entry.get("dtype") not in DTYPES:
+            raise UserError(
+                f"{path} holds '{name}' as {entry.get('dtype')}, expected one of {', '.join(DTYPES)}."
+            )
+
+
+def _beside(folder: Path) -> Path:
+    """A hidden name next to a folder, used by nobody."""
+    return folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
 
 
 def _flush(path: Path) -> None:
