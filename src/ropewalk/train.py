@@ -1,8 +1,9 @@
 """Training: one loop for every host. Windows in, loss down, checkpoints and metrics out.
 
-A run is a folder: `recipe.json` (resolved, with version and plan), `metrics.jsonl`, `checkpoints/step-N`, and at the
-end `model`. It stops cleanly on Ctrl-C, refuses to go on after a NaN or a runaway increment, and resumes bit-exactly
-under the same plan: data order and learning rate are functions of the step, and no other randomness exists.
+A run is a folder: `recipe.json` (resolved, with version and plan), `metrics.jsonl`, `checkpoints/step-N`, and
+at the end `model`. It stops cleanly on Ctrl-C, refuses to go on after a NaN or a runaway increment, and
+resumes bit-exactly under the same plan: data order and learning rate are functions of the step, and no other
+randomness exists.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ropewalk.corpus import Corpus, windows
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.host import increments_of
+from ropewalk.interrupt import Interrupt
 from ropewalk.optimizer import Optimizers, schedule
 from ropewalk.recipe import Recipe
 from ropewalk.run import Run
@@ -45,11 +47,13 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
-def train(recipe: Recipe, corpus: Corpus, folder: Path, *, resume: bool = False, watch: Watcher | None = None) -> Path:
+def train(
+    recipe: Recipe, corpus: Corpus, folder: Path, *, resume: bool = False, watch: Watcher | None = None
+) -> Path:
     """Trains (or goes on training) and returns the folder of the finished model.
 
-    Raises UserError for a folder that holds another run, and for a run that stopped making sense; KeyboardInterrupt
-    passes through after a checkpoint is written.
+    Raises UserError for a folder that holds another run, and for a run that stopped making sense;
+    KeyboardInterrupt passes through after a checkpoint is written.
     """
     plan, notes = execution.plan(recipe.train.device, recipe.train.precision, recipe.train.compile)
     with Run(folder, recipe, asdict(plan), corpus, resume=resume) as run:
@@ -57,9 +61,9 @@ def train(recipe: Recipe, corpus: Corpus, folder: Path, *, resume: bool = False,
             run.note(note)
         model = Decoder(recipe.model, seed=recipe.train.seed)
         run.fill_frozen(model)
+        execution.apply(plan, model)
         optimizers = Optimizers(model, recipe.optimizer)
         state = State.resumed(run, model, optimizers) if resume else State()
-        execution.apply(plan, model)
         _loop(run, recipe, corpus, model, optimizers, state, watch)
         provenance = run.provenance(step=recipe.train.steps, validation=state.validation)
         checkpoint.save(folder / "model", model, provenance)
@@ -78,19 +82,35 @@ class State:
 
     @classmethod
     def resumed(cls, run: Run, model: Decoder, optimizers: Optimizers) -> State:
-        """The state in the newest checkpoint that is whole; a fresh one if there is none."""
-        for folder in run.checkpoints():
+        """The state in the newest checkpoint that is whole; a fresh one if none was written yet."""
+        folders = run.checkpoints()
+        for folder in folders:
             try:
                 moments, saved = checkpoint.load_training(folder, model)
+                state = cls._read(saved, folder)
             except UserError as error:
                 run.note(f"skipping {folder.name}: {error}")
                 continue
+            run.check_corpus(saved["provenance"])
             run.check_plan(saved["plan"])
             optimizers.restore(moments)
-            run.forget_after(saved["state"]["step"])
-            return cls(**saved["state"])
+            run.forget_after(state.step)
+            return state
+        if folders:
+            raise UserError(f"none of the checkpoints in {run.folder} is whole; start again in a new folder.")
         run.forget_after(0)
         return cls()
+
+    @classmethod
+    def _read(cls, saved: dict[str, Any], folder: Path) -> State:
+        try:
+            state = cls(**saved["state"])
+            dict(saved["plan"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"{folder / checkpoint.TRAINING} is damaged; delete this checkpoint folder."
+            ) from error
+        return state
 
 
 def _loop(
@@ -103,49 +123,51 @@ def _loop(
     watch: Watcher | None,
 ) -> None:
     config = recipe.train
-    saved_at = time.monotonic()
+    saved_at, saved_step = time.monotonic(), state.step
     seen = config.batch * recipe.model.context
-    try:
-        while state.step < config.steps:
-            began = time.monotonic()
-            value, spacing = _step(recipe, corpus, model, optimizers, state.step)
-            _check(value, spacing, state.step, run)
-            state.step += 1
-            state.loss_sum += value
-            state.loss_count += 1
-            state.seconds += time.monotonic() - began
-            last = state.step == config.steps
-            if state.step % config.validate_every == 0 or last:
-                state.validation = validate(model, corpus, recipe)
-                run.log(step=state.step, validation_loss=state.validation)
-            if state.step % config.log_every == 0 or last:
-                mean = state.loss_sum / state.loss_count
-                run.log(
-                    step=state.step,
-                    bytes=state.step * seen,
-                    loss=mean,
-                    bits_per_byte=loss.bits_per_byte(mean),
-                    bytes_per_second=round(state.step * seen / state.seconds, 1),
-                    increments=spacing,
-                )
-                state.loss_sum, state.loss_count = 0.0, 0
-            if watch is not None:
-                watch(
-                    Progress(state.step, config.steps, value, state.validation, state.step * seen, state.seconds, spacing)
-                )
-            if time.monotonic() - saved_at >= 60 * config.checkpoint_minutes or last:
+    with Interrupt() as interrupt:
+        try:
+            while state.step < config.steps:
+                began = time.monotonic()
+                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step)
+                _check(value, norm, spacing, state.step, run)
+                state.step += 1
+                state.loss_sum += value
+                state.loss_count += 1
+                state.seconds += time.monotonic() - began
+                last = state.step == config.steps
+                if state.step % config.validate_every == 0 or last:
+                    state.validation = validate(model, corpus, recipe)
+                    run.log(step=state.step, validation_loss=state.validation)
+                if state.step % config.log_every == 0 or last:
+                    mean = state.loss_sum / state.loss_count
+                    run.log(
+                        step=state.step,
+                        bytes=state.step * seen,
+                        loss=mean,
+                        bits_per_byte=loss.bits_per_byte(mean),
+                        bytes_per_second=round(state.step * seen / state.seconds, 1),
+                        increments=spacing,
+                    )
+                    state.loss_sum, state.loss_count = 0.0, 0
+                if watch is not None:
+                    told = (value, state.validation, state.step * seen, state.seconds, spacing)
+                    watch(Progress(state.step, config.steps, *told))
+                if last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes:
+                    _save(run, model, optimizers, state)
+                    saved_at, saved_step = time.monotonic(), state.step
+                if interrupt.asked and not last:
+                    raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if state.step > saved_step and not interrupt.hurried:
                 _save(run, model, optimizers, state)
-                saved_at = time.monotonic()
-    except KeyboardInterrupt:
-        if state.step:
-            _save(run, model, optimizers, state)
-        raise
+            raise
 
 
 def _step(
     recipe: Recipe, corpus: Corpus, model: Decoder, optimizers: Optimizers, step: int
-) -> tuple[float, list[dict[str, Any]]]:
-    """One update; returns the loss in nats per token, and each line's mean and spread."""
+) -> tuple[float, float, list[dict[str, Any]]]:
+    """One update; returns the loss in nats per token, the gradient norm, and each line's mean and spread."""
     config, context = recipe.train, recipe.model.context
     batch = windows.batch(corpus.train, seed=config.seed, step=step, size=config.batch, context=context)
     batch = batch.to(model.embedding.device, non_blocking=True)
@@ -158,13 +180,14 @@ def _step(
         value = loss.nats(output.logits, part[:, 1:])
         (value * share).backward()
         total += float(value.detach()) * share
-    optimizers.step(schedule(step, config.steps, recipe.optimizer.warmup))
+    norm = optimizers.step(schedule(step, config.steps, recipe.optimizer.warmup))
     d = increments_of(output).detach()
     mean, std = d.mean((0, 2)), d.std((0, 2))
     spacing = [
-        {"line": str(line), "mean": float(mean[i]), "std": float(std[i])} for i, line in enumerate(model.lines)
+        {"line": str(line), "mean": float(mean[i]), "std": float(std[i])}
+        for i, line in enumerate(model.lines)
     ]
-    return total, spacing
+    return total, norm, spacing
 
 
 @torch.no_grad()
@@ -181,12 +204,17 @@ def validate(model: Decoder, corpus: Corpus, recipe: Recipe) -> float:
     return total / count
 
 
-def _check(value: float, spacing: list[dict[str, Any]], step: int, run: Run) -> None:
+def _check(value: float, norm: float, spacing: list[dict[str, Any]], step: int, run: Run) -> None:
     wild = next((s for s in spacing if not abs(s["mean"]) < RUNAWAY), None)
-    if math.isfinite(value) and wild is None:
+    if wild is not None:
+        what = f"the increments of {wild['line']} ran away (mean {wild['mean']:.3g})"
+    elif not math.isfinite(value):
+        what = f"the loss became {value}"
+    elif not math.isfinite(norm):
+        what = f"the gradient became {norm}"
+    else:
         return
     kept = next((c.name for c in run.checkpoints()), "none yet")
-    what = f"the increments of {wild['line']} ran away (mean {wild['mean']:.3g})" if wild else f"the loss became {value}"
     raise UserError(
         f"stopped at step {step + 1}: {what}; the last good checkpoint is {kept}. Lower optimizer.lr or "
         "optimizer.increments_lr, or take the bounded law."
