@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 import torch
-from safetensors.torch import load_file
 
 import ropewalk
+from ropewalk.checkpoint import read_tensors
 from ropewalk.corpus import Corpus
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.files import write_atomically
 from ropewalk.increments import Frozen
 from ropewalk.recipe import Recipe
+
+CONTENT = ("bytes", "digests")  # what a corpus' index says of its tokens
 
 
 class Run:
@@ -29,26 +35,25 @@ class Run:
         self, folder: Path, recipe: Recipe, plan: dict[str, Any], corpus: Corpus, *, resume: bool
     ) -> None:
         self.folder, self.recipe, self.plan, self.corpus = folder, recipe, plan, corpus
-        described = recipe.model_dump(mode="json", exclude={"corpus": {"root"}})
-        self.described = described
-        started = (folder / "recipe.json").exists()
-        if resume and not started:
+        self.described = recipe.model_dump(mode="json", exclude={"corpus": {"root"}})
+        self._metrics: FileIO | None = None
+        if resume and not self.recipe_path.exists():
             raise UserError(f"{folder} holds no run to resume; leave out --resume to start one.")
-        if started and not resume:
-            raise UserError(f"{folder} already holds a run; add --resume to go on with it, or name another folder.")
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
         except OSError as error:
-            raise UserError(f"cannot write into {folder}: {error.strerror}; name a writable folder.") from error
-        if resume:
-            self._same_recipe()
-        else:
-            write_atomically(
-                folder / "recipe.json",
-                json.dumps({"version": ropewalk.__version__, "plan": plan, "recipe": described}, indent=1).encode(),
-            )
-        self._metrics: IO[str] | None = None
+            raise UserError(
+                f"cannot write into {folder}: {error.strerror}; name a writable folder."
+            ) from error
+        try:
+            if resume:
+                self._same_recipe()
+            else:
+                self._begin()
+        except BaseException:
+            self._lock.close()
+            raise
 
     def __enter__(self) -> Run:
         return self
@@ -64,27 +69,40 @@ class Run:
     def metrics_path(self) -> Path:
         return self.folder / "metrics.jsonl"
 
+    @property
+    def recipe_path(self) -> Path:
+        return self.folder / "recipe.json"
+
     def note(self, text: str) -> None:
         """One sentence for the person who watches."""
         print(text, file=sys.stderr)
 
     def log(self, **entry: Any) -> None:
         """Appends one line to metrics.jsonl."""
-        if self._metrics is None:
-            self._metrics = open(self.metrics_path, "a", encoding="utf-8")
-        try:
-            self._metrics.write(json.dumps(entry) + "\n")
-            self._metrics.flush()
-        except OSError as error:
-            raise UserError(f"cannot write {self.metrics_path}: {error.strerror}; free some space, then --resume.") from error
+        line = json.dumps(entry).encode() + b"\n"
+        with self._writing():
+            if self._metrics is None:
+                self._metrics = open(self.metrics_path, "ab", buffering=0)  # noqa: SIM115
+            if self._metrics.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def sync(self) -> None:
         """Flushes the metrics to the disk, so that no checkpoint is ahead of them."""
-        if self._metrics is not None:
-            os.fsync(self._metrics.fileno())
+        with self._writing():
+            if self._metrics is not None:
+                os.fsync(self._metrics.fileno())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.metrics_path}: {error.strerror}; free some space, then --resume."
+            ) from error
 
     def forget_after(self, step: int) -> None:
-        """Drops metrics of steps that are about to be done again, and a line that was cut off in the middle."""
+        """Drops metrics of steps that are about to be done again, and a line that was cut off."""
         kept = []
         if self.metrics_path.exists():
             for line in self.metrics_path.read_text(encoding="utf-8", errors="replace").split("\n"):
@@ -105,9 +123,18 @@ class Run:
     def prune(self) -> None:
         """Deletes all but the newest checkpoints, and what interrupted writes left."""
         for old in self.checkpoints()[self.recipe.train.keep :]:
-            shutil.rmtree(old)
-        for left in (self.folder / "checkpoints").glob(".step-*"):
+            os.replace(old, old.with_name(f".{old.name}-old"))
+        for left in (*self.folder.glob("checkpoints/.step-*"), *self.folder.glob(".model-*")):
             shutil.rmtree(left, ignore_errors=True)
+
+    def check_corpus(self, provenance: dict[str, Any]) -> None:
+        """UserError when a checkpoint was trained on other data than what this run would go on with."""
+        recorded, found = provenance.get("corpus", {}), self.corpus.info
+        if any(recorded.get(key, found[key]) != found[key] for key in CONTENT):
+            raise UserError(
+                f"the corpus is not the one that {self.folder} was started with (its content changed); "
+                "bring the old files back, or name a new folder."
+            )
 
     def check_plan(self, recorded: dict[str, Any]) -> None:
         """Says so when a resumed run cannot be bit-equal because it executes differently."""
@@ -122,7 +149,7 @@ class Run:
             "version": ropewalk.__version__,
             "torch": torch.__version__,
             "recipe": self.described,
-            "corpus": {"hash": self.corpus.hash, "bytes": self.corpus.info["bytes"]},
+            "corpus": {"hash": self.corpus.hash, **{key: self.corpus.info[key] for key in CONTENT}},
             "plan": self.plan,
             **more,
         }
@@ -134,17 +161,32 @@ class Run:
         if not laws:
             return
         if path is None or not path.is_file():
-            raise UserError(f"the frozen law needs model.increments.table, a file made by `ropewalk freeze`; got {path}.")
-        tables = load_file(path)
+            raise UserError(
+                f"the frozen law needs model.increments.table, a file made by `ropewalk freeze`; got {path}."
+            )
+        tables = read_tensors(path)
         for i, law in enumerate(laws):
             if f"increments.{i}" not in tables:
-                raise UserError(f"{path} has {len(tables)} tables but the model walks {len(laws)} times; match their `per`.")
+                raise UserError(
+                    f"{path} has {len(tables)} tables but the model walks {len(laws)} times; "
+                    "match their `per`."
+                )
             law.fill(tables[f"increments.{i}"])
 
+    def _begin(self) -> None:
+        if self.recipe_path.exists():
+            raise UserError(
+                f"{self.folder} already holds a run; add --resume to go on with it, or name another folder."
+            )
+        told = {"version": ropewalk.__version__, "plan": self.plan, "recipe": self.described}
+        write_atomically(self.recipe_path, json.dumps(told, indent=1).encode())
+
     def _same_recipe(self) -> None:
-        recorded = json.loads((self.folder / "recipe.json").read_text(encoding="utf-8"))["recipe"]
-        if recorded != self.described:
-            changed = sorted(key for key in self.described if recorded.get(key) != self.described[key])
+        try:
+            recorded = dict(json.loads(self.recipe_path.read_text(encoding="utf-8"))["recipe"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{self.recipe_path} is damaged; start again in a new folder.") from error
+        if changed := sorted(key for key in recorded if not _agree(recorded[key], self.described.get(key))):
             raise UserError(
                 f"{self.folder} was started with another recipe (section {', '.join(changed)} differs); "
                 "resume with the same recipe, or name a new folder."
@@ -153,10 +195,21 @@ class Run:
     def _locked(self) -> IO[str]:
         import fcntl
 
-        lock = open(self.folder / ".lock", "w")
+        lock = open(self.folder / ".lock", "w")  # noqa: SIM115 (held while the run is)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.close()
-            raise UserError(f"another process is training in {self.folder}; wait for it or name another folder.") from error
+            raise UserError(
+                f"another process is training in {self.folder}; wait for it or name another folder."
+            ) from error
         return lock
+
+
+def _agree(recorded: Any, now: Any) -> bool:
+    """True when two json values are equal, but for keys that the version which recorded one did not know."""
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        return all(key in now and _agree(value, now[key]) for key, value in recorded.items())
+    if isinstance(recorded, list) and isinstance(now, list):
+        return len(recorded) == len(now) and all(map(_agree, recorded, now))
+    return bool(recorded == now)
