@@ -29,18 +29,19 @@ def stream(
     """Yields one symbol per prompt, (B,) int64, `length` times.
 
     Prompts of unequal length are padded on the left. temperature 0 is greedy; top_p keeps the smallest set of
-    symbols whose probabilities reach it. Past the model's context the text goes on, further than it was trained.
+    symbols whose probabilities reach it. Past the model's context the text goes on, further than it was
+    trained.
     """
     _check(prompts, length, temperature, top_p)
     tokens, documents = left_padded(prompts)
     cache = model.new_cache()
     chance = torch.Generator().manual_seed(seed)
-    logits = model(tokens, documents=documents, cache=cache).logits[:, -1]
+    logits = model(tokens, documents=documents, cache=cache).logits[:, -1].cpu()
     for i in range(length):
         chosen = choose(logits, temperature=temperature, top_p=top_p, chance=chance)
         yield chosen
         if i + 1 < length:
-            logits = model(chosen[:, None], cache=cache).logits[:, -1]
+            logits = model(chosen[:, None], cache=cache).logits[:, -1].cpu()
 
 
 def generate(
@@ -58,7 +59,7 @@ def generate(
 
 
 def left_padded(prompts: list[list[int]]) -> tuple[Tensor, Tensor | None]:
-    """Tokens (B, T) padded on the left, and documents (B, T): 0, or -1 on padding; None where nothing is padded."""
+    """Tokens (B, T) padded on the left, and documents (B, T): 0, or -1 on padding; None without padding."""
     longest = max(map(len, prompts))
     tokens = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
     if all(len(p) == longest for p in prompts):
@@ -69,11 +70,16 @@ def left_padded(prompts: list[list[int]]) -> tuple[Tensor, Tensor | None]:
 
 def choose(logits: Tensor, *, temperature: float, top_p: float, chance: torch.Generator) -> Tensor:
     """One symbol per row of logits (B, V)."""
+    if not torch.isfinite(logits).all():
+        raise UserError(
+            "the model gave logits that are not finite numbers; it diverged, so take another one."
+        )
     if temperature == 0:
         return logits.argmax(-1)
-    p = (logits.float() / temperature).softmax(-1)
-    ordered, order = p.sort(-1, descending=True)
-    ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
+    below = logits.float() - logits.float().amax(-1, keepdim=True)
+    ordered, order = (below / temperature).softmax(-1).sort(-1, descending=True)
+    if top_p < 1:
+        ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
     return order.gather(-1, torch.multinomial(ordered, 1, generator=chance)).squeeze(-1)
 
 
@@ -82,7 +88,7 @@ def _check(prompts: list[list[int]], length: int, temperature: float, top_p: flo
         raise UserError("every prompt needs at least one symbol; start from the end-of-document symbol 256.")
     if length < 1:
         raise UserError(f"length must be at least 1, got {length}.")
-    if temperature < 0 or not 0 < top_p <= 1:
+    if not temperature >= 0 or not 0 < top_p <= 1:
         raise UserError(
             f"temperature must be 0 or more and top_p in (0, 1], got {temperature} and {top_p}; "
             "0 is greedy, 1 is the model's own spread."
