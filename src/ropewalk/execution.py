@@ -1,11 +1,12 @@
 """Execution: device, precision and compilation, chosen once and recorded.
 
-A plan says what a training step runs on; two runs are bit-equal only under equal plans. Knows models, not data.
+A plan says what a training step runs on; two runs are bit-equal only under equal plans. Knows models, not
+data.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -19,7 +20,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run executes on: device type, compute dtype, compiled or eager, number of CPU threads, torch version."""
+    """What a run executes on: device, compute dtype, compiled or eager, CPU threads, torch version."""
 
     device: str
     precision: str
@@ -27,18 +28,16 @@ class Plan:
     threads: int
     torch: str
 
-    def differs(self, other: dict[str, object]) -> list[str]:
-        """The names of the settings in which a recorded plan differs from this one."""
-        return [name for name, value in asdict(self).items() if other.get(name) != value]
-
 
 def plan(device: str = "auto", precision: Precision = "auto", compile: bool = True) -> tuple[Plan, list[str]]:
     """The best plan this machine allows, and one sentence for each wish it could not grant."""
     notes = []
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise UserError(f'expected device "cpu", "cuda" or "auto", got \'{device}\'; choose one of them.')
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device 'cuda' was asked for but torch sees no GPU; use device = \"cpu\" or \"auto\".")
+        raise UserError('device \'cuda\' was asked for but torch sees no GPU; use device = "cpu" or "auto".')
     if precision == "auto":
         precision = "bfloat16" if device == "cuda" or native_bfloat16() else "float32"
     if compile and device == "cpu" and (problem := compiler_problem()):
@@ -70,7 +69,7 @@ def native_bfloat16() -> bool:
 
 @cache
 def compiler_problem() -> str | None:
-    """None when torch can compile for this CPU; else one sentence. Found out by compiling something tiny once."""
+    """None when torch can compile for this CPU, else one sentence; found out by compiling something tiny."""
     try:
         torch.compile(lambda x: x.sin() + x, fullgraph=True)(torch.ones(8))
     except Exception as error:  # the compiler wraps whatever its C++ toolchain does in many kinds of errors
