@@ -1,7 +1,8 @@
 """Recipes: one TOML file says everything about a training, and nothing else does.
 
-Sections: [corpus], [model] (with [model.increments]), [optimizer], [train]. Unknown keys are errors; the command line
-overrides single keys as `section.key=value`. Knows the rooms' own configuration classes, not what they do.
+Sections: [corpus], [model] (with [model.increments]), [optimizer], [train]. Unknown keys are errors; the
+command line overrides single keys as `section.key=value`. Knows the rooms' own configuration classes, not
+what they do.
 """
 
 from __future__ import annotations
@@ -10,36 +11,37 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ropewalk.corpus import CorpusConfig
 from ropewalk.decoder import DecoderConfig
 from ropewalk.errors import UserError, first_problem
 from ropewalk.execution import Precision
 from ropewalk.optimizer import OptimizerConfig
+from ropewalk.text import VOCABULARY
 
 
 class TrainConfig(BaseModel):
     """How long, how much at a time, how often to look.
 
-    batch: windows a step; micro: windows at a time on the device (None: about 8,000 tokens). Counts are in steps,
-    `validation_bytes` in tokens predicted, `checkpoint_minutes` in minutes of wall time.
+    batch: windows a step; micro: windows at a time on the device (None: about 8,000 tokens). Counts are in
+    steps, `validation_bytes` in tokens predicted, `checkpoint_minutes` in minutes of wall time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    steps: int = Field(50_000, ge=1)
-    batch: int = Field(64, ge=1)
-    micro: int | None = Field(None, ge=1)
-    seed: int = Field(42, ge=0)
+    steps: int = Field(default=50_000, ge=1)
+    batch: int = Field(default=64, ge=1)
+    micro: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=42, ge=0)
     device: str = "auto"
     precision: Precision = "auto"
     compile: bool = True
-    log_every: int = Field(10, ge=1)
-    validate_every: int = Field(1_000, ge=1)
-    validation_bytes: int = Field(1_000_000, ge=1)
-    checkpoint_minutes: float = Field(5.0, ge=0)
-    keep: int = Field(2, ge=1)
+    log_every: int = Field(default=10, ge=1)
+    validate_every: int = Field(default=1_000, ge=1)
+    validation_bytes: int = Field(default=1_000_000, ge=1)
+    checkpoint_minutes: float = Field(default=5.0, ge=0)
+    keep: int = Field(default=2, ge=1)
 
 
 class Recipe(BaseModel):
@@ -52,13 +54,24 @@ class Recipe(BaseModel):
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
 
+    @model_validator(mode="after")
+    def _room_for_bytes(self) -> Recipe:
+        if self.model.vocabulary < VOCABULARY:
+            raise ValueError(
+                f"model.vocabulary {self.model.vocabulary} must be at least {VOCABULARY}: "
+                "256 bytes and the end of a document"
+            )
+        return self
+
 
 def read(path: Path, overrides: list[str] | None = None) -> Recipe:
-    """The recipe in a TOML file, with `section.key=value` overrides; values are TOML, bare words are strings."""
+    """The recipe in a TOML file, with `section.key=value` overrides: TOML values, or bare words."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"the recipe {path} does not exist; the ones that come along are in recipes/.") from error
+        raise UserError(
+            f"the recipe {path} does not exist; the ones that come along are in recipes/."
+        ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"the recipe {path} is not readable TOML: {error}; correct the file.") from error
     for override in overrides or []:
@@ -66,7 +79,9 @@ def read(path: Path, overrides: list[str] | None = None) -> Recipe:
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
-        raise UserError(f"the recipe {path} does not hold: {first_problem(error)}; see docs/recipes.md.") from error
+        raise UserError(
+            f"the recipe {path} does not hold: {first_problem(error)}; see docs/recipes.md."
+        ) from error
 
 
 def _override(table: dict[str, Any], override: str) -> None:
