@@ -27,6 +27,7 @@ def find(model: str | Path) -> Path:
     if not path.is_dir():
         what = "is a file" if path.is_file() else "does not exist"
         raise UserError(
-            f"'{model}' {what}; name a model folder or one of the bundled models: {', '.join(names()) or '(none)'}."
+            f"'{model}' {what}; name a model folder or one of the bundled models: "
+            f"{', '.join(names()) or '(none)'}."
         )
     return path

@@ -1,8 +1,9 @@
 """Decay: an attention bias that grows with distance, in nats.
 
-A decay emits a(t) <= 0 per token and head, shape (B, T, H); the logit of query t and key s gains the sum of a over
-the tokens after s up to t. ALiBi emits a constant per head; a forget gate emits log sigmoid of what the layer knows.
-Sources: ALiBi, arXiv 2108.12409; forgetting transformer, arXiv 2503.02130. Knows nothing of positions.
+A decay emits a(t) <= 0 per token and head, shape (B, T, H); the logit of query t and key s gains the sum of a
+over the tokens after s up to t. ALiBi emits a constant per head; a forget gate emits log sigmoid of what the
+layer knows. Sources: ALiBi, arXiv 2108.12409; forgetting transformer, arXiv 2503.02130. Knows nothing of
+positions.
 """
 
 from __future__ import annotations

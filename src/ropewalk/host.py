@@ -1,7 +1,7 @@
 """The host: anything that turns tokens into logits and walks lines while doing so.
 
-Training, generation and every measurement know this protocol and never which host they run. `edit` is the only
-intervention there is: knockouts, shuffles, probes and a gap dragged by hand all go through it.
+Training, generation and every measurement know this protocol and never which host they run. `edit` is the
+only intervention there is: knockouts, shuffles, probes and a gap dragged by hand all go through it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ Edit = Callable[[Line, Tensor], Tensor]
 class Output:
     """What one pass gives.
 
-    logits: (B, T, V) in nats. increments: one (B, T, G) float32 tensor of r = d - 1 per walk, in the order of the
-    host's layers (a single one where all layers share it), after any edit. taps: the tensors asked for, by name.
+    logits: (B, T, V) in nats. increments: one (B, T, G) float32 tensor of r = d - 1 per walk, in the order of
+    the host's layers (a single one where all layers share it), after any edit. taps: the tensors asked for,
+    by name.
     """
 
     logits: Tensor
@@ -33,7 +34,7 @@ class Output:
 
 
 class Host(Protocol):
-    """A causal language model with lines. `lines[i]` names column i of `Output.increments` laid side by side."""
+    """A causal language model with lines. `lines[i]` names row i of `increments_of(output)`."""
 
     @property
     def lines(self) -> tuple[Line, ...]: ...
@@ -62,8 +63,9 @@ class Host(Protocol):
         taps: Collection[str] = (),
         cache: object | None = None,
     ) -> Output:
-        """tokens (B, T) int64; n (B, T) integer positions, counted by the host when None; documents (B, T) numbers
-        of the documents in a row, which see only themselves and restart their positions, padding being -1."""
+        """tokens (B, T) int64; n (B, T) integer positions, counted by the host when None; documents (B, T)
+        numbers of the documents in a row, which see only themselves and restart their positions, padding
+        being -1."""
         ...
 
 

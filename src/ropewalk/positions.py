@@ -1,9 +1,10 @@
 """Positions: the running sum of the increments, in token-equivalents.
 
-`p = n + running_sum(r)`, shape (B, T, G), float32: n are the integer positions that the batch brings, r = d - 1.
-The sum runs in float64 where the device has it and is rounded once. The r of a document's first token is left out:
-no gap precedes it. `gap="before"` lets the increment of token t lie between t-1 and t; `gap="after"` lets it lie
-between t and t+1. This module knows neither where r comes from nor what a position is used for.
+`p = n + running_sum(r)`, shape (B, T, G), float32: n are the integer positions that the batch brings, r = d -
+1. The sum runs in float64 where the device has it and is rounded once. The r of a document's first token is
+left out: no gap precedes it. `gap="before"` lets the increment of token t lie between t-1 and t;
+`gap="after"` lets it lie between t and t+1. This module knows neither where r comes from nor what a position
+is used for.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def walk(
 ) -> tuple[Tensor, Tensor]:
     """Positions of a stretch of tokens, and the sum to carry into the next stretch.
 
-    r: (B, T, G). n: (B, T) integer positions. starts: (B, T) bool, True where a document starts; None when only the
-    first token does. carry: (B, G), the sum over the stretches before this one; None at the beginning.
-    Returns p (B, T, G) float32 and the new carry (B, G) in the dtype of `wide`.
+    r: (B, T, G). n: (B, T) integer positions. starts: (B, T) bool, True where a document starts; None when
+    only the first token does. carry: (B, G), the sum over the stretches before this one; None at the
+    beginning. Returns p (B, T, G) float32 and the new carry (B, G) in the dtype of `wide`.
     """
     running, ends = offsets(r, gap=gap, starts=starts, carry=carry)
     return (n[..., None] + running).to(torch.float32), ends[:, -1]

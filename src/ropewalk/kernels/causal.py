@@ -1,8 +1,8 @@
 """Causal attention by query chunks, for training on a CPU: the same numbers as softmax attention, faster.
 
 A chunk of queries meets only the keys up to its own end, so half of the score matrix is never computed; the
-probabilities are kept in the storage dtype for a hand-written backward. An opaque operator, so that a compiled
-block may contain it. It takes scaled queries and knows neither masks nor biases.
+probabilities are kept in the storage dtype for a hand-written backward. An opaque operator, so that a
+compiled block may contain it. It takes scaled queries and knows neither masks nor biases.
 """
 
 from __future__ import annotations
@@ -79,5 +79,5 @@ _forward.register_autograd(_gradient, setup_context=_save)
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k' + causal mask) v for scaled contiguous q, k (B, H, T, D) and v (B, H, T, E) -> (B, H, T, E)."""
+    """softmax(q k' + causal mask) v: scaled contiguous q, k (B, H, T, D), v (B, H, T, E) -> (B, H, T, E)."""
     return _forward(q, k, v)[0]

@@ -1,8 +1,9 @@
 """Capture: runs a host over a text and keeps one increment per token and line, as a Trace.
 
-Beside them, per token and in nats: surprisal, the entropy before the token and the entropy after it. A text longer
-than the host's context is read in windows that overlap by half, so that every token is read with at least half a
-context behind it (the first window excepted); memory does not grow with the text beyond the numbers kept.
+Beside them, per token and in nats: surprisal, the entropy before the token and the entropy after it. A text
+longer than the host's context is read in windows that overlap by half, so that every token is read with at
+least half a context behind it (the first window excepted); memory does not grow with the text beyond the
+numbers kept.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Start = Literal["document", "text"]
 
 @dataclass(frozen=True)
 class Tokens:
-    """A text as a host reads it: ids (T,), byte spans (T, 2) in the text, and the symbol that starts a document."""
+    """A text as a host reads it: ids (T,), byte spans (T, 2), and the symbol that starts a document."""
 
     ids: np.ndarray
     spans: np.ndarray
@@ -47,10 +48,10 @@ def trace(
 ) -> Trace:
     """The increments of `text` in every line of `host`, kind "increment", unit "token-equivalents".
 
-    tokens: how the host reads the text; UTF-8 bytes when None. start: "document" puts the start symbol before the
-    text, so that the first token too has a surprisal and a gap before it; "text" begins with the text itself.
-    edit: an intervention on the increments, see `ropewalk.host`. UserError for an empty text and for tokens
-    outside the host's vocabulary.
+    tokens: how the host reads the text; UTF-8 bytes when None. start: "document" puts the start symbol before
+    the text, so that the first token too has a surprisal and a gap before it; "text" begins with the text
+    itself. edit: an intervention on the increments, see `ropewalk.host`; called once per window. UserError
+    for an empty text and for tokens outside the host's vocabulary.
     """
     tokens = tokens or byte_tokens(text)
     if len(tokens.ids) == 0:
@@ -72,7 +73,9 @@ def trace(
             entropy[old:last] = uncertain[old - first - 1 :]
             after[keep:last] = uncertain_after[keep - first :]
     if not np.isfinite(values).all():
-        raise UserError("the model gave increments that are not finite numbers; it diverged, so trace another one.")
+        raise UserError(
+            "the model gave increments that are not finite numbers; it diverged, so trace another one."
+        )
     count = len(list(windows(total, host.context)))
     return Trace(
         text=text,
