@@ -37,6 +37,7 @@ def demo(
 
     from ropewalk.checkpoint import load
     from ropewalk.cli.demo_report import write
+    from ropewalk.decoder import Decoder
     from ropewalk.measure.capture import trace
     from ropewalk.views import figure, terminal
 
@@ -49,9 +50,9 @@ def demo(
         figure.save(result, out / f"{name}.png")
     console.print(f"\nNow a small model learns Python's own sources, for about {seconds:.0f} seconds.", style="bold")
     snapshots = _train(out / "run", seconds)
-    figure.save(snapshots[-1], out / "code.png")
     _film(snapshots, out)
-    write(out, model.provenance, snapshots)
+    parameters = sum(p.numel() for p in Decoder(recipe(1).model).parameters())
+    write(out, model.provenance, snapshots, list(SENTENCES), parameters)
     console.print(f"\nThe report is {out / 'report.html'}, the pictures are beside it.", style="bold")
 
 
