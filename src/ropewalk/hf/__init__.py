@@ -1,0 +1,23 @@
+"""ropewalk on Hugging Face models: grafts, adapters, the native decoder as a transformers model.
+
+Importing this package loads transformers and registers the native model with its Auto classes, and the adapter with
+PEFT where PEFT is installed. `import ropewalk` alone loads neither.
+"""
+
+from __future__ import annotations
+
+from ropewalk.errors import UserError
+
+try:
+    import transformers
+except ImportError as error:
+    raise UserError(
+        "ropewalk.hf needs transformers, which is not installed; run: pip install 'ropewalk[hf]'"
+    ) from error
+
+from ropewalk.hf import llama
+from ropewalk.hf.adapter import load
+from ropewalk.hf.anatomy import GraftWarning
+from ropewalk.hf.grafting import Graft, graft
+
+__all__ = ["Graft", "GraftWarning", "graft", "llama", "load", "transformers"]

@@ -1,0 +1,58 @@
+"""Which model it is: a fingerprint of a host's architecture and weights, cheap enough for any size.
+
+It samples every floating-point weight at a few places, rounded to bfloat16, so that the same checkpoint loaded in
+float32 or bfloat16 is the same model. Weights that are quantised are passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ropewalk.hf.seam import NAME
+
+SAMPLES = 16
+FOREIGN = (f".{NAME}.", ".lora_", ".modules_to_save.", ".original_module.")
+
+
+def identity(model: nn.Module) -> dict[str, str]:
+    """{"architecture", "shapes", "weights"}: class name, and two sha256 in hexadecimal."""
+    shapes, weights = hashlib.sha256(), hashlib.sha256()
+    for name, parameter in sorted(_own(model).items()):
+        shapes.update(f"{name} {tuple(parameter.shape)}\n".encode())
+        if parameter.is_floating_point():
+            weights.update(name.encode())
+            weights.update(_sample(parameter).view(torch.int16).numpy().tobytes())
+    return {
+        "architecture": _architecture(model),
+        "shapes": shapes.hexdigest(),
+        "weights": weights.hexdigest(),
+    }
+
+
+def _own(model: nn.Module) -> dict[str, Any]:
+    """The base's parameters under the names they have without adapters."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        if not any(part in f".{name}" for part in FOREIGN):
+            plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+            while plain.startswith("base_model.model."):
+                plain = plain.removeprefix("base_model.model.")
+            found[plain] = parameter
+    return found
+
+
+def _architecture(model: nn.Module) -> str:
+    while hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+    return type(model).__name__
+
+
+def _sample(parameter: Tensor) -> Tensor:
+    whole = getattr(parameter, "full_tensor", None)
+    flat = (whole() if whole is not None else parameter).detach().reshape(-1)
+    at = torch.linspace(0, flat.numel() - 1, min(SAMPLES, flat.numel()), dtype=torch.float64).long()
+    return flat[at.to(flat.device)].to("cpu", torch.bfloat16)

@@ -1,0 +1,104 @@
+"""The host's own rotation at real-valued positions.
+
+The host's rotary embedding is called without the decorators that cut gradients and change frequencies, so that every
+layout (halves, interleaved, complex, partial, scaled) stays as the host has it. Lines of single key heads go through
+as `PerHead`, which stands where cosines and sines shared by all heads stood.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ropewalk.errors import UserError
+from ropewalk.hf.anatomy import plain_forward
+
+
+def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) -> Any:
+    """What the host's rotary embedding gives for positions p (B, T, G) float32; x lends its dtype and device."""
+    batch, tokens, lines = p.shape
+    more = () if layer_type is None else (layer_type,)
+    flat = p[..., 0] if lines == 1 else p.transpose(1, 2).reshape(batch * lines, tokens)
+    given = plain_forward(rotary)(rotary, x, flat, *more)
+    if lines == 1:
+        return given
+    if not isinstance(given, tuple):
+        raise UserError('this host turns by complex numbers shared by all heads; graft it with lines="one".')
+    return tuple(PerHead(value.reshape(batch, lines, tokens, -1)) for value in given)
+
+
+class PerHead:
+    """Cosines or sines of several lines, (B, G, T, D), in a place made for one (B, T, D).
+
+    Multiplied with queries or keys (B, H, T, D) each line serves the H/G heads that read it. Anything else that a
+    host may do with cosines is refused rather than guessed.
+    """
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+    @property
+    def shape(self) -> torch.Size:
+        batch, _, tokens, channels = self.value.shape
+        return torch.Size((batch, tokens, channels))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.value.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.value.device
+
+    def unsqueeze(self, dim: int) -> PerHead:
+        """The axis of the heads: it is there already."""
+        if dim != 1:
+            raise _unknown(f"unsqueeze({dim})")
+        return self
+
+    def to(self, *args: Any, **kwargs: Any) -> PerHead:
+        return PerHead(self.value.to(*args, **kwargs))
+
+    def float(self) -> PerHead:
+        return PerHead(self.value.float())
+
+    def repeat_interleave(self, times: int, dim: int) -> PerHead:
+        if dim != -1:
+            raise _unknown(f"repeat_interleave(dim={dim})")
+        return PerHead(self.value.repeat_interleave(times, -1))
+
+    def __getitem__(self, key: Any) -> PerHead:
+        if not (
+            isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis and isinstance(key[1], slice)
+        ):
+            raise _unknown("indexing")
+        return PerHead(self.value[key])
+
+    def __rmul__(self, other: Tensor) -> Tensor:
+        return other * self.over(other)
+
+    __mul__ = __rmul__
+
+    def over(self, x: Tensor) -> Tensor:
+        """The lines repeated for the heads of x (B, H, T, D)."""
+        lines = self.value.shape[1]
+        if x.dim() != 4 or x.shape[1] % lines:
+            raise _unknown(f"product with shape {tuple(x.shape)}")
+        return self.value.repeat_interleave(x.shape[1] // lines, 1)
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Tensor:
+        if func not in (torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__) or kwargs or len(args) != 2:
+            raise _unknown(getattr(func, "__name__", str(func)))
+        own, other = args if isinstance(args[0], PerHead) else args[::-1]
+        return own.__rmul__(other)
+
+
+def _unknown(what: str) -> UserError:
+    return UserError(
+        f'this host rotates in a way that knows no single heads ({what}); graft it with lines="one".'
+    )
