@@ -19,7 +19,7 @@ _HOMES = {
     "DecoderConfig": "decoder",
     "IncrementConfig": "increments",
     "Line": "lines",
-    "Trace": "trace",
+    "Trace": "traces",
     "UserError": "errors",
     "generate": "generation",
     "load": "checkpoint",

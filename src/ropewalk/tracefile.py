@@ -20,7 +20,7 @@ import numpy as np
 from ropewalk.errors import UserError
 from ropewalk.files import write_atomically
 from ropewalk.lines import Line
-from ropewalk.trace import SIGNALS, Trace
+from ropewalk.traces import SIGNALS, Trace
 
 _SEAL = re.compile(rb'\n,"checksum":"([0-9a-f]{64})"}\n\Z')
 _KEYS = ("kind", "unit", "gap", "text", "tokens", "spans", "lines", *SIGNALS, "context", "provenance", "hash")

@@ -10,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from ropewalk.recipe import Recipe
-    from ropewalk.trace import Trace
+    from ropewalk.traces import Trace
 
 SENTENCES = {
     "english": "The old bridge over the river was closed in 1987, but New York kept growing.",

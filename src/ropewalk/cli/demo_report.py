@@ -14,7 +14,7 @@ import numpy as np
 from ropewalk.files import write_atomically
 
 if TYPE_CHECKING:
-    from ropewalk.trace import Trace
+    from ropewalk.traces import Trace
 
 PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">

@@ -19,7 +19,7 @@ from ropewalk.errors import UserError
 from ropewalk.host import Edit, Host, increments_of
 from ropewalk.loss import surprisal_and_entropy
 from ropewalk.text import END, byte_spans, encode
-from ropewalk.trace import Trace
+from ropewalk.traces import Trace
 
 Start = Literal["document", "text"]
 

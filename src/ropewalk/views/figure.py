@@ -13,7 +13,7 @@ from typing import Any
 
 from ropewalk.errors import UserError
 from ropewalk.files import write_atomically
-from ropewalk.trace import Trace
+from ropewalk.traces import Trace
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS, scene
 

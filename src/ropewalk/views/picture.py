@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-from ropewalk.trace import Trace
+from ropewalk.traces import Trace
 from ropewalk.views import fonts
 from ropewalk.views import ink as inking
 from ropewalk.views.labels import visible

@@ -7,7 +7,7 @@ import numpy as np
 
 from ropewalk.errors import UserError
 from ropewalk.lines import Line
-from ropewalk.trace import Trace
+from ropewalk.traces import Trace
 
 
 def choose(trace: Trace, layers: Sequence[int] | None = None, heads: bool = False) -> Trace:

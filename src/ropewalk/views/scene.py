@@ -15,7 +15,7 @@ import numpy as np
 
 from ropewalk.errors import UserError
 from ropewalk.lines import Line
-from ropewalk.trace import Cell, Trace
+from ropewalk.traces import Cell, Trace
 
 ACCEPTS = ("increment", "position", "sensitivity")
 SCALES = {
