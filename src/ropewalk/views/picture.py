@@ -21,13 +21,14 @@ from ropewalk.views.labels import visible
 from ropewalk.views.panels import balanced
 from ropewalk.views.rows import head_count
 from ropewalk.views.scene import Scene, scene
+from ropewalk.views.shades import STOPS, shade, top
 
 # Lengths are points; SIZE, PITCH, BAND, BETWEEN: letters, row to row, tint, panel to panel.
 SIZE, PITCH, BAND, BETWEEN = 11.0, 31.0, 16.0, 16.0
 LEFT, RIGHT, TOP, BOTTOM, LEADING = 66.0, 66.0, 62.0, 56.0, 11.5
 NARROW, WIDE, MOST, SMALLEST = 400.0, 850.0, 60, 0.62
-TEXT, MUTED, FAINT, BACKWARD = "#1b1b1b", "#6b6f76", "#b8bdc4", "#c4daf2"
-SHADES = LinearSegmentedColormap.from_list("gaps", ["#ffffff", "#fde8c0", "#fbc272", "#f3953a", "#e0701b"])
+TEXT, MUTED, FAINT = "#1b1b1b", "#6b6f76", "#b8bdc4"
+SHADES = LinearSegmentedColormap.from_list("gaps", STOPS)
 FRAME = {"boxstyle": "round,pad=0.15", "facecolor": "none", "edgecolor": FAINT, "linewidth": 0.6}
 SCALED = {
     "line": "every row scaled to mean 1 per {}",
@@ -88,12 +89,11 @@ class Picture:
         self.axes.set_axis_off()
 
         gaps = self.gaps[:, 1:]
-        top = max(2.0, float(np.quantile(gaps, 0.995)) if gaps.size else 2.0)
-        self.norm = Normalize(1.0, top, clip=True)
-        self.clipped = bool((gaps > 1.001 * top).any())
+        self.darkest = top(gaps)
+        self.clipped = bool((gaps > 1.001 * self.darkest).any())
         self._head(self.ink.writable(title))
         for number, panel in enumerate(self.panels):
-            self._panel(*panel, top=self.height - TOP - number * self.block)
+            self._panel(*panel, edge=self.height - TOP - number * self.block)
         self._legend(below - 14, caption)
 
     def _extent(self, start: int, end: int) -> float:
@@ -109,7 +109,7 @@ class Picture:
         subtitle = SCALED[self.scene.scale].format(self._step())
         self._write(LEFT, self.height - 46, subtitle, 9, MUTED, ha="left")
 
-    def _panel(self, start: int, end: int, top: float) -> None:
+    def _panel(self, start: int, end: int, edge: float) -> None:
         """Rows of the cells start..end, each row beginning anew at the panel's edge."""
         cells = slice(start, end)
         origin = np.minimum(self.x, self.left)[:, cells].min(axis=1, keepdims=True)
@@ -117,7 +117,7 @@ class Picture:
         begun = self.start + (self.left[:, cells] - origin) * self.unit
         if self.ink.leftward:
             across, begun = self.start + self.stop - across, self.start + self.stop - begun
-        heights = top - PITCH * (np.arange(len(self.names)) + 0.5)
+        heights = edge - PITCH * (np.arange(len(self.names)) + 0.5)
 
         threads, bands, colours = [], [], []
         for row in range(1, len(heights)):
@@ -125,10 +125,11 @@ class Picture:
             threads += [[(a, upper), (b, lower)] for a, b in zip(across[row - 1], across[row], strict=True)]
             gaps = self.gaps[row - 1, cells]
             for a, b, gap in zip(begun[row], across[row], gaps, strict=True):
-                if gap > 1 or gap < 0:
+                colour = shade(float(gap), self.darkest)
+                if colour:
                     low, high = heights[row] - BAND / 2, heights[row] + BAND / 2
                     bands.append([(a, low), (a, high), (b, high), (b, low)])
-                    colours.append(SHADES(self.norm(gap)) if gap > 1 else BACKWARD)
+                    colours.append(colour)
         self.axes.add_collection(LineCollection(threads, colors=FAINT, linewidths=0.5, zorder=1))
         self.axes.add_collection(PolyCollection(bands, facecolors=colours or "none", linewidths=0, zorder=2))
         for row, height in enumerate(heights):
@@ -156,7 +157,7 @@ class Picture:
         self._write(LEFT + 164, y - 5, self.ink.writable(told), 8.5, ha="left")
         place = (LEFT / self.width, (y - 8.5) / self.height, 150 / self.width, 7 / self.height)
         bar = self.figure.add_axes(place)
-        shades = ScalarMappable(self.norm, SHADES)
+        shades = ScalarMappable(Normalize(1.0, self.darkest), SHADES)
         extend = "max" if self.clipped else "neither"
         drawn = self.figure.colorbar(shades, cax=bar, orientation="horizontal", extend=extend)
         drawn.outline.set(linewidth=0.4, edgecolor=FAINT)

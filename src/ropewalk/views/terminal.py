@@ -1,0 +1,152 @@
+"""The picture in a terminal: a row per line, wide gaps as blanks and as tint, numbers below.
+
+A terminal cannot set letters closer than one column, so a row does not stand to scale: a gap of g
+units before a cell gives g - 1 blank columns, rounded, and none where the cells are packed. The
+tint tells the rest. Real spaces of the text are shown as the symbol ␣, so every blank is a gap.
+Text is printed as symbols only: nothing in it is obeyed by the terminal or read as markup.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.cells import cell_len, chop_cells
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.style import Style
+from rich.text import Text
+
+from ropewalk.traces import Trace
+from ropewalk.views.labels import visible
+from ropewalk.views.panels import wrap
+from ropewalk.views.rows import choose
+from ropewalk.views.scene import ACCEPTS, SCALES, Scene, scene
+from ropewalk.views.shades import BACKWARD, shade, top
+
+__all__ = ["ACCEPTS", "TerminalView", "render"]
+
+WIDTH, NARROWEST, MOST_BLANKS, LONGEST, TINTED = 100, 24, 12, 20, 1.5
+
+
+def render(
+    trace: Trace,
+    width: int | None = None,
+    color: bool = True,
+    scale: str = "line",
+    layers: Sequence[int] | None = None,
+    heads: bool = False,
+) -> "TerminalView":
+    """What rich prints for `trace` (increment, position or sensitivity); `str()` of it is plain text.
+
+    width: columns, those of the terminal when None. color False: blanks only. scale: see
+    `views.scene`. layers, heads: see `views.rows`. Longer texts are wrapped, every row at the same
+    cells. UserError for other kinds of trace.
+    """
+    trace.require(*ACCEPTS)
+    shown = choose(trace, layers, heads)
+    drawn = scene(shown, scale)
+    return TerminalView(drawn, _tinted(shown, drawn), trace.kind, trace.unit, width, color)
+
+
+def _tinted(trace: Trace, drawn: Scene) -> Scene:
+    """The scene whose gaps are tinted: with integer spacing the tint still tells what was learned."""
+    return scene(trace, "line") if drawn.scale == "integer" else drawn
+
+
+@dataclass(frozen=True, eq=False)
+class TerminalView:
+    """A rendered trace: print it with rich, or take `str()` or `text(width)`."""
+
+    drawn: Scene
+    tinted: Scene
+    kind: str
+    unit: str
+    width: int | None
+    color: bool
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.text(self.width or options.max_width)
+
+    def __str__(self) -> str:
+        return self.text(self.width or WIDTH).plain
+
+    def text(self, width: int) -> Text:
+        """All panels and the legend for a terminal of `width` columns (24 at least)."""
+        texts = [cell.text for cell in self.drawn.cells]
+        labels = [_short(visible(text)) for text in texts]
+        columns = np.array([cell_len(label) for label in labels])
+        names = ["text", *map(str, self.drawn.lines)]
+        margin = max(map(len, names)) + 2
+        blanks = _blanks(self.drawn.gaps)
+        right = np.cumsum(blanks + columns, axis=1)
+        left = right - blanks - columns
+        panels = wrap(left, right, max(width, NARROWEST) - margin, len(labels), texts)
+        darkest = top(self.tinted.gaps)
+
+        out = Text(no_wrap=True, overflow="crop")
+        for start, end in panels:
+            out.append(names[0].ljust(margin) + "".join(labels[start:end]) + "\n", self._style("dim"))
+            for row, name in enumerate(names[1:]):
+                out.append(name.ljust(margin))
+                for cell in range(start, end):
+                    style = _tint(float(self.tinted.gaps[row, cell]), darkest)
+                    out.append(" " * blanks[row, cell] + labels[cell], self._style(style))
+                out.append("\n")
+            out.append("\n")
+        self._legend(out, names[1:], labels, margin, width, darkest)
+        out.rstrip()
+        return out
+
+    def _legend(
+        self, out: Text, names: list[str], labels: list[str], margin: int, width: int, darkest: float
+    ) -> None:
+        """The numbers of every line, and what blanks and tints mean."""
+        if len(labels) > 1:
+            self._table(out, names, labels, margin)
+        what = "sensitivity" if self.kind == "sensitivity" else "gap"
+        told = f"{what} in {visible(self.unit)}; {SCALES[self.drawn.scale]}"
+        if self.drawn.scale != "integer":
+            told += "; one blank for each unit above 1"
+        out.append("\n".join(textwrap.wrap(told, width)))
+        if self.color:
+            out.append("\ntint in these units ")
+            for step in np.linspace(1, darkest, 5)[1:]:
+                out.append(f" {step:.3g} ", _tint(float(step), darkest))
+            if (self.tinted.gaps < 0).any():
+                out.append(" back ", _tint(-1.0, darkest))
+
+    def _table(self, out: Text, names: list[str], labels: list[str], margin: int) -> None:
+        """Mean step, narrowest and widest gap of every line in the trace's unit, and where they are."""
+        gaps = self.tinted.gaps / self.tinted.factor[:, None]
+        ends = [(int(np.nanargmin(row)), int(np.nanargmax(row))) for row in gaps]
+        pairs = [tuple(f"{labels[cell - 1]} {labels[cell]}" for cell in cells) for cells in ends]
+        room = max(8, *(cell_len(narrow) for narrow, _ in pairs)) + 2
+        head = f"{'mean':<9}{'min':<9}{'between':<{room}}{'max':<9}between"
+        out.append(" " * margin + head + "\n", self._style("dim"))
+        for row, (name, (low, high), (narrow, wide)) in enumerate(zip(names, ends, pairs, strict=True)):
+            out.append(f"{name.ljust(margin)}{self.tinted.mean[row]:<9.3g}{gaps[row, low]:<9.3g}{narrow}")
+            out.append(f"{' ' * (room - cell_len(narrow))}{gaps[row, high]:<9.3g}{wide}\n")
+        out.append("\n")
+
+    def _style(self, style: str | Style) -> str | Style:
+        return style if self.color else ""
+
+
+def _blanks(gaps: np.ndarray) -> np.ndarray:
+    """Blank columns before each cell (N, C): the units of its gap above the first, rounded half up."""
+    above = np.floor(np.nan_to_num(gaps, nan=1.0) - 1 + 0.5)
+    return np.clip(above, 0, MOST_BLANKS).astype(np.int64)
+
+
+def _tint(gap: float, darkest: float) -> Style | str:
+    """Black on the gap's shade where it has a blank; no pale shades, which glare on a dark screen."""
+    if gap < 0:
+        return Style(color="black", bgcolor=BACKWARD)
+    if not gap >= TINTED:
+        return ""
+    share = min(1.0, (gap - 1) / (darkest - 1))
+    return Style(color="black", bgcolor=shade(1 + (0.4 + 0.6 * share) * (darkest - 1), darkest))
+
+
+def _short(label: str) -> str:
+    return label if cell_len(label) <= LONGEST else chop_cells(label, LONGEST - 1)[0] + "…"
