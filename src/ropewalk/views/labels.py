@@ -29,6 +29,11 @@ def visible(text: str) -> str:
     return "◌" + shown if unicodedata.category(shown[0]).startswith("M") else shown
 
 
+def one_line(text: str) -> str:
+    """Running text, such as a model's name, as one harmless line with plain spaces."""
+    return " ".join(visible(word) for word in text.split())
+
+
 def _symbol(character: str) -> str:
     if character in _SYMBOLS:
         return _SYMBOLS[character]

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from ropewalk.traces import Trace
 from ropewalk.views import fonts
 from ropewalk.views import ink as inking
-from ropewalk.views.labels import visible
+from ropewalk.views.labels import one_line
 from ropewalk.views.panels import balanced
 from ropewalk.views.rows import head_count
 from ropewalk.views.scene import Scene, scene
@@ -43,15 +43,16 @@ class Picture:
     def __init__(self, trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> None:
         self.trace, self.shown, self.scene = trace, shown, drawn
         texts = [cell.text for cell in drawn.cells]
-        self.model = _one_line(str(trace.provenance.get("model") or "a model"))
+        self.model = one_line(str(trace.provenance.get("model") or "a model"))
         usual = (
             "Where {} feels the distance"
             if trace.kind == "sensitivity"
             else "How far apart {} sets its tokens"
         )
+        self.unit_name = one_line(trace.unit)
         self.named = title is None
-        title = usual.format(self.model) if title is None else _one_line(title)
-        self.ink = inking.prepare(texts, trace.text, extra=title + self.model + trace.unit)
+        title = usual.format(self.model) if title is None else one_line(title)
+        self.ink = inking.prepare(texts, trace.text, extra=title + self.model + self.unit_name)
 
         one = replace(shown, lines=shown.lines[:1], values=shown.values[:1])
         integer = scene(one, "integer", drawn.placement)
@@ -151,7 +152,7 @@ class Picture:
 
     def _legend(self, y: float, caption: list[str]) -> None:
         """The bar of shades, its unit and the caption under it."""
-        what = "sensitivity" if self.trace.kind == "sensitivity" else f"gap in {self.trace.unit}"
+        what = "sensitivity" if self.trace.kind == "sensitivity" else f"gap in {self.unit_name}"
         whose = "the mean of all rows" if self.scene.scale == "same" else "each row's mean"
         told = what if self.raw else f"{what}, {whose} per {self._step()} = 1"
         self._write(LEFT + 164, y - 5, self.ink.writable(told), 8.5, ha="left")
@@ -177,7 +178,7 @@ class Picture:
         elif heads > 1:
             rows += f", the mean of its {heads} heads"
         parts = [] if self.named else [f"Model: {self.model}."]
-        parts.append(f"{rows}; at the right its mean in {self.trace.unit}.")
+        parts.append(f"{rows}; at the right its mean in {self.unit_name}.")
         if len(self.panels) > 1:
             parts.append(f"Wrapped into {len(self.panels)} panels; each row starts anew in each.")
         if self.ink.leftward:
@@ -192,10 +193,6 @@ class Picture:
         style = {"ha": "center", "va": "baseline", "family": list(self.ink.families)} | more
         drop = 0.36 * size if style["va"] == "baseline" else 0.0
         self.axes.text(x, y - drop, text, size=size, color=color, parse_math=False, zorder=3, **style)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(visible(word) for word in text.split())
 
 
 def _in_own_unit(one: Scene) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from rich.style import Style
 from rich.text import Text
 
 from ropewalk.traces import Trace
-from ropewalk.views.labels import visible
+from ropewalk.views.labels import one_line, visible
 from ropewalk.views.panels import wrap
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS, SCALES, Scene, scene
@@ -65,13 +65,13 @@ class TerminalView:
     color: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.text(self.width or options.max_width)
+        yield self.text(self.width or options.max_width, self.color and console.color_system is not None)
 
     def __str__(self) -> str:
-        return self.text(self.width or WIDTH).plain
+        return self.text(self.width or WIDTH, color=False).plain
 
-    def text(self, width: int) -> Text:
-        """All panels and the legend for a terminal of `width` columns (24 at least)."""
+    def text(self, width: int, color: bool) -> Text:
+        """All panels and the legend for a terminal of `width` columns (24 at least), tinted or not."""
         texts = [cell.text for cell in self.drawn.cells]
         labels = [_short(visible(text)) for text in texts]
         columns = np.array([cell_len(label) for label in labels])
@@ -85,35 +85,33 @@ class TerminalView:
 
         out = Text(no_wrap=True, overflow="crop")
         for start, end in panels:
-            out.append(names[0].ljust(margin) + "".join(labels[start:end]) + "\n", self._style("dim"))
+            out.append(names[0].ljust(margin) + "".join(labels[start:end]) + "\n", "dim")
             for row, name in enumerate(names[1:]):
                 out.append(name.ljust(margin))
                 for cell in range(start, end):
                     style = _tint(float(self.tinted.gaps[row, cell]), darkest)
-                    out.append(" " * blanks[row, cell] + labels[cell], self._style(style))
+                    out.append(" " * blanks[row, cell] + labels[cell], style if color else "")
                 out.append("\n")
             out.append("\n")
-        self._legend(out, names[1:], labels, margin, width, darkest)
-        out.rstrip()
+        if len(labels) > 1:
+            self._table(out, names[1:], labels, margin)
+        out.append("\n".join(textwrap.wrap(self._unit(), width)))
+        if color:
+            self._scale(out, darkest)
         return out
 
-    def _legend(
-        self, out: Text, names: list[str], labels: list[str], margin: int, width: int, darkest: float
-    ) -> None:
-        """The numbers of every line, and what blanks and tints mean."""
-        if len(labels) > 1:
-            self._table(out, names, labels, margin)
+    def _unit(self) -> str:
         what = "sensitivity" if self.kind == "sensitivity" else "gap"
-        told = f"{what} in {visible(self.unit)}; {SCALES[self.drawn.scale]}"
-        if self.drawn.scale != "integer":
-            told += "; one blank for each unit above 1"
-        out.append("\n".join(textwrap.wrap(told, width)))
-        if self.color:
-            out.append("\ntint in these units ")
-            for step in np.linspace(1, darkest, 5)[1:]:
-                out.append(f" {step:.3g} ", _tint(float(step), darkest))
-            if (self.tinted.gaps < 0).any():
-                out.append(" back ", _tint(-1.0, darkest))
+        told = f"{what} in {one_line(self.unit)}; {SCALES[self.drawn.scale]}"
+        return told if self.drawn.scale == "integer" else f"{told}; one blank for each unit above 1"
+
+    def _scale(self, out: Text, darkest: float) -> None:
+        """A swatch of each tint with the gap it stands for."""
+        out.append("\ntint in these units ")
+        for step in np.linspace(1, darkest, 5)[1:]:
+            out.append(f" {step:.3g} ", _tint(float(step), darkest))
+        if (self.tinted.gaps < 0).any():
+            out.append(" back ", _tint(-1.0, darkest))
 
     def _table(self, out: Text, names: list[str], labels: list[str], margin: int) -> None:
         """Mean step, narrowest and widest gap of every line in the trace's unit, and where they are."""
@@ -122,14 +120,11 @@ class TerminalView:
         pairs = [tuple(f"{labels[cell - 1]} {labels[cell]}" for cell in cells) for cells in ends]
         room = max(8, *(cell_len(narrow) for narrow, _ in pairs)) + 2
         head = f"{'mean':<9}{'min':<9}{'between':<{room}}{'max':<9}between"
-        out.append(" " * margin + head + "\n", self._style("dim"))
+        out.append(" " * margin + head + "\n", "dim")
         for row, (name, (low, high), (narrow, wide)) in enumerate(zip(names, ends, pairs, strict=True)):
             out.append(f"{name.ljust(margin)}{self.tinted.mean[row]:<9.3g}{gaps[row, low]:<9.3g}{narrow}")
             out.append(f"{' ' * (room - cell_len(narrow))}{gaps[row, high]:<9.3g}{wide}\n")
         out.append("\n")
-
-    def _style(self, style: str | Style) -> str | Style:
-        return style if self.color else ""
 
 
 def _blanks(gaps: np.ndarray) -> np.ndarray:
