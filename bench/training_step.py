@@ -1,6 +1,6 @@
 """One training step (forward, backward, clip, AdamW) of the published model, against a plain Hugging Face Llama.
 
-    python bench/training_step.py [--rounds 15] [--busy]
+python bench/training_step.py [--rounds 15] [--busy]
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 import typer
 
@@ -28,9 +29,12 @@ for function in (show.show, demo.demo, train.prepare, train.train, model.generat
 
 
 def main() -> None:
-    """Runs the command line; a user's mistake is one sentence on standard error and exit status 1."""
+    """Runs the command line; a user's mistake is one sentence on standard error and a non-zero exit status.
+
+    Status 1: the input or the machine stood in the way; 2: the command was not understood; 130: interrupted.
+    """
     try:
-        app(standalone_mode=True)
+        sys.exit(app(standalone_mode=False) or 0)
     except UserError as error:
         _stop(str(error), 1)
     except KeyboardInterrupt:
@@ -38,6 +42,21 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        if not hasattr(
+            error, "format_message"
+        ):  # what the argument parser raises has this; anything else is ours
+            raise
+        _misunderstood(error.format_message(), getattr(error, "ctx", None))
+
+
+def _misunderstood(message: str, context: Any) -> None:
+    """A wrong option in one sentence; the whole help when nothing was said at all."""
+    if message.startswith("Usage:"):
+        print(message, file=sys.stderr)
+        sys.exit(2)
+    words = context.command_path if context is not None else "ropewalk"
+    _stop(f"{message.rstrip('.')}; see: {words} --help", 2)
 
 
 def _stop(sentence: str, status: int) -> None:

@@ -48,7 +48,9 @@ def demo(
         result = trace(model, sentence)
         console.print(terminal.render(result))
         figure.save(result, out / f"{name}.png")
-    console.print(f"\nNow a small model learns Python's own sources, for about {seconds:.0f} seconds.", style="bold")
+    console.print(
+        f"\nNow a small model learns Python's own sources, for about {seconds:.0f} seconds.", style="bold"
+    )
     snapshots = _train(out / "run", seconds)
     _film(snapshots, out)
     parameters = sum(p.numel() for p in Decoder(recipe(1).model).parameters())
@@ -126,6 +128,6 @@ def _fresh(out: Path) -> None:
         if (out / "run" / "recipe.json").is_file():
             shutil.rmtree(out / "run")
     except OSError as error:
-        raise UserError(f"cannot write into {out}: {error.strerror}; choose another folder with --out.") from error
-
-
+        raise UserError(
+            f"cannot write into {out}: {error.strerror}; choose another folder with --out."
+        ) from error

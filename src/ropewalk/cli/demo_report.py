@@ -53,14 +53,17 @@ KINDS = {
 }
 
 
-def write(out: Path, provenance: dict[str, Any], snapshots: list[Trace], pictures: list[str], parameters: int) -> None:
+def write(
+    out: Path, provenance: dict[str, Any], snapshots: list[Trace], pictures: list[str], parameters: int
+) -> None:
     """Writes report.html into `out`, from the pictures there, the run's metrics and the traces along the way."""
     lines = (out / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     metrics = [entry for entry in map(json.loads, lines) if "loss" in entry]
     first, last = metrics[0], metrics[-1]
     page = PAGE.substitute(
         pictures="\n".join(
-            f'<p><img src="{_embedded(out / f"{name}.png")}" alt="{html.escape(name)}"></p>' for name in pictures
+            f'<p><img src="{_embedded(out / f"{name}.png")}" alt="{html.escape(name)}"></p>'
+            for name in pictures
         ),
         origin=html.escape(describe(provenance)),
         parameters=f"{parameters:,}",
@@ -78,7 +81,9 @@ def describe(provenance: dict[str, Any]) -> str:
     seen = f"{provenance['step']:,} steps" if "step" in provenance else "an unknown number of steps"
     held = provenance.get("validation")
     loss = f", {held:.3f} nats per held-out byte" if held else ""
-    return f"{provenance.get('name', 'unnamed')}, {seen}{loss}, weights {str(provenance.get('hash', ''))[:12]}"
+    return (
+        f"{provenance.get('name', 'unnamed')}, {seen}{loss}, weights {str(provenance.get('hash', ''))[:12]}"
+    )
 
 
 def by_kind(trace: Trace, row: np.ndarray) -> dict[str, float]:
@@ -94,7 +99,9 @@ def by_kind(trace: Trace, row: np.ndarray) -> dict[str, float]:
 def _table(before: Trace, after: Trace) -> str:
     kinds = by_kind(after, after.increments[0])
     head = "".join(f"<th>{kind}" for kind in kinds)
-    rows = [f"<tr><td>all layers, before{''.join(f'<td>{v:.2f}' for v in by_kind(before, before.increments[0]).values())}"]
+    rows = [
+        f"<tr><td>all layers, before{''.join(f'<td>{v:.2f}' for v in by_kind(before, before.increments[0]).values())}"
+    ]
     for line, row in zip(after.lines, after.increments, strict=True):
         rows.append(f"<tr><td>{line}, after{''.join(f'<td>{v:.2f}' for v in by_kind(after, row).values())}")
     return f"<table><tr><th>line{head}{''.join(rows)}</table>"

@@ -12,7 +12,9 @@ Model = Annotated[str, typer.Option(help="A bundled model, or a model folder.")]
 
 
 def generate(
-    prompt: Annotated[str | None, typer.Argument(help="How the text begins; '-' reads standard input.")] = None,
+    prompt: Annotated[
+        str | None, typer.Argument(help="How the text begins; '-' reads standard input.")
+    ] = None,
     file: Annotated[Path | None, typer.Option(help="Read the prompt from a UTF-8 file.")] = None,
     model: Model = "per-layer",
     length: Annotated[int, typer.Option(help="How many bytes to add.")] = 200,
@@ -37,11 +39,12 @@ def generate(
 
     begin = inputs.read(prompt, file)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    typer.echo(begin, nl=False)
     steps = stream(
         load(model), [[END, *encode(begin)]], length=length, temperature=temperature, top_p=top_p, seed=seed
     )
-    for symbol in steps:
+    for i, symbol in enumerate(steps):
+        if i == 0:
+            typer.echo(begin, nl=False)
         if int(symbol) == END:
             break
         written = decoder.decode(bytes([int(symbol)]))
@@ -88,7 +91,9 @@ def info(
         "increments": f"{law['law']}, {walks}, gap {law['gap']}",
         "encoding": f"{shape['encoding']}, theta {shape['theta']:g}",
         "trained": f"{origin['step']:,} steps" if "step" in origin else "unknown",
-        "held-out loss": f"{origin['validation']:.4f} nats per byte" if origin.get("validation") else "unknown",
+        "held-out loss": f"{origin['validation']:.4f} nats per byte"
+        if origin.get("validation")
+        else "unknown",
         "weights": f"sha256 {config['weights']['sha256'][:16]}…, {config['weights']['bytes']:,} bytes",
     }
     for key, value in rows.items():

@@ -19,7 +19,10 @@ def show(
         str, typer.Option(help="'document' puts the end-of-document symbol before the text, 'text' does not.")
     ] = "document",
     placement: Annotated[
-        str, typer.Option(help="'first': a character stands at its first byte; 'last': at its last, as published.")
+        str,
+        typer.Option(
+            help="'first': a character stands at its first byte; 'last': at its last, as published."
+        ),
     ] = "first",
     png: Annotated[Path | None, typer.Option(help="Write the figure as PNG.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write the figure as SVG.")] = None,
@@ -46,7 +49,7 @@ def show(
     one_of("--scale", scale, ("line", "same", "integer"))
     one_of("--start", start, ("document", "text"))
     one_of("--placement", placement, ("first", "last"))
-    inputs.writable(png, svg, pdf, json, csv)
+    inputs.writable(png=png, svg=svg, pdf=pdf, json=json, csv=csv)
     content = inputs.read(text, file)
 
     from rich.console import Console

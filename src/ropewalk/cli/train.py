@@ -69,6 +69,9 @@ def train(
         with watching(folder, plan.train.steps, tensorboard=tensorboard) as watch:
             model = train_model(plan, corpus, folder, resume=resume, watch=watch)
     except KeyboardInterrupt:
-        typer.echo(f"ropewalk: stopped; the run is saved in {folder}. Go on with the same command and --resume.", err=True)
+        typer.echo(
+            f"ropewalk: stopped; the run is saved in {folder}. Go on with the same command and --resume.",
+            err=True,
+        )
         raise typer.Exit(130) from None
     typer.echo(f'the model is in {model}; look at it: ropewalk show "some text" --model {model}')
