@@ -11,6 +11,7 @@ Gap convention: with gap "before" the increment at token t is the distance betwe
 
 import csv
 import hashlib
+import html
 import io
 import json
 from collections.abc import Iterator
@@ -105,13 +106,9 @@ class Trace:
         return terminal.render(self) if self.kind in terminal.ACCEPTS else repr(self)
 
     def _repr_html_(self) -> str:
-        from rich.console import Console
+        from ropewalk.views import page
 
-        console = Console(record=True, width=100, file=io.StringIO())
-        console.print(self)
-        return console.export_html(
-            inline_styles=True, code_format='<pre style="line-height:1.3">{code}</pre>'
-        )
+        return page.fragment(self) if self.kind in page.ACCEPTS else f"<pre>{html.escape(repr(self))}</pre>"
 
     def require(self, *kinds: str) -> None:
         """Refuse every kind but `kinds`: UserError that names the accepted ones and the one got."""

@@ -1,0 +1,148 @@
+"""One self-contained html page for one or several traces: markup, style, script and data in a single file.
+
+The page makes no network request and carries a content security policy that forbids it any. Text reaches the
+document only as text. Accepted kinds: those of `views.scene`. The page knows Traces and Overlays, not models.
+"""
+
+import base64
+import hashlib
+import html as escaping
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from ropewalk import tracefile
+from ropewalk.errors import UserError
+from ropewalk.traces import Trace
+from ropewalk.views.joining import join, right_to_left
+from ropewalk.views.labels import visible
+from ropewalk.views.overlays import Overlay
+from ropewalk.views.scene import ACCEPTS
+
+__all__ = ["ACCEPTS", "document", "entry", "film", "fragment", "html"]
+
+LONGEST_LABEL = 12
+SCRIPTS = (
+    "base", "scene", "colour", "layout", "pen", "draw", "picture", "motion", "detail", "legend", "pointer",
+    "keyboard", "controls", "compare", "player", "save", "main",
+)  # fmt: skip
+OFFLINE = "default-src 'none'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+
+
+def html(
+    traces: Trace | Sequence[Trace],
+    overlays: Sequence[Overlay] = (),
+    *,
+    names: Sequence[str] | None = None,
+    title: str | None = None,
+) -> str:
+    """The page as one string of html, to be written to a file and opened by a double click.
+
+    traces: one, or several to be compared (two models, seeds, texts, sets of layers, a trace and its probe).
+    overlays: boundaries; each is drawn on the traces of its own text. names: what the traces are called, in
+    order; by default their models. UserError for no trace, for a kind that cannot be drawn as distances and
+    for a wrong number of names.
+    """
+    return document({"mode": "page", "entries": _entries(traces, overlays, names)}, title=title)
+
+
+def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = None) -> str:
+    """The page with a player: the traces, all of one text and the same lines, are frames in order of time."""
+    first = traces[0] if traces else None
+    for trace in traces:
+        same = first is not None and trace.text == first.text and trace.lines == first.lines
+        if not same:
+            raise UserError(
+                "Expected frames of one text with the same lines, got different ones; capture the same text "
+                "with every checkpoint of one run."
+            )
+    return document({"mode": "film", "entries": _entries(traces, (), names)}, title=title)
+
+
+def fragment(trace: Trace, *, height: int | None = None) -> str:
+    """The page inside an iframe, for a notebook's output: independent of every other output and of a kernel.
+
+    height: of the frame in pixels; by default what the trace needs, at most 760.
+    """
+    if height is None:
+        rows = len({line.layer for line in trace.lines}) + 1
+        height = min(760, 250 + (1 + len(trace.cells()) // 55) * (rows * 44 + 34))
+    page = escaping.escape(document({"mode": "note", "entries": _entries(trace, (), None)}), quote=True)
+    title = escaping.escape(f"ropewalk: {visible(trace.text[:40])}", quote=True)
+    return (
+        f'<iframe title="{title}" sandbox="allow-scripts allow-downloads" loading="lazy" '
+        f'style="width:100%;height:{height}px;border:0;border-radius:8px" srcdoc="{page}"></iframe>'
+    )
+
+
+def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = ()) -> dict[str, Any]:
+    """One trace as the script reads it: the trace's own file as text, its cells with labels, its overlays.
+
+    A cell is [first token, end token, text, label]; labels are safe to draw, and an endless one is cut.
+    """
+    trace.require(*ACCEPTS)
+    cells = trace.cells()
+    labels = [visible(cell.text) for cell in cells]
+    labels = [one if len(one) <= LONGEST_LABEL else one[:LONGEST_LABEL] + "…" for one in labels]
+    leftward = right_to_left(trace.text)
+    return {
+        "name": name or str(trace.provenance.get("name") or "unnamed model"),
+        "file": tracefile.dumps(trace).decode(),
+        "cells": [
+            [c.start, c.end, c.text, label]
+            for c, label in zip(cells, join(labels) if leftward else labels, strict=True)
+        ],
+        "leftward": leftward,
+        "overlays": [one.told() for one in overlays if one.text == trace.text],
+    }
+
+
+def document(
+    payload: dict[str, Any],
+    *,
+    title: str | None = None,
+    scripts: Sequence[str] = (),
+    policy: str = OFFLINE,
+    allow: str = "",
+    head: str = "",
+) -> str:
+    """The markup with style, script and payload inside; `scripts` are sources put before the last one.
+
+    policy: the content security policy, to which the hashes of style and script are added; allow: more
+    sources for scripts in it; head: more elements for the document's head, trusted markup.
+    """
+    home = files(__name__)
+    style = home.joinpath("style.css").read_text("utf-8")
+    sources = [home.joinpath(f"{name}.js").read_text("utf-8") for name in SCRIPTS]
+    body = "\n".join([*sources[:-1], *scripts, sources[-1]])
+    script = f'(() => {{\n"use strict";\n{body}\n}})();\n'
+    data = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character, code in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+        data = data.replace(character, code)
+    slots = {
+        "title": escaping.escape(title or "How far apart does a model think its tokens are? · ropewalk"),
+        "policy": f"{policy}; script-src {_hash(script)} {allow}; style-src {_hash(style)}",
+        "head": head,
+        "style": style,
+        "data": data,
+        "script": script,
+    }
+    page = home.joinpath("shell.html").read_text("utf-8")
+    pieces = page.split("{{")
+    return pieces[0] + "".join(slots[name] + rest for name, rest in (p.split("}}", 1) for p in pieces[1:]))
+
+
+def _hash(source: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}'"
+
+
+def _entries(
+    traces: Trace | Sequence[Trace], overlays: Sequence[Overlay], names: Sequence[str] | None
+) -> list[dict[str, Any]]:
+    given = [traces] if isinstance(traces, Trace) else list(traces)
+    if not given:
+        raise UserError("Expected at least one trace for the page, got none; capture a text first.")
+    if names is not None and len(names) != len(given):
+        raise UserError(f"Expected {len(given)} names, one per trace, got {len(names)}; name every trace.")
+    return [entry(trace, names[number] if names else None, overlays) for number, trace in enumerate(given)]

@@ -1,0 +1,48 @@
+// Colours from the style sheet, and the scale of gaps: no tint up to the mean, then warmer; backward steps blue.
+const palette = {};
+const RAMP = 6;
+
+function readPalette() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["paper", "ink", "soft", "faint", "rule", "accent", "pin-a", "pin-b", "backward", "drop",
+    "mark-0", "mark-1", "mark-2", "mark-3"]) palette[name] = style.getPropertyValue(`--${name}`).trim();
+  palette.ramp = Array.from({ length: RAMP }, (_, n) => channels(style.getPropertyValue(`--ramp-${n}`).trim()));
+}
+
+const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
+
+// Colour of a gap in units of the mean, `top` being the warmest; null where nothing is tinted.
+function tint(gap, top) {
+  if (!Number.isFinite(gap)) return null;
+  if (gap < 0) return palette.backward;
+  return gap <= 1 ? null : warm((gap - 1) / (top - 1));
+}
+
+function warm(share) {
+  const place = clamp(share, 0, 1) * (RAMP - 1), low = Math.min(RAMP - 2, Math.floor(place));
+  const mixed = palette.ramp[low].map((value, n) => Math.round(value + (palette.ramp[low + 1][n] - value) * (place - low)));
+  return `rgb(${mixed.join()})`;
+}
+
+// The warmest gap: the widest but for a rare outlier, at least twice the mean.
+function warmest(tints) {
+  const all = [];
+  tints.forEach((row, r) => r && row.forEach((gap) => Number.isFinite(gap) && all.push(gap)));
+  return Math.max(2, quantile(all, 0.995));
+}
+
+function quantile(values, share) {
+  if (!values.length) return NaN;
+  const sorted = Float64Array.from(values).sort(), place = share * (sorted.length - 1), low = Math.floor(place);
+  return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (place - low);
+}
+
+function setTheme(theme) {
+  state.theme = theme;
+  if (theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme;
+  readPalette();
+  changed("draw");
+}
+
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => setTheme(state.theme));

@@ -1,0 +1,60 @@
+// Two traces beside each other, or the difference of their gaps.
+const VIEWS = [["one", "One"], ["side", "Side by side"], ["difference", "Difference"]];
+
+function compareBar() {
+  if (entries.length < 2 || payload.mode === "film") return null;
+  const names = (which) => el("label", {}, which.toUpperCase(), el("select", { "aria-label": `trace ${which.toUpperCase()}`, onchange: (event) => {
+    state[which] = Number(event.target.value);
+    state.pins = [];
+    state.focus = state.hover = null;
+    stage.rebuild();
+  } }, ...entries.map((entry, n) => el("option", { value: String(n), selected: n === state[which] }, entry.name))));
+  const second = names("b");
+  on("draw", () => second.hidden = state.view === "one");
+  return el("div", { class: "compare" }, names("a"), second, choice("View", VIEWS, () => state.view, (view) => {
+    state.view = view;
+    stage.rebuild();
+  }));
+}
+
+// Why two traces have no difference, or null where they have one.
+function incomparable(a, b) {
+  if (a.text !== b.text) return "The two traces are of different texts: a difference needs the same text. They are shown side by side.";
+  if (!sameCells(a, b) || a.cells.some((cell, c) => cell.start !== b.cells[c].start)) {
+    return "The two models cut this text into different tokens, so that gaps do not correspond. They are shown side by side.";
+  }
+  const counts = [rowsOf(a).length, rowsOf(b).length];
+  if (counts[0] !== counts[1]) return `One trace has ${plural(counts[0] - 1, "row")}, the other ${counts[1] - 1}: rows do not correspond. They are shown side by side.`;
+  return null;
+}
+
+// A picture of A's characters at integer spacing; between them bars, up where A's gap is wider, down where B's is.
+function differencePicture(a, b, holder) {
+  const picture = { difference: true, other: b };
+  picture.makeRows = (entry) => {
+    const rows = rowsOf(entry), others = rowsOf(b), scale = state.scale === "same" ? "same" : "line";
+    picture.sides = [sceneOf(a, rows, scale).gap, sceneOf(b, others, scale).gap];
+    picture.difference = picture.sides[0].map((row, r) => row.map((gap, c) => gap - picture.sides[1][r][c]));
+    const sizes = picture.difference.slice(1).flatMap((row) => [...row].filter(Number.isFinite).map(Math.abs));
+    picture.highest = Math.max(0.5, quantile(sizes, 0.995) || 0);
+    picture.agreement = picture.sides[0].map((row, r) => correlation(row, picture.sides[1][r]));
+    return rows.map((row, r) => ({ ...row, label: row.label === others[r].label ? row.label : `${row.label}−${others[r].label}` }));
+  };
+  picture.nameNote = (r) => `r ${number(picture.agreement[r], 2)}`;
+  return makePicture(a, holder, picture);
+}
+
+function drawDifference(pen, picture, r, c, a, b, y, foot) {
+  const value = picture.difference[r][c];
+  if (!Number.isFinite(value)) return;
+  const share = clamp(value / picture.highest, -1, 1), tall = Math.abs(share) * picture.sizes.pitch * 0.3, zero = y + foot;
+  const wide = Math.max(2, Math.min(Math.abs(b - a), picture.sizes.size) * 0.8);
+  pen.box((a + b) / 2 - wide / 2, share > 0 ? zero - tall : zero, wide, tall, share > 0 ? warm(0.9) : palette.backward, 0.95, 1);
+}
+
+function correlation(a, b) {
+  const pairs = [...a].map((value, c) => [value, b[c]]).filter(([one, other]) => Number.isFinite(one) && Number.isFinite(other));
+  const mean = (n) => pairs.reduce((sum, pair) => sum + pair[n], 0) / pairs.length, [ma, mb] = [mean(0), mean(1)];
+  const sum = (f) => pairs.reduce((total, pair) => total + f(pair[0] - ma, pair[1] - mb), 0);
+  return sum((x, y) => x * y) / Math.sqrt(sum((x) => x * x) * sum((_, y) => y * y));
+}

@@ -1,0 +1,153 @@
+// The panel that tells the numbers of the character under the pointer, and the distances between two pins.
+const panelOf = el("aside", { class: "detail", "aria-label": "The chosen character" });
+const spoken = el("div", { class: "spoken", "aria-live": "polite" });
+
+function owned(picture, hit) {
+  return hit && sameCells(picture.entry, hit.picture.entry);
+}
+
+function sameCells(a, b) {
+  return a === b || (a.text === b.text && a.cells.length === b.cells.length);
+}
+
+function updateDetail() {
+  const hit = state.hover || state.focus, shown = stage.pictures.filter((picture) => picture.entry);
+  const picture = hit && (shown.find((one) => one === hit.picture) || shown.find((one) => owned(one, hit)));
+  panelOf.classList.toggle("empty", !picture && !state.pins.length);
+  const parts = [];
+  if (state.pins.length === 2) parts.push(distances(shown));
+  if (picture && hit.cell < picture.entry.cells.length) {
+    parts.push(character(picture.entry, hit.cell, state.pins.includes(hit.cell)));
+    for (const one of shown.filter((other) => owned(other, hit) && !other.difference)) {
+      parts.push(gapTable(one, hit, shown.length > 1));
+    }
+    for (const one of shown.filter((other) => owned(other, hit) && other.difference)) parts.push(differenceTable(one, hit));
+  }
+  if (state.pins.length === 1) parts.push(el("p", { class: "hint" }, "One character is pinned. Pin another to measure between them."));
+  if (!parts.length) {
+    parts.push(el("p", { class: "hint" }, matchMedia("(hover: none)").matches
+      ? "Tap a character for its numbers; pin two to measure between them."
+      : "Point at a character for its numbers. Click to pin it; pin two to measure between them. Arrow keys walk too."));
+  }
+  if (picture || state.pins.length) parts.unshift(el("button", { type: "button", class: "close", "aria-label": "close", onclick: letGo }, "×"));
+  panelOf.replaceChildren(...parts);
+}
+
+function character(entry, index, pinned) {
+  const cell = entry.cells[index], text = [...cell.text], bytes = entry.spans.slice(cell.start, cell.end);
+  const size = bytes.length ? Math.max(...bytes.map((span) => span[1])) - Math.min(...bytes.map((span) => span[0])) : 0;
+  const raw = [...new TextEncoder().encode(cell.text)].map((byte) => byte.toString(16).toUpperCase().padStart(2, "0"));
+  const points = text.map((one) => `U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`);
+  const short = (list) => (list.length > 8 ? `${list.slice(0, 8).join(" ")} … (${plural(list.length, "in all").replace(/s$/, "")})` : list.join(" "));
+  const count = cell.end - cell.start, facts = [
+    ["place", count === 1 ? `token ${cell.start}` : `tokens ${cell.start}–${cell.end - 1}`],
+    ["characters", cell.text ? short(points) : "none"],
+    [size === 1 ? "byte" : "bytes", cell.text ? short(raw) : "none"],
+    ["surprisal", `${number(cellSignal(entry, cell, "surprisal"))} nats${count > 1 ? `, sum of ${count} tokens` : ""}`],
+    ["entropy before", `${number(cellSignal(entry, cell, "entropy"))} nats`],
+    ["entropy after", `${number(entry.entropyAfter[cell.end - 1])} nats`],
+  ];
+  return el("section", { class: "character" },
+    el("div", { class: "glyph", dir: "auto" }, cell.label),
+    el("dl", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
+    el("button", { type: "button", class: "pin", onclick: () => togglePin(index) }, pinned ? "Unpin" : "Pin"),
+    entry.expected ? guesses(entry, cell) : null);
+}
+
+// What the model held likeliest before this character's first token, where the page knows.
+function guesses(entry, cell) {
+  const told = entry.expected[cell.start];
+  if (!told) return null;
+  return el("p", { class: "guesses" }, "expected here: ", ...told.slice(0, 3).map(([symbol, share]) =>
+    el("span", {}, el("b", {}, symbolName(symbol)), ` ${Math.round(share * 100)} %  `)));
+}
+
+function symbolName(symbol) {
+  if (symbol === 256) return "end of text";
+  if (symbol === 32) return "␣";
+  if (symbol === 10) return "⏎";
+  if (symbol > 32 && symbol < 127) return String.fromCharCode(symbol);
+  return `byte ${symbol.toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+function learnedRows(picture) {
+  return picture.rows.map((row, r) => [row, r]).filter(([row]) => row.members.length);
+}
+
+function gapTable(picture, hit, titled) {
+  const { entry, scenes } = picture, { x, left, factor, mean } = scenes.line, c = hit.cell;
+  const what = entry.kind === "sensitivity" ? "sensitivity before it" : "increment: the gap before it";
+  const rows = learnedRows(picture).map(([row, r]) => {
+    const gap = c ? (x[r][c] - left[r][c]) / factor[r] : NaN, share = gap / mean[r];
+    const width = Number.isFinite(share) ? clamp(Math.abs(share) / picture.tops, 0, 1) * 100 : 0;
+    const bar = el("i", {});
+    bar.style.width = `${width}%`;
+    bar.style.background = share > 1 || share < 0 ? tint(share, picture.tops) : palette.faint;
+    return el("tr", { class: hit.row === r && hit.picture === picture ? "current" : "" },
+      el("th", { scope: "row" }, row.label), el("td", { class: "bar" }, bar),
+      el("td", {}, number(gap) + (atCeiling(entry, row, c) ? "*" : "")), el("td", {}, Number.isFinite(share) ? `${number(share, 2)}×` : "–"),
+      el("td", {}, number(x[r][c] / factor[r], 4)));
+  });
+  const ceiling = learnedRows(picture).some(([row]) => atCeiling(entry, row, c));
+  return el("section", {},
+    titled ? el("h2", {}, entry.name) : null,
+    el("table", {}, el("caption", {}, `${what}, in ${entry.unit}`),
+      el("thead", {}, el("tr", {}, ...["", "", "gap", "× mean", entry.kind === "sensitivity" ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
+      el("tbody", {}, ...rows)),
+    ceiling ? el("p", { class: "hint" }, `* at the model's ceiling of ${number(entry.provenance.ceiling)}; it may want more.`) : null);
+}
+
+// Whether the gap before a cell stands at the largest value the model can give.
+function atCeiling(entry, row, c) {
+  const { ceiling } = entry.provenance;
+  if (!(ceiling > 1) || entry.kind !== "increment" || !c) return false;
+  const token = entry.gap === "after" ? entry.cells[c - 1].end - 1 : entry.cells[c].start;
+  return row.members.some((n) => entry.values[n][token] > 0.98 * ceiling);
+}
+
+function differenceTable(picture, hit) {
+  const rows = learnedRows(picture).map(([row, r]) => el("tr", {}, el("th", { scope: "row" }, row.label),
+    el("td", {}, number(picture.sides[0][r][hit.cell], 2)), el("td", {}, number(picture.sides[1][r][hit.cell], 2)),
+    el("td", {}, number(picture.difference[r][hit.cell], 2))));
+  return el("section", {}, el("table", {}, el("caption", {}, "gap before it, in means of its row"),
+    el("thead", {}, el("tr", {}, ...["", "A", "B", "A − B"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...rows)));
+}
+
+function distances(shown) {
+  const [a, b] = [...state.pins].sort((one, other) => one - other), sections = [];
+  for (const picture of shown.filter((one) => sameCells(one.entry, state.pinned) && !one.difference)) {
+    const { entry, scenes } = picture, { x, factor, mean } = scenes.line;
+    if (b >= entry.cells.length) continue;
+    const tokens = entry.cells[b].start - entry.cells[a].start;
+    const rows = learnedRows(picture).map(([row, r]) => {
+      const far = (x[r][b] - x[r][a]) / factor[r];
+      return el("tr", {}, el("th", { scope: "row" }, row.label), el("td", {}, number(far, 4)), el("td", {}, `${number(far / mean[r], 3)}`));
+    });
+    sections.push(el("section", { class: "distance" },
+      el("h2", {}, el("b", { class: state.pins[0] === a ? "pin-a" : "pin-b" }, entry.cells[a].label), " to ",
+        el("b", { class: state.pins[0] === a ? "pin-b" : "pin-a" }, entry.cells[b].label), shown.length > 1 ? ` · ${entry.name}` : ""),
+      el("p", {}, el("strong", {}, plural(tokens, "token")), " apart in the text"),
+      el("table", {}, el("caption", {}, `distance in each row, in ${entry.unit} and in mean gaps of the row`),
+        el("thead", {}, el("tr", {}, ...["", "distance", "mean gaps"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...rows)),
+      el("button", { type: "button", class: "pin", onclick: clearPins }, "Clear pins")));
+  }
+  return el("div", {}, ...sections);
+}
+
+function letGo() {
+  state.focus = state.hover = null;
+  clearPins();
+}
+
+function clearPins() {
+  state.pins = [];
+  changed("draw");
+}
+
+// One sentence for a screen reader about the focused character.
+function speak(hit) {
+  const { entry, scenes, rows } = hit.picture, cell = entry.cells[hit.cell], { x, left, factor } = scenes.line;
+  const gap = hit.cell && rows[hit.row].members.length ? (x[hit.row][hit.cell] - left[hit.row][hit.cell]) / factor[hit.row] : NaN;
+  spoken.textContent = `${cell.text.slice(0, 20) || "token without text"}, token ${cell.start}, row ${rows[hit.row].label}, ` +
+    `gap before it ${number(gap)}, surprisal ${number(cellSignal(entry, cell, "surprisal"))} nats`;
+}

@@ -1,0 +1,88 @@
+// From scene units to pixels: letter widths, panels that wrap the text, and the size of a unit.
+const FONT = 'ui-sans-serif, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif';
+const ruler = document.createElement("canvas").getContext("2d");
+const widths = new Map();
+
+function labelWidth(label, size) {
+  const key = `${size} ${label}`;
+  if (!widths.has(key)) {
+    if (widths.size > 20000) widths.clear();
+    ruler.font = `${size}px ${FONT}`;
+    widths.set(key, ruler.measureText(label).width);
+  }
+  return widths.get(key);
+}
+
+// Sizes in pixels for this width of the picture.
+function metrics(width) {
+  const narrow = width < 560, size = (narrow ? 15 : 16) * state.size;
+  const pitch = size * 2.75;
+  return {
+    width, size, pitch, gutter: narrow ? 42 : 58, right: 14, band: size * 1.5,
+    strip: state.strip === "none" ? 0 : 34, top: 6, bottom: 4,
+  };
+}
+
+// Cell ranges [start, end): no panel wider than `limit` on any row; a panel ends after a blank in its last third
+// where there is one, so that words stay whole.
+function wrap(scenes, cells, limit) {
+  const sides = scenes.flatMap(({ x, left }) => x.map((row, r) => [row, left[r]]));
+  const panels = [];
+  for (let start = 0; start < cells.length;) {
+    const spans = sides.map(([x, left]) => [Math.min(x[start], left[start]), Math.max(x[start], left[start])]);
+    let end = start + 1;
+    for (; end < cells.length; end++) {
+      let widest = 0;
+      sides.forEach(([x, left], r) => {
+        spans[r][0] = Math.min(spans[r][0], x[end], left[end]);
+        spans[r][1] = Math.max(spans[r][1], x[end], left[end]);
+        widest = Math.max(widest, spans[r][1] - spans[r][0]);
+      });
+      if (widest > limit) break;
+    }
+    if (end < cells.length) {
+      const earliest = start + Math.max(1, Math.floor(((end - start) * 2) / 3));
+      for (let place = end; place >= earliest; place--) {
+        if (/\s$/u.test(cells[place - 1].text)) { end = place; break; }
+      }
+    }
+    panels.push({ start, end });
+    start = end;
+  }
+  return panels;
+}
+
+function extent(scene, { start, end }) {
+  let widest = 0;
+  scene.x.forEach((x, r) => widest = Math.max(widest, reach(x, scene.left[r], start, end)[2]));
+  return widest;
+}
+
+// Lowest and highest place of the cells start..end on one row, and their distance.
+function reach(x, left, start, end) {
+  let low = Infinity, high = -Infinity;
+  for (let c = start; c < end; c++) {
+    low = Math.min(low, x[c], left[c]);
+    high = Math.max(high, x[c], left[c]);
+  }
+  return [low, high, high - low];
+}
+
+// Panels, and the pixels that one unit takes in each scale; breaks are the same in every scale, so that characters
+// move along their row when the scale changes.
+function arrange(entry, rows, width, factors) {
+  const sizes = metrics(width), room = width - sizes.gutter - sizes.right - sizes.size * 1.4;
+  const scenes = {};
+  for (const scale of ["line", "same", "integer"]) scenes[scale] = sceneOf(entry, rows, scale, factors && factors[scale]);
+  const wide = entry.cells.map((cell) => labelWidth(cell.label, sizes.size) / (cell.end - cell.start));
+  const ideal = clamp(sizes.size * 0.3 + quantile(wide, 0.8), 4, 60);
+  const panels = wrap([scenes.line, scenes.integer], entry.cells, room / ideal);
+  const base = Math.max(...["line", "integer"].map((scale) => Math.max(...panels.map((p) => extent(scenes[scale], p)))));
+  const stretched = panels.length === 1 ? clamp(room / base, ideal, ideal * 1.5) : ideal;
+  const unit = {};
+  for (const scale of Object.keys(scenes)) {
+    const widest = Math.max(...panels.map((panel) => extent(scenes[scale], panel)));
+    unit[scale] = widest > 0 ? Math.min(stretched, room / widest) : stretched;
+  }
+  return { sizes, panels, scenes, unit };
+}

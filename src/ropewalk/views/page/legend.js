@@ -1,0 +1,64 @@
+// The legend and the plain words under a picture: what is seen, in which unit, and what was left out.
+const legend = el("div", { class: "legend" });
+const notes = el("div", { class: "notes" });
+
+function updateLegend() {
+  const [picture] = stage.pictures;
+  if (!picture) return;
+  const { entry } = picture, stops = [0, 0.25, 0.5, 0.75, 1], strip = el("i", { class: "ramp" });
+  const what = entry.kind === "sensitivity" ? "sensitivity" : "gap";
+  const unit = state.scale === "same" ? "the mean of all rows" : "the row's mean";
+  const marks = picture.entry.overlays.filter((one) => state.overlays.has(one.name)).map((one) => {
+    const key = el("i", { class: "mark" });
+    key.style.background = palette[`mark-${entry.overlays.indexOf(one) % 4}`];
+    return el("span", { title: one.note }, key, one.name);
+  });
+  if (picture.difference) {
+    const key = (color) => {
+      const box = el("i", { class: "mark backward" });
+      box.style.background = color;
+      return box;
+    };
+    legend.replaceChildren(el("span", {}, key(warm(0.9)), "up: wider in A"), el("span", {}, key(palette.backward), "down: wider in B"),
+      el("span", { class: "unit" }, `difference of gaps, each in units of ${unit}; full height ${number(picture.highest, 2)}`), ...marks);
+  } else {
+    const least = Math.min(...picture.scenes.line.gap.slice(1).map((row) => Math.min(...row.filter(Number.isFinite))));
+    strip.style.background = `linear-gradient(to right, ${stops.map(warm).join()})`;
+    legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 2)}×`),
+      el("span", { class: "unit" }, `${what} before a character, in units of ${unit}`),
+      ...(least < 0 ? [el("span", {}, el("i", { class: "mark backward" }), "a step backwards")] : []), ...marks);
+  }
+}
+
+function updateNotes() {
+  const told = [];
+  for (const picture of stage.pictures) {
+    const { entry } = picture, name = stage.pictures.length > 1 ? `${entry.name}: ` : "";
+    const hidden = picture.difference ? 0 : crowded(picture);
+    if (hidden) told.push(`${name}${plural(hidden, "character")} stand too close to the one before to be printed; their ticks remain.`);
+    if (entry.context.windows > 1) {
+      told.push(`${name}the text is longer than the model's context of ${entry.context.window} tokens: it was read in ${entry.context.windows} overlapping windows.`);
+    }
+    const rows = rowsOf(entry).filter((row) => row.members.length);
+    const capped = rows.map((row) => [row.label, entry.cells.filter((_, c) => atCeiling(entry, row, c)).length]).filter(([, count]) => count);
+    if (capped.length) {
+      told.push(`${name}gaps at the model's ceiling of ${number(entry.provenance.ceiling)}: ${capped.map(([label, count]) => `${count} in ${label}`).join(", ")}.`);
+    }
+    if (rows.some((row) => row.heads > 1 && row.members.length > 1)) told.push(`${name}rows with ▸ are means over the layer's heads; press the row's name to unfold it.`);
+    if (entry.kind === "sensitivity") told.push(`${name}a sensitivity has no direction; its size is drawn as a distance.`);
+    if (entry.leftward) told.push(`${name}the text runs from right to left, and so do the rows.`);
+    if (entry.text.length > 2000) told.push(`${name}${plural(entry.text.length, "character")}: the rows off the screen are drawn when you scroll to them.`);
+  }
+  notes.replaceChildren(...told.map((text) => el("p", {}, text)), provenance());
+}
+
+function provenance() {
+  const items = stage.pictures.map(({ entry }) => {
+    const { name, hash, law, per } = entry.provenance, gap = entry.gap ? `gap ${entry.gap} the token` : "no gap convention";
+    const facts = [["model", [name, hash && hash.slice(0, 12)].filter(Boolean).join(" · ")], ["increments", [law, per && `per ${per}`].filter(Boolean).join(", ")],
+      ["numbers", `${entry.kind}, ${entry.unit}, ${gap}`], ["text", `${plural(entry.cells.length, "character")}, ${plural(entry.tokens.length, "token")}`],
+      ["start", entry.context.start === "document" ? "an end-of-document symbol before the text" : entry.context.start], ["trace", entry.hash.slice(0, 12)]];
+    return el("dl", {}, ...facts.filter(([, value]) => value).flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, String(value))]));
+  });
+  return el("details", {}, el("summary", {}, "What this is, exactly"), ...items);
+}

@@ -1,0 +1,76 @@
+// The stage: which pictures are shown, and the page around them.
+const stage = { pictures: [], node: el("div", { class: "stage" }), message: el("p", { class: "message", role: "status", hidden: true }) };
+stage.owner = (picture) => {
+  for (const hit of [state.hover, state.focus]) if (hit && hit.picture === picture) hit.picture = picture;
+};
+
+stage.rebuild = () => {
+  for (const picture of stage.pictures) {
+    picture.observer.disconnect();
+    cancelAnimationFrame(picture.frame);
+  }
+  const shown = [entries[state.a], ...(state.view === "one" ? [] : [entries[state.b]])];
+  const reason = state.view === "difference" ? incomparable(...shown) : null, apart = state.view === "difference" && !reason;
+  stage.message.textContent = reason || "";
+  stage.message.hidden = !reason;
+  stage.node.classList.toggle("two", shown.length > 1 && !apart);
+  const columns = (apart ? shown.slice(0, 1) : shown).map((entry, n) => {
+    const holder = el("div", { class: "picture", tabIndex: 0, role: "application", "aria-roledescription": "rows of characters",
+      "aria-label": `Rows of characters: ${entry.name}. Arrow keys walk, Enter pins, 1 2 3 choose the scale.` });
+    const title = shown.length > 1 ? el("h2", {}, apart ? `A ${shown[0].name} minus B ${shown[1].name}` : `${"AB"[n]} ${entry.name}`) : null;
+    return [entry, holder, el("section", {}, title, holder)];
+  });
+  stage.node.replaceChildren(...columns.map(([, , section]) => section));
+  stage.pictures = columns.map(([entry, holder]) => {
+    const picture = apart ? differencePicture(shown[0], shown[1], holder) : makePicture(entry, holder, { ...stage.options });
+    watchPointer(picture);
+    watchKeys(holder);
+    return picture;
+  });
+  state.pinned = stage.pictures[0].entry;
+  changed("draw");
+};
+
+on("draw", () => {
+  stage.pictures.forEach((picture) => picture.moving || paintAll(picture));
+  updateLegend();
+  updateDetail();
+});
+on("layout", () => {
+  stage.pictures.forEach((picture) => layOut(picture, true));
+  updateNotes();
+  changed("draw");
+});
+
+let measured = 0;
+new ResizeObserver(() => {
+  const width = stage.node.clientWidth;
+  if (Math.abs(width - measured) < 2) return;
+  measured = width;
+  if (stage.pictures.length) changed("layout");
+}).observe(stage.node);
+
+function header() {
+  const { name } = entries[0];
+  const lead = payload.mode === "film" ? "A sentence leaves integer spacing while the model is trained."
+    : "Each row is a layer of the model, and every character stands where that layer puts it. The wider and warmer the gap before a character, the further the layer keeps it from the one before.";
+  return el("header", {}, el("h1", {}, "How far apart does a model think its tokens are?"), el("p", { class: "lead" }, lead),
+    el("p", { class: "by" }, el("b", {}, "ropewalk"), entries.length > 1 ? "" : ` · ${name}`));
+}
+
+function build() {
+  document.documentElement.classList.add(`mode-${payload.mode}`);
+  readPalette();
+  buildControls();
+  if (entries.length > 1 && payload.mode === "page") state.view = "side";
+  const extra = typeof attach === "function" ? attach() : {};
+  app.replaceChildren(...[extra.header || header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, stage.message,
+    el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, spoken, extra.footer].filter(Boolean));
+  stage.rebuild();
+  updateNotes();
+  extra.start?.();
+}
+
+// For whoever tests or scripts the page: the state and the numbers behind the picture.
+window.ropewalk = { state, entries, stage, sceneOf, rowsOf, svgOf: () => svgOf(stage.pictures[0]) };
+build();

@@ -1,0 +1,109 @@
+// A picture: the panels of one entry as canvases, painted only where they are on the screen.
+function makePicture(entry, holder, options = {}) {
+  const picture = Object.assign(options, { entry, holder, panels: [], rows: [] });
+  const seen = new IntersectionObserver((changes) => {
+    for (const change of changes) {
+      const panel = picture.panels.find((one) => one.canvas === change.target);
+      if (!panel) continue;
+      panel.seen = change.isIntersecting;
+      if (panel.seen) paint(picture, panel);
+    }
+  }, { rootMargin: "200px" });
+  picture.observer = seen;
+  layOut(picture);
+  return picture;
+}
+
+// Recomputes rows, breaks and sizes. The picture moves there from where it is when `move` is set.
+function layOut(picture, move = false) {
+  const { entry, holder } = picture, width = Math.max(240, Math.floor(holder.clientWidth));
+  const before = picture.now, breaks = picture.panels.map((panel) => panel.end).join();
+  picture.rows = (picture.makeRows || rowsOf)(entry);
+  const laid = arrange(entry, picture.rows, width, picture.factors?.());
+  Object.assign(picture, { sizes: laid.sizes, scenes: laid.scenes, unit: laid.unit, mean: laid.scenes.line.mean });
+  picture.strip = stripOf(picture);
+  if (laid.panels.map((panel) => panel.end).join() !== breaks || !picture.panels.length) rebuild(picture, laid.panels);
+  for (const panel of picture.panels) sizeCanvas(picture, panel);
+  show(picture, move ? before : null);
+}
+
+function rebuild(picture, panels) {
+  picture.observer.disconnect();
+  picture.panels = panels.map((panel) => ({ ...panel, canvas: el("canvas", { "aria-hidden": "true" }), seen: false }));
+  picture.holder.replaceChildren(...picture.panels.map((panel) => panel.canvas));
+  picture.panels.forEach((panel, n) => {
+    panel.seen = n < 3;
+    picture.observer.observe(panel.canvas);
+  });
+}
+
+function sizeCanvas(picture, { canvas }) {
+  const ratio = window.devicePixelRatio || 1, height = Math.ceil(panelHeight(picture));
+  canvas.width = Math.round(picture.sizes.width * ratio);
+  canvas.height = Math.round(height * ratio);
+  canvas.style.width = `${picture.sizes.width}px`;
+  canvas.style.height = `${height}px`;
+}
+
+// Where things stand in the scale that is chosen now.
+function target(picture) {
+  const scale = picture.difference ? "integer" : state.scale, { x, left } = picture.scenes[scale];
+  const gap = tintsOf(picture.entry, picture.rows, state.scale, picture.factors?.()[state.scale === "same" ? "same" : "line"]);
+  return { x, left, gap, unit: picture.unit[scale] };
+}
+
+function show(picture, from) {
+  const to = target(picture);
+  picture.tops = warmest(to.gap.slice(1));
+  moveTo(picture, from, to);
+}
+
+function paint(picture, panel) {
+  const context = panel.canvas.getContext("2d"), ratio = window.devicePixelRatio || 1;
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, panel.canvas.width, panel.canvas.height);
+  drawPanel(canvasPen(context), picture, panel);
+  context.globalAlpha = 1;
+}
+
+const paintAll = (picture) => picture.panels.forEach((panel) => panel.seen && paint(picture, panel));
+
+// How many characters are too close to their neighbours to be printed, counting every row once.
+function crowded(picture) {
+  const { x, left, unit } = target(picture);
+  let hidden = 0;
+  for (const panel of picture.panels) {
+    for (let r = 1; r < x.length; r++) {
+      let last = -Infinity;
+      for (let c = panel.start; c < panel.end; c++) {
+        const at = x[r][c] * unit;
+        if (Math.abs(at - last) < picture.sizes.size * CROWDED) hidden++;
+        else last = at;
+      }
+    }
+  }
+  return left.length ? hidden : 0;
+}
+
+// The numbers of the bars above the text, one per cell: sums for surprisal (a character's bytes), firsts for entropy.
+function stripOf(picture) {
+  const kept = {};
+  return () => {
+    if (!kept[state.strip]) {
+      const values = picture.entry.cells.map((cell) => cellSignal(picture.entry, cell, state.strip, picture.before));
+      kept[state.strip] = { values, highest: Math.max(1e-9, ...values.filter(Number.isFinite).map(Math.abs)) };
+    }
+    return kept[state.strip];
+  };
+}
+
+function cellSignal(entry, cell, what, before) {
+  const sum = (signal) => {
+    let total = 0;
+    for (let t = cell.start; t < cell.end; t++) total += signal[t] === null ? NaN : signal[t];
+    return total;
+  };
+  if (what === "surprisal") return sum(entry.surprisal);
+  if (what === "change") return before ? sum(entry.surprisal) - sum(before.surprisal) : NaN;
+  return entry.entropy[cell.start] ?? NaN;
+}

@@ -1,0 +1,51 @@
+// The film: frames of one text, glided through; a slider and a button.
+function makePlayer() {
+  const slider = el("input", { type: "range", min: "0", max: String(entries.length - 1), step: "any", value: "0", "aria-label": "training step", oninput: () => {
+    stop();
+    showFrame(Number(slider.value));
+  } });
+  const button = el("button", { type: "button", class: "play", onclick: () => (running ? stop() : start()) }, "▶ Play");
+  const label = el("output", {}, entries[0].name);
+  let running = 0, last = 0;
+
+  function showFrame(place) {
+    const low = Math.min(entries.length - 1, Math.floor(place)), high = Math.min(entries.length - 1, low + 1), share = place - low;
+    const [picture] = stage.pictures, near = entries[share < 0.5 ? low : high];
+    const values = near.values.map((_, n) => entries[low].values[n].map((value, t) => value + (entries[high].values[n][t] - value) * share));
+    picture.entry = { ...near, values };
+    stage.owner(picture);
+    label.textContent = near.name;
+    const laid = { line: null, same: null, integer: null };
+    for (const scale of Object.keys(laid)) laid[scale] = sceneOf(picture.entry, picture.rows, scale);
+    picture.scenes = laid;
+    picture.mean = laid.line.mean;
+    for (const scale of Object.keys(laid)) {
+      const room = picture.sizes.width - picture.sizes.gutter - picture.sizes.right - picture.sizes.size * 1.4;
+      picture.unit[scale] = Math.min(picture.unit.integer, room / Math.max(1e-9, ...picture.panels.map((panel) => extent(laid[scale], panel))));
+    }
+    picture.strip = stripOf(picture);
+    moveTo(picture, null, target(picture));
+    updateDetail();
+  }
+  function start() {
+    if (Number(slider.value) >= entries.length - 1) slider.value = "0";
+    button.textContent = "❚❚ Pause";
+    last = performance.now();
+    running = requestAnimationFrame(tick);
+  }
+  function stop() {
+    cancelAnimationFrame(running);
+    running = 0;
+    button.textContent = "▶ Play";
+  }
+  function tick(time) {
+    const place = Math.min(entries.length - 1, Number(slider.value) + (time - last) / 900);
+    last = time;
+    slider.value = String(place);
+    showFrame(place);
+    if (place < entries.length - 1) running = requestAnimationFrame(tick);
+    else stop();
+  }
+  on("layout", () => showFrame(Number(slider.value)));
+  return el("div", { class: "player" }, button, slider, label);
+}

@@ -1,0 +1,42 @@
+// Where every cell stands on every row: the same numbers as views/scene.py with placement "first".
+function positionsOf(entry, row, scale) {
+  const count = entry.tokens.length;
+  const positions = new Float64Array(count);
+  if (scale === "integer" || !row.members.length) return positions.map((_, t) => t);
+  const values = valuesOf(entry, row);
+  if (entry.kind === "position") return values;
+  const size = entry.kind === "sensitivity" ? Math.abs : (value) => value;
+  for (let t = 1; t < count; t++) positions[t] = positions[t - 1] + size(values[entry.gap === "after" ? t - 1 : t]);
+  return positions;
+}
+
+// x, left: per row and cell, in the scene's unit; gap: the same before each cell, NaN for the first; mean: of each
+// row's steps in the trace's unit; factor: scene units per unit of the trace. `factors` fixes the last.
+function sceneOf(entry, rows, scale, factors = null) {
+  const walked = rows.map((row) => positionsOf(entry, row, scale));
+  const mean = walked.map((positions) => {
+    let sum = 0;
+    for (let t = 1; t < positions.length; t++) sum += Math.abs(positions[t] - positions[t - 1]);
+    return positions.length > 1 ? sum / (positions.length - 1) : 1;
+  });
+  const learned = mean.filter((_, r) => rows[r].members.length);
+  const common = learned.reduce((sum, one) => sum + one, 0) / learned.length;
+  const factor = factors || mean.map((own, r) => {
+    const unit = scale === "same" && rows[r].members.length ? common : own;
+    return unit > 0 ? 1 / unit : 1;
+  });
+  const x = [], left = [], gap = [], end = [];
+  walked.forEach((positions, r) => {
+    const { cells } = entry, zero = positions[cells[0].start];
+    x.push(Float64Array.from(cells, (cell) => (positions[cell.start] - zero) * factor[r]));
+    left.push(Float64Array.from(cells, (_, c) => (positions[c ? cells[c - 1].end - 1 : cells[0].start] - zero) * factor[r]));
+    gap.push(x[r].map((at, c) => (c ? at - left[r][c] : NaN)));
+    end.push((positions[cells[cells.length - 1].end - 1] - zero) * factor[r] + 1);
+  });
+  return { x, left, gap, end, mean, factor };
+}
+
+// What tints a gap: its length against the mean, even while the characters stand at integer spacing.
+function tintsOf(entry, rows, scale, factors) {
+  return sceneOf(entry, rows, scale === "integer" ? "line" : scale, factors).gap;
+}
