@@ -3,59 +3,67 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from rich import progress as bars
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from ropewalk.errors import UserError
 from ropewalk.loss import bits_per_byte
 
+if TYPE_CHECKING:
+    from ropewalk.train import Progress, Watcher
+
 PLAIN_SECONDS = 10.0
 
 
 @contextmanager
-def watching(folder: Path, steps: int, *, tensorboard: bool = False) -> Iterator[Callable[[Any], None]]:
+def watching(folder: Path, steps: int, *, tensorboard: bool = False) -> Iterator[Watcher]:
     """A watcher for `ropewalk.train.train`: a live bar on a terminal, a line now and then elsewhere."""
     console = Console(stderr=True)
     with ExitStack() as stack:
         watchers = [stack.enter_context(_bar(console, steps) if console.is_terminal else _lines(console))]
         if tensorboard:
             watchers.append(stack.enter_context(_board(folder)))
-        yield lambda progress: [watch(progress) for watch in watchers] and None
+
+        def watch_all(progress: Progress) -> None:
+            for watch in watchers:
+                watch(progress)
+
+        yield watch_all
 
 
-def summary(progress: Any) -> str:
+def summary(progress: Progress) -> str:
     """Loss, bits per byte and speed in one line."""
     speed = progress.bytes / max(progress.seconds, 1e-9)
     held = "" if progress.validation is None else f", held out {bits_per_byte(progress.validation):.3f}"
     return f"loss {progress.loss:.3f} nats = {bits_per_byte(progress.loss):.3f} bits/byte{held}; {speed / 1000:.1f} kB/s"
 
 
-def spacing(progress: Any) -> str:
+def spacing(progress: Progress) -> str:
     """Mean and spread of each line's increments."""
     return "  ".join(f"{s['line']} {s['mean']:.2f}±{s['std']:.2f}" for s in progress.increments)
 
 
 @contextmanager
-def _bar(console: Console, steps: int) -> Iterator[Callable[[Any], None]]:
-    bar = Progress(
-        TextColumn("step {task.completed}/{task.total}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+def _bar(console: Console, steps: int) -> Iterator[Watcher]:
+    bar = bars.Progress(
+        bars.TextColumn("step {task.completed}/{task.total}"),
+        bars.BarColumn(),
+        bars.TimeElapsedColumn(),
+        bars.TextColumn("left"),
+        bars.TimeRemainingColumn(),
         console=console,
     )
     task = bar.add_task("train", total=steps)
     with Live(bar, console=console, refresh_per_second=4) as live:
 
-        def watch(progress: Any) -> None:
+        def watch(progress: Progress) -> None:
             bar.update(task, completed=progress.step)
             live.update(Group(bar, Text(summary(progress)), Text("increments  " + spacing(progress))))
 
@@ -63,10 +71,10 @@ def _bar(console: Console, steps: int) -> Iterator[Callable[[Any], None]]:
 
 
 @contextmanager
-def _lines(console: Console) -> Iterator[Callable[[Any], None]]:
+def _lines(console: Console) -> Iterator[Watcher]:
     said = [0.0]
 
-    def watch(progress: Any) -> None:
+    def watch(progress: Progress) -> None:
         now = time.monotonic()
         if now - said[0] < PLAIN_SECONDS and progress.step != progress.steps:
             return
@@ -79,22 +87,22 @@ def _lines(console: Console) -> Iterator[Callable[[Any], None]]:
 
 
 @contextmanager
-def _board(folder: Path) -> Iterator[Callable[[Any], None]]:
+def _board(folder: Path) -> Iterator[Watcher]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise UserError("TensorBoard is not installed; run: pip install 'ropewalk[board]'") from error
-    writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
+    writer = SummaryWriter(str(folder / "tensorboard"))
 
-    def watch(progress: Any) -> None:
-        writer.add_scalar("loss", progress.loss, progress.step)  # type: ignore[no-untyped-call]
+    def watch(progress: Progress) -> None:
+        writer.add_scalar("loss", progress.loss, progress.step)
         if progress.validation is not None:
-            writer.add_scalar("validation", progress.validation, progress.step)  # type: ignore[no-untyped-call]
+            writer.add_scalar("validation", progress.validation, progress.step)
         for line in progress.increments:
-            writer.add_scalar(f"increments/{line['line']}/mean", line["mean"], progress.step)  # type: ignore[no-untyped-call]
-            writer.add_scalar(f"increments/{line['line']}/std", line["std"], progress.step)  # type: ignore[no-untyped-call]
+            writer.add_scalar(f"increments/{line['line']}/mean", line["mean"], progress.step)
+            writer.add_scalar(f"increments/{line['line']}/std", line["std"], progress.step)
 
     try:
         yield watch
     finally:
-        writer.close()  # type: ignore[no-untyped-call]
+        writer.close()

@@ -61,7 +61,7 @@ def show(
     if not quiet:
         from ropewalk.views import terminal
 
-        Console().print(terminal.render(result, scale=scale))  # type: ignore[arg-type]
+        Console().print(terminal.render(result, scale=scale))
         if result.context["windows"] > 1:
             typer.echo(
                 f"{len(result.tokens)} tokens were read in {result.context['windows']} windows of "
@@ -73,7 +73,7 @@ def show(
 
         for path in (png, svg, pdf):
             if path is not None:
-                figure.save(result, path, scale=scale, placement=placement)  # type: ignore[arg-type]
+                figure.save(result, path, scale=scale, placement=placement)
     if json is not None:
         result.save(json)
     if csv is not None:
