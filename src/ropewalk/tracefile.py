@@ -72,7 +72,7 @@ def dumps(trace: Trace) -> bytes:
     return body + f'\n,"checksum":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
 
 
-def loads(data: bytes, name: str | Path = "the trace") -> Trace:
+def loads(data: bytes, name: str | Path = "this file") -> Trace:
     """The trace that `dumps` wrote; `name` is used in the errors."""
     seal = _SEAL.search(data[-200:])
     if seal is None:
@@ -81,7 +81,7 @@ def loads(data: bytes, name: str | Path = "the trace") -> Trace:
     if hashlib.sha256(body).hexdigest().encode() != seal.group(1):
         raise _damaged(name, "its bytes do not give its checksum")
     try:
-        content = json.loads(data)
+        content = json.loads(data, parse_constant=_refuse)
         schema = content["schema"]
         if schema != Trace.schema or type(schema) is not int:
             raise UserError(
@@ -123,6 +123,10 @@ def _floats(numbers: list[float | None]) -> np.ndarray:
     if not all(number is None or type(number) in (int, float) for number in numbers):
         raise TypeError("expected numbers or null")
     return np.array([np.nan if number is None else number for number in numbers], dtype=np.float64)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} where a number or null belongs")
 
 
 def _numbers(row: np.ndarray) -> list[float | None]:

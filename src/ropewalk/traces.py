@@ -77,6 +77,10 @@ class Trace:
             raise UserError(f"Expected text to be a string, got {type(self.text).__name__}; decode it first.")
         size = len(utf8(self.text))
         tokens = _array("tokens", self.tokens, np.int64, (None,))
+        if tokens.min() < 0:
+            raise UserError(
+                f"Expected token numbers from 0, got {tokens.min()}; use the tokenizer's own numbers."
+            )
         put("tokens", tokens)
         put("spans", _array("spans", self.spans, np.int64, (len(tokens), 2)))
         _check_spans(self.spans, size)
