@@ -154,7 +154,7 @@ def test_a_rightly_sealed_but_wrong_content_is_refused(name: str) -> None:
 
 
 def test_files_that_are_no_trace_are_refused(tmp_path) -> None:
-    with pytest.raises(UserError, match="Cannot read the trace .*none.json: No such file"):
+    with pytest.raises(UserError, match=r"Cannot read the trace .*none\.json: No such file"):
         Trace.load(tmp_path / "none.json")
     with pytest.raises(UserError, match=r"ending in \.json or \.json\.gz, got t\.csv"):
         small().save(tmp_path / "t.csv")
@@ -183,5 +183,5 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
         byte_trace("other").save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(UserError, match="Cannot write .*No such file"):
+    with pytest.raises(UserError, match=r"Cannot write .*No such file"):
         small().save(Path(tmp_path / "missing" / "t.json"))
