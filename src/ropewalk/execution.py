@@ -6,6 +6,7 @@ data.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -71,8 +72,11 @@ def native_bfloat16() -> bool:
 def compiler_problem() -> str | None:
     """None when torch can compile for this CPU, else one sentence; found out by compiling something tiny."""
     try:
-        torch.compile(lambda x: x.sin() + x, fullgraph=True)(torch.ones(8))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch's own imports complain about is no reason
+            torch.compile(lambda x: x.sin() + x, fullgraph=True)(torch.ones(8))
     except Exception as error:  # the compiler wraps whatever its C++ toolchain does in many kinds of errors
-        reason = str(error).strip().splitlines()[0][:200]
+        told = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
+        reason = told[0][:200] if told else type(error).__name__
         return f"torch could not compile ({reason}); install a C++ compiler and Python's headers"
     return None
