@@ -58,6 +58,7 @@ def save(
         config = {
             "format": FORMAT,
             "schema": SCHEMA,
+            "model_type": "ropewalk",  # transformers finds its classes by this, see ropewalk.hf.native
             "model": model.config.model_dump(mode="json", exclude={"increments": {"table"}}),
             "weights": {"sha256": sha256(temporary / WEIGHTS), "bytes": (temporary / WEIGHTS).stat().st_size},
             "provenance": provenance,
