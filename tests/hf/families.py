@@ -1,4 +1,6 @@
-"""Tiny random hosts of every family that the graft claims to support. Weights are drawn, nothing is downloaded."""
+"""Tiny random hosts of every family that the graft claims to support. Weights are drawn, nothing is
+downloaded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Every family of the table: identity at the start, gradients, exact restoration, cached equal to uncached."""
+"""Every family of the table: identity at the start, gradients, exact restoration, cached equal to
+uncached.
+"""
 
 from __future__ import annotations
 

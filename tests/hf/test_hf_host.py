@@ -1,4 +1,6 @@
-"""A graft is a host: lines, edits, taps, documents, captures; `with` restores; casts leave increments float32."""
+"""A graft is a host: lines, edits, taps, documents, captures; `with` restores; casts leave increments
+float32.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,7 @@ def test_taps() -> None:
     assert taps["residual.1"].shape == (1, 6, 32)
     assert torch.equal(taps["positions.0"][0, :, 0], torch.arange(6.0))
     assert torch.allclose(taps["attention.1"].sum(-1), torch.ones(1, 4, 6))
-    with pytest.raises(UserError, match="unknown tap 'residual.9'"):
+    with pytest.raises(UserError, match=r"unknown tap 'residual\.9'"):
         grafted(ids, taps=["residual.9"])
     grafted.detach()
     with graft(host("llama")) as sdpa, pytest.raises(UserError, match='attn_implementation="eager"'):

@@ -1,4 +1,6 @@
-"""Hosts and combinations that cannot be grafted are refused by name, and nothing of the graft stays behind."""
+"""Hosts and combinations that cannot be grafted are refused by name, and nothing of the graft stays
+behind.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ def test_encoder_decoders_are_refused() -> None:
 
 def test_multi_headed_latent_attention_takes_no_single_heads() -> None:
     model = host("deepseek_v3")
-    with pytest.raises(UserError, match='DeepseekV3ForCausalLM.*lines="one"'):
+    with pytest.raises(UserError, match=r'DeepseekV3ForCausalLM.*lines="one"'):
         graft(model, lines="key_head")
     graft(model).detach()
 

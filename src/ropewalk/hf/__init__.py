@@ -1,10 +1,12 @@
 """ropewalk on Hugging Face models: grafts, adapters, the native decoder as a transformers model.
 
-Importing this package loads transformers and registers the native model with its Auto classes, and the adapter with
-PEFT where PEFT is installed. `import ropewalk` alone loads neither.
+Importing this package loads transformers and registers the native model with its Auto classes, and the
+adapter with PEFT where PEFT is installed. `import ropewalk` alone loads neither.
 """
 
 from __future__ import annotations
+
+import importlib.util
 
 from ropewalk.errors import UserError
 
@@ -19,5 +21,9 @@ from ropewalk.hf import llama
 from ropewalk.hf.adapter import load
 from ropewalk.hf.anatomy import GraftWarning
 from ropewalk.hf.grafting import Graft, graft
+from ropewalk.hf.native import RopewalkForCausalLM
 
-__all__ = ["Graft", "GraftWarning", "graft", "llama", "load", "transformers"]
+if importlib.util.find_spec("peft") is not None:
+    importlib.import_module("ropewalk.hf.peft")
+
+__all__ = ["Graft", "GraftWarning", "RopewalkForCausalLM", "graft", "llama", "load", "transformers"]

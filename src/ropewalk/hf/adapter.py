@@ -1,7 +1,7 @@
 """A graft as a folder: the increments alone, as safetensors, and json that says which model they belong to.
 
-    increments.safetensors   float32, named I.inner.weight and so on, I counting the places
-    ropewalk.json            format, schema, version, the graft's configuration, the base model's identity, a hash
+    increments.safetensors   float32, named I.inner.weight and so on, I counting the places ropewalk.json
+    format, schema, version, the graft's configuration, the base model's identity, a hash
 
 Needs no PEFT. Nothing is unpickled. A folder is there whole or not at all.
 """
@@ -24,7 +24,7 @@ from ropewalk.checkpoint import read_json, sha256, write_folder
 from ropewalk.errors import UserError, first_problem
 from ropewalk.hf.anatomy import GraftWarning
 from ropewalk.hf.grafting import Graft
-from ropewalk.hf.identity import identity
+from ropewalk.hf.identity import gathered, identity
 from ropewalk.increments import IncrementConfig
 
 FORMAT, SCHEMA = "ropewalk-graft", 1
@@ -58,15 +58,15 @@ def state(graft: Graft) -> dict[str, torch.Tensor]:
     """The increments' tensors on the CPU, gathered where they are sharded."""
     found = {}
     for name, tensor in graft.laws.state_dict().items():
-        whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-        found[name.replace(".law.", ".")] = whole.detach().to("cpu", torch.float32).contiguous()
+        found[name.replace(".law.", ".")] = gathered(tensor).to("cpu", torch.float32).contiguous()
     return found
 
 
 def load(model: nn.Module, folder: str | Path, *, strict: bool = True) -> Graft:
     """Grafts the increments in a folder onto `model`, which must be the base they were trained on.
 
-    strict: refuse a model of the same shape with other weights; False only warns. UserError for anything else.
+    strict: refuse a model of the same shape with other weights; False only warns. UserError for anything
+    else.
     """
     folder = Path(folder)
     told = read_json(folder / CONFIG)
@@ -107,7 +107,8 @@ def check_base(model: nn.Module, base: Any, place: Path, strict: bool) -> None:
     quantised = here["shapes"] != base["shapes"] and _quantised(model)
     if here["architecture"] != base["architecture"] or (here["shapes"] != base["shapes"] and not quantised):
         raise UserError(
-            f"{place} was trained on {base['name']} ({base['architecture']}), not on this {here['architecture']}; "
+            f"{place} was trained on {base['name']} ({base['architecture']}), not on this "
+            f"{here['architecture']}; "
             "load that model first."
         )
     if here["weights"] != base["weights"] and not quantised:

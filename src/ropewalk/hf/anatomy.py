@@ -1,8 +1,9 @@
 """Where a Hugging Face decoder can be grafted: its rotary embedding and the attentions that turn by it.
 
-Nothing is known of families by name. An attention is a module inside a decoder layer that is given the rotary
-embedding's output; whether it uses it is found out by turning that output and looking whether attention moves, in
-one forward pass over a few tokens. Whatever does not fit is refused, with the host's name and what to do instead.
+Nothing is known of families by name. An attention is a module inside a decoder layer that is given the
+rotary embedding's output; whether it uses it is found out by turning that output and looking whether
+attention moves, in one forward pass over a few tokens. Whatever does not fit is refused, with the host's
+name and what to do instead.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ class GraftWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Place:
-    """One attention that turns by the rotary embedding: its layer, counted from 0, and the kind of its layer."""
+    """One attention that turns by the rotary embedding: its layer, counted from 0, and the kind of its
+    layer.
+    """
 
     index: int
     attention: nn.Module
@@ -78,20 +81,23 @@ def examine(model: nn.Module) -> Anatomy:
     if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         raise UserError(f"{name} is an encoder-decoder; a graft needs a decoder-only model, such as a Llama.")
     decoder, rotary, layers = _decoder(model)
-    if getattr(decoder.config, "num_kv_shared_layers", 0):
+    config: Any = decoder.config
+    if getattr(config, "num_kv_shared_layers", 0):
         raise UserError(
             f"{name} has layers that reuse the keys of others (num_kv_shared_layers = "
-            f"{decoder.config.num_kv_shared_layers}), whose positions cannot be their own; graft another model."
+            f"{config.num_kv_shared_layers}), whose positions cannot be their own; graft another "
+            "model."
         )
     found = [(i, attention) for i, layer in enumerate(layers) for attention in _attentions(layer)]
     if not found:
         raise UserError(
-            f"{name}: no attention inside its layers is given position_embeddings, so there is nothing to graft onto; "
+            f"{name}: no attention inside its layers is given position_embeddings, so there is nothing to "
+            "graft onto; "
             "expected a layout like that of Llama in transformers 5."
         )
     turning = _turning(model, [attention for _, attention in found], name)
     typed = "layer_type" in inspect.signature(plain_forward(rotary)).parameters
-    types = getattr(decoder.config, "layer_types", None)
+    types = getattr(config, "layer_types", None)
     places = tuple(
         Place(i, attention, types[i] if typed and types else None)
         for i, attention in found
@@ -99,9 +105,10 @@ def examine(model: nn.Module) -> Anatomy:
     )
     if not places:
         raise UserError(
-            f"{name}: none of its attentions moves with positions (ALiBi, or none at all); graft a RoPE model."
+            f"{name}: none of its attentions moves with positions (ALiBi, or none at all); graft a RoPE "
+            "model."
         )
-    _warn_about_drift(decoder.config, name)
+    _warn_about_drift(config, name)
     still = tuple(i for i in range(len(layers)) if i not in {place.index for place in places})
     return Anatomy(model, decoder, rotary, tuple(layers), places, still)
 
@@ -122,7 +129,8 @@ def _decoder(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.ModuleList]:
             found.append((module, children["rotary_emb"], stacks[0]))
     if not found:
         raise UserError(
-            f"{name} has no rotary embedding beside its layers (GPT-J and CodeGen rotate inside each attention, GPT-2 "
+            f"{name} has no rotary embedding beside its layers (GPT-J and CodeGen rotate inside each "
+            "attention, GPT-2 "
             "not at all); a graft needs one, as Llama, Qwen, Mistral, Gemma, OLMo, Phi or GPT-NeoX have it."
         )
     if len(found) > 1:
@@ -141,7 +149,7 @@ def _attentions(layer: nn.Module) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def _turning(model: nn.Module, attentions: list[nn.Module], name: str) -> set[nn.Module]:
+def _turning(model: Any, attentions: list[nn.Module], name: str) -> set[nn.Module]:
     """The attentions whose output moves when the rotation they are given is turned."""
     weight = next(model.parameters())
     if weight.device.type == "meta":
@@ -166,12 +174,15 @@ def _turning(model: nn.Module, attentions: list[nn.Module], name: str) -> set[nn
         model.eval()
         reading = model.get_input_embeddings()
         tokens = torch.arange(1, 1 + TOKENS, device=reading.weight.device)[None] % reading.num_embeddings
-        model(input_ids=tokens, use_cache=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the host says of its own first pass is not about the graft
+            model(input_ids=tokens, use_cache=False)
     except UserError:
         raise
     except Exception as error:
         raise UserError(
-            f"{name} could not read {TOKENS} tokens with its rotation turned ({type(error).__name__}: {error}); its "
+            f"{name} could not read {TOKENS} tokens with its rotation turned ({type(error).__name__}: "
+            f"{error}); its "
             "attention is laid out in a way that ropewalk does not know."
         ) from error
     finally:
@@ -195,11 +206,13 @@ def _first(output: Any) -> Tensor:
 def _warn_about_drift(config: Any, name: str) -> None:
     parameters = getattr(config, "rope_parameters", None) or {}
     tables = [parameters, *(value for value in parameters.values() if isinstance(value, dict))]
-    kinds = {table.get("rope_type") for table in tables} & set(DRIFTING)
+    kinds = {str(table.get("rope_type")) for table in tables} & set(DRIFTING)
     for kind in sorted(kinds):
         warnings.warn(
-            f"{name} uses {kind} RoPE, whose frequencies change with the length: past its original context, cached "
-            "decoding differs from a full pass already without a graft; stay within it, or set use_cache=False.",
+            f"{name} uses {kind} RoPE, whose frequencies change with the length: past its original context, "
+            "cached "
+            "decoding differs from a full pass already without a graft; stay within it, or set "
+            "use_cache=False.",
             GraftWarning,
             stacklevel=4,
         )

@@ -1,8 +1,8 @@
 """What a graft keeps in the host's cache: how far each line has walked, beside the keys it belongs to.
 
-A cache layer becomes an instance of a subclass of its own class that also holds the running sums, so that whatever
-the host does with its keys (reordering beams, cropping rejected tokens, repeating or choosing rows) happens to the
-sums as well. Sums are float64 where the device has it.
+A cache layer becomes an instance of a subclass of its own class that also holds the running sums, so that
+whatever the host does with its keys (reordering beams, cropping rejected tokens, repeating or choosing
+rows) happens to the sums as well. Sums are float64 where the device has it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,23 @@ def memory(cache: Any, slot: int) -> Any:
     while make is not None and len(cache.layers) <= slot:
         cache.layers.append(make())
     layer = cache.layers[slot]
+    kind: Any = type(layer)
     if not getattr(layer, "carries", False):
-        layer.__class__ = _carrying(type(layer))
+        layer.__class__ = _carrying(kind)
     return layer
 
 
 @functools.cache
-def _carrying(kind: type) -> type:
+def _carrying(kind: Any) -> Any:
     """A subclass of a cache layer's class whose rows of sums follow its rows of keys.
 
-    Growing caches keep the sums of all tokens, (B, T, G), so that they can be cropped; static ones keep the last,
-    (B, G), and write it in place.
+    Growing caches keep the sums of all tokens, (B, T, G), so that they can be cropped; static ones keep the
+    last, (B, G), and write it in place.
     """
 
-    class Carrying(kind):  # type: ignore[misc, valid-type]
+    base: Any = kind
+
+    class Carrying(base):
         _layer_type = None  # keeps the subclass out of transformers' table of layer types
         carries = True
         sums: Tensor | None = None

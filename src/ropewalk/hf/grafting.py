@@ -1,35 +1,32 @@
-"""The graft: learned increments on any Hugging Face decoder that rotates, attached by hooks and taken off again.
+"""The graft: learned increments on any Hugging Face decoder that rotates, attached by hooks and taken off
+again.
 
-    with ropewalk.hf.graft(model) as grafted:      # one line per layer, d = 1 for every token: nothing changed yet
-        ...                                        # train grafted.parameters(), generate with model.generate(...)
+    with ropewalk.hf.graft(model) as grafted:  # one line per layer; d = 1, nothing has changed yet
+        ...                                    # train grafted.parameters(), model.generate(...)
     # the model is what it was
 
-No host code is edited or copied. A graft is a `ropewalk.host.Host`, so everything that measures takes it. It does not
-know tokenizers: captures of a graft bring their own tokens (see `ropewalk.hf.reading`).
+No host code is edited or copied. A graft is a `ropewalk.host.Host`, so everything that measures takes it.
+It does not know tokenizers: captures of a graft bring their own tokens (see `ropewalk.hf.reading`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-import ropewalk
 from ropewalk import increments, positions
 from ropewalk.decoder import initialise
 from ropewalk.errors import UserError, first_problem
 from ropewalk.hf.anatomy import Anatomy, examine
-from ropewalk.hf.seam import NAME, Increments, Recording, Seam
-from ropewalk.host import Edit, Output
+from ropewalk.hf.hosting import Grafted
+from ropewalk.hf.seam import NAME, Increments, Seam
 from ropewalk.increments import IncrementConfig
-from ropewalk.lines import Line, layer_lines
 
 
 def graft(
@@ -46,9 +43,10 @@ def graft(
 ) -> Graft:
     """Attaches increments to a Hugging Face causal language model and returns the handle that takes them off.
 
-    With `start="identity"` the model's outputs are bit-identical until the increments are trained. law: "bounded",
-    "positive", "signed", "constant" or "unit" (d = 1, for probes and baselines). lines: one per layer, or one per key
-    head. gap: see `ropewalk.positions`. UserError for a host or a combination that cannot be grafted.
+    With `start="identity"` the model's outputs are bit-identical until the increments are trained. law:
+    "bounded", "positive", "signed", "constant" or "unit" (d = 1, for probes and baselines). lines: one per
+    layer, or one per key head. gap: see `ropewalk.positions`. UserError for a host or a combination that
+    cannot be grafted.
     """
     try:
         config = IncrementConfig(
@@ -59,8 +57,10 @@ def graft(
     return Graft(model, config, seed)
 
 
-class Graft:
-    """Increments on a host. Use `graft` to make one; `detach` (or leaving `with`) restores the host exactly."""
+class Graft(Grafted):
+    """Increments on a host. Use `graft` to make one; `detach` (or leaving `with`) restores the host
+    exactly.
+    """
 
     def __init__(self, model: nn.Module, config: IncrementConfig, seed: int = 0) -> None:
         if getattr(model, "ropewalk_graft", None) is not None:
@@ -69,27 +69,17 @@ class Graft:
             raise UserError(
                 "the frozen law needs a table per token, which a graft has not; choose another law."
             )
-        self.model, self.config = model, config
-        self.anatomy = examine(model)
-        self._frozen: list[nn.Parameter] = []
-        count = self.anatomy.key_heads if config.lines == "key_head" else 1
-        owners = (
-            [self.anatomy.decoder] if config.per == "shared" else [p.attention for p in self.anatomy.places]
-        )
-        self.laws = nn.ModuleList(build(self.anatomy, config) for _ in owners)
-        with torch.device("cpu"):
-            initialise(self.laws, seed)
+        anatomy = examine(model)
+        owners = owners_of(anatomy, config)
+        self.laws = nn.ModuleList(build(anatomy, config) for _ in owners)
+        initialise(self.laws, seed)
         for owner, law in zip(owners, self.laws, strict=True):
-            device = next(owner.parameters()).device
-            owner.add_module(NAME, law.to(device) if device.type != "meta" else law)
-        self.seam = Seam(self.anatomy, config.gap, count, active)
+            owner.add_module(NAME, law.to(next(owner.parameters()).device))
+        super().__init__(model, config, anatomy, attach(anatomy, config, active))
         self._owners = owners
-        if config.per == "shared":
-            self.seam.shared(self.anatomy.places[0].slot)
-        else:
-            self.seam.per_layer(self.anatomy.places)
-        object.__setattr__(model, "ropewalk_graft", self)
-        if count > 1:
+        self._frozen: list[nn.Parameter] = []
+        model.__dict__["ropewalk_graft"] = self
+        if len(self.lines) > len(owners):
             self._try()
 
     def __enter__(self) -> Graft:
@@ -130,108 +120,6 @@ class Graft:
 
         return adapter.save(self, Path(folder))
 
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        count = self.anatomy.key_heads if self.config.lines == "key_head" else 1
-        layers = [None] if self.config.per == "shared" else [place.index for place in self.anatomy.places]
-        return tuple(line for layer in layers for line in layer_lines(layer, count))
-
-    @property
-    def context(self) -> int:
-        return int(getattr(self.anatomy.config, "max_position_embeddings", None) or 2048)
-
-    @property
-    def gap(self) -> positions.Gap:
-        return self.config.gap
-
-    @property
-    def device(self) -> torch.device:
-        return self.model.get_input_embeddings().weight.device
-
-    def describe(self) -> dict[str, Any]:
-        """Name and class of the host, its identity, and the law grafted onto it, as a Trace records them."""
-        from ropewalk.hf.identity import identity
-
-        bounds = {"ceiling": self.config.ceiling} if self.config.law == "bounded" else {}
-        named = str(getattr(self.anatomy.config, "_name_or_path", "") or self.anatomy.name)
-        return {
-            "name": Path(named).name,
-            "architecture": self.anatomy.name,
-            "hash": identity(self.model)["weights"],
-            "version": ropewalk.__version__,
-            "law": self.config.law,
-            "per": self.config.per,
-            **bounds,
-        }
-
-    def __call__(
-        self,
-        tokens: Tensor,
-        n: Tensor | None = None,
-        *,
-        documents: Tensor | None = None,
-        edit: Edit | None = None,
-        taps: Collection[str] = (),
-        cache: Any = None,
-    ) -> Output:
-        """tokens (B, T) -> logits, increments and taps; see `ropewalk.host.Host`.
-
-        taps: "residual.I", the input of layer I; "positions.I", where layer I is grafted (I = 0 where all share);
-        "attention.I", on hosts loaded with attn_implementation="eager". cache: a transformers cache.
-        """
-        if (
-            edit is not None
-            and self.model.training
-            and getattr(self.model, "is_gradient_checkpointing", False)
-        ):
-            raise UserError(
-                "an edit is not seen again when gradient checkpointing recomputes; disable checkpointing."
-            )
-        wanted = self._known(taps)
-        if documents is not None:
-            n = positions.restart(positions.document_starts(documents)) if n is None else n
-        elif n is not None and bool((n[:, 1:] <= n[:, :-1]).any()):
-            raise UserError(
-                "positions restart inside a row but no documents were given; pass documents as well."
-            )
-        found: dict[str, Tensor] = {}
-        recording = Recording(edit)
-        self.seam.recording = recording
-        try:
-            with ExitStack() as hooks:
-                for i in wanted["residual"]:
-                    hook = partial(_residual, found, f"residual.{i}")
-                    handle = self.anatomy.layers[i].register_forward_pre_hook(hook, with_kwargs=True)
-                    hooks.callback(handle.remove)
-                output = self.model(
-                    input_ids=tokens.to(self.device),
-                    position_ids=None if n is None else n.to(self.device),
-                    past_key_values=cache,
-                    use_cache=cache is not None,
-                    **({"output_attentions": True} if wanted["attention"] else {}),
-                )
-        finally:
-            self.seam.recording = None
-        found.update({f"positions.{i}": recording.p[i] for i in wanted["positions"]})
-        found.update({f"attention.{i}": output.attentions[i] for i in wanted["attention"]})
-        return Output(output.logits, tuple(recording.r), found)
-
-    def _known(self, taps: Collection[str]) -> dict[str, list[int]]:
-        walks = [0] if self.config.per == "shared" else [place.index for place in self.anatomy.places]
-        every = list(range(len(self.anatomy.layers)))
-        eager = getattr(self.anatomy.config, "_attn_implementation", None) == "eager"
-        known = {"residual": every, "positions": walks, "attention": every if eager else []}
-        wanted: dict[str, list[int]] = {kind: [] for kind in known}
-        for tap in taps:
-            kind, _, index = tap.partition(".")
-            if kind not in known or not index.isdigit() or int(index) not in known[kind]:
-                raise UserError(
-                    f"unknown tap '{tap}': this host has residual.I for its {len(every)} layers, positions.I for "
-                    f'{", ".join(map(str, walks))}, and attention.I if loaded with attn_implementation="eager".'
-                )
-            wanted[kind].append(int(index))
-        return wanted
-
     def _try(self) -> None:
         """One pass over a few tokens, to refuse at once what could not rotate by single heads."""
         training = self.model.training
@@ -250,6 +138,23 @@ class Graft:
             self.model.train(training)
 
 
+def owners_of(anatomy: Anatomy, config: IncrementConfig) -> list[nn.Module]:
+    """The modules that increments become children of: the decoder, or the attention of each place."""
+    return [anatomy.decoder] if config.per == "shared" else [place.attention for place in anatomy.places]
+
+
+def attach(
+    anatomy: Anatomy, config: IncrementConfig, of: Callable[[nn.Module, Tensor], Tensor | None]
+) -> Seam:
+    """Hooks on a host. `of` gives an owner's increments for its input, None where it has none."""
+    seam = Seam(anatomy, config.gap, anatomy.key_heads if config.lines == "key_head" else 1, of)
+    if config.per == "shared":
+        seam.shared(anatomy.places[0].slot)
+    else:
+        seam.per_layer(anatomy.places)
+    return seam
+
+
 def build(anatomy: Anatomy, config: IncrementConfig) -> Increments:
     """One law for one place of a host, undrawn weights and all."""
     law = increments.build(config, width=anatomy.width, key_heads=anatomy.key_heads, vocabulary=1)
@@ -260,9 +165,3 @@ def active(owner: nn.Module, x: Tensor) -> Tensor | None:
     """The increments that an owner carries, for its input."""
     law = owner._modules.get(NAME)
     return None if law is None else law(x)
-
-
-def _residual(
-    found: dict[str, Tensor], name: str, layer: nn.Module, args: tuple, kwargs: dict[str, Any]
-) -> None:
-    found[name] = args[0] if args else kwargs["hidden_states"]

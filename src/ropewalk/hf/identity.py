@@ -1,7 +1,7 @@
 """Which model it is: a fingerprint of a host's architecture and weights, cheap enough for any size.
 
-It samples every floating-point weight at a few places, rounded to bfloat16, so that the same checkpoint loaded in
-float32 or bfloat16 is the same model. Weights that are quantised are passed over.
+It samples every floating-point weight at a few places, rounded to bfloat16, so that the same checkpoint
+loaded in float32 or bfloat16 is the same model. Weights that are quantised are passed over.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ropewalk.hf.seam import NAME
 
 SAMPLES = 16
-FOREIGN = (f".{NAME}.", ".lora_", ".modules_to_save.", ".original_module.")
+FOREIGN = (f".{NAME}.", ".ropewalk.", ".lora_", ".modules_to_save.", ".original_module.")
 
 
 def identity(model: nn.Module) -> dict[str, str]:
@@ -45,14 +45,18 @@ def _own(model: nn.Module) -> dict[str, Any]:
     return found
 
 
-def _architecture(model: nn.Module) -> str:
+def _architecture(model: Any) -> str:
     while hasattr(model, "get_base_model"):
         model = model.get_base_model()
     return type(model).__name__
 
 
-def _sample(parameter: Tensor) -> Tensor:
-    whole = getattr(parameter, "full_tensor", None)
-    flat = (whole() if whole is not None else parameter).detach().reshape(-1)
+def _sample(parameter: Any) -> Tensor:
+    flat = gathered(parameter).reshape(-1)
     at = torch.linspace(0, flat.numel() - 1, min(SAMPLES, flat.numel()), dtype=torch.float64).long()
     return flat[at.to(flat.device)].to("cpu", torch.bfloat16)
+
+
+def gathered(tensor: Any) -> Tensor:
+    """The whole of a tensor, detached, also where it is sharded over processes (all of them must ask)."""
+    return (tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor).detach()

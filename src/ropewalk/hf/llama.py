@@ -1,7 +1,7 @@
 """A native decoder with integer RoPE is a Llama in other clothes: this changes the clothes.
 
-The folder loads with plain transformers and needs no ropewalk. Its tokenizer reads raw UTF-8 bytes as the native
-models do: symbols 0..255, and 256 for the end of a document.
+The folder loads with plain transformers and needs no ropewalk. Its tokenizer reads raw UTF-8 bytes as the
+native models do: symbols 0..255, and 256 for the end of a document.
 """
 
 from __future__ import annotations
@@ -34,19 +34,24 @@ def export(decoder: Decoder, folder: str | Path) -> Path:
 
 
 def llama(decoder: Decoder, *, increments: bool = False) -> Any:
-    """The same function as a `LlamaForCausalLM`; increments: leave a learned law behind instead of refusing it."""
+    """The same function as a `LlamaForCausalLM`; increments: leave a learned law behind instead of
+    refusing it.
+    """
     from transformers import LlamaForCausalLM
 
     config = decoder.config
     if config.encoding != "rope" or config.decay is not None:
         raise UserError(
-            f"only decoders with RoPE and without decay are Llamas; this one has encoding {config.encoding} and decay "
+            f"only decoders with RoPE and without decay are Llamas; this one has encoding {config.encoding} "
+            "and decay "
             f"{config.decay}."
         )
     if config.increments.law != "unit" and not increments:
         raise UserError(
-            f"this decoder has learned increments ({config.increments.law}), which a Llama has not; export one trained "
-            'with model.increments.law = "unit", or load this one with AutoModelForCausalLM after `import ropewalk.hf`.'
+            f"this decoder has learned increments ({config.increments.law}), which a Llama has not; export "
+            "one trained "
+            'with model.increments.law = "unit", or load this one with AutoModelForCausalLM after `import '
+            "ropewalk.hf`."
         )
     model = LlamaForCausalLM(llama_config(config)).eval()
     model.load_state_dict(_renamed(decoder), strict=False)
@@ -89,7 +94,9 @@ def byte_tokenizer() -> Any:
 
 
 def byte_letters() -> dict[int, str]:
-    """The letter that byte-level tokenizers write for each byte: itself where printable, else one from U+0100 on."""
+    """The letter that byte-level tokenizers write for each byte: itself where printable, else one from
+    U+0100 on.
+    """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     rest = [byte for byte in range(256) if byte not in set(printable)]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(rest)}

@@ -1,8 +1,8 @@
 """The host's own rotation at real-valued positions.
 
-The host's rotary embedding is called without the decorators that cut gradients and change frequencies, so that every
-layout (halves, interleaved, complex, partial, scaled) stays as the host has it. Lines of single key heads go through
-as `PerHead`, which stands where cosines and sines shared by all heads stood.
+The host's rotary embedding is called without the decorators that cut gradients and change frequencies, so
+that every layout (halves, interleaved, complex, partial, scaled) stays as the host has it. Lines of single
+key heads go through as `PerHead`, which stands where cosines and sines shared by all heads stood.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from ropewalk.hf.anatomy import plain_forward
 
 
 def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) -> Any:
-    """What the host's rotary embedding gives for positions p (B, T, G) float32; x lends its dtype and device."""
+    """What the host's rotary embedding gives for positions p (B, T, G) float32; x lends its dtype and
+    device.
+    """
     batch, tokens, lines = p.shape
     more = () if layer_type is None else (layer_type,)
     flat = p[..., 0] if lines == 1 else p.transpose(1, 2).reshape(batch * lines, tokens)
@@ -32,8 +34,8 @@ def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) ->
 class PerHead:
     """Cosines or sines of several lines, (B, G, T, D), in a place made for one (B, T, D).
 
-    Multiplied with queries or keys (B, H, T, D) each line serves the H/G heads that read it. Anything else that a
-    host may do with cosines is refused rather than guessed.
+    Multiplied with queries or keys (B, H, T, D) each line serves the H/G heads that read it. Anything else
+    that a host may do with cosines is refused rather than guessed.
     """
 
     def __init__(self, value: Tensor) -> None:

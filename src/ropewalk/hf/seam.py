@@ -1,16 +1,17 @@
 """The seam between a host and its increments: hooks that replace the rotation an attention is given.
 
-Per layer, a hook before each attention reads its input, walks and hands over the host's own rotation at the new
-positions. Shared, a hook after the model's rotary embedding does the same once for all layers, reading the
-embeddings. The host's integer `position_ids` are left alone: p = position_ids + running sum of r, and the sum restarts
-wherever they fail to increase, which covers left padding and packed documents. Hooks keep nothing between passes.
+Per layer, a hook before each attention reads its input, walks and hands over the host's own rotation at the
+new positions. Shared, a hook after the model's rotary embedding does the same once for all layers, reading
+the embeddings. The host's integer `position_ids` are left alone: p = position_ids + running sum of r, and
+the sum restarts wherever they fail to increase, which covers left padding and packed documents. Hooks keep
+nothing between passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -72,7 +73,9 @@ class Seam:
     handles: list[RemovableHandle] = field(default_factory=list)
 
     def per_layer(self, places: Sequence[Place]) -> None:
-        """Hooks before the attention of each place; the rotary embedding marks its output with the integers it saw."""
+        """Hooks before the attention of each place; the rotary embedding marks its output with the
+        integers it saw.
+        """
         self.handles.append(self.anatomy.rotary.register_forward_hook(_mark, with_kwargs=True))
         for place in places:
 
@@ -92,7 +95,9 @@ class Seam:
             self.handles.append(place.attention.register_forward_pre_hook(before, with_kwargs=True))
 
     def shared(self, slot: int) -> None:
-        """Hooks around the decoder and after its rotary embedding; the sum lives in the cache layer `slot`."""
+        """Hooks around the decoder and after its rotary embedding; the sum lives in the cache layer
+        `slot`.
+        """
         state: dict[str, Any] = {}
 
         def enter(decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -173,7 +178,8 @@ def _cache(kwargs: dict[str, Any]) -> Any:
 def _mark(rotary: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
     """Leaves the integer positions on the rotation, for attentions that are given nothing else."""
     _, n, _ = _rotary_arguments(args, kwargs)
-    (output if isinstance(output, Tensor) else output[0]).integers = n
+    marked: Any = output if isinstance(output, Tensor) else output[0]
+    marked.integers = n
 
 
 def _integers(kwargs: dict[str, Any]) -> Tensor:
@@ -195,7 +201,8 @@ def _integers(kwargs: dict[str, Any]) -> Tensor:
 
 def _rotary_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor, str | None]:
     names = ("x", "position_ids", "layer_type")
-    x, n, layer_type = (kwargs.get(name, args[i] if i < len(args) else None) for i, name in enumerate(names))
+    given: list[Any] = [kwargs.get(name, args[i] if i < len(args) else None) for i, name in enumerate(names)]
+    x, n, layer_type = given
     if n is None or n.dim() != 2:
         raise UserError(
             "this host's rotary embedding is not given position_ids (B, T); such hosts are not supported."
@@ -203,13 +210,18 @@ def _rotary_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, Tens
     return x, n, layer_type
 
 
-def _refuse_reentrant(anatomy: Anatomy) -> None:
+def checkpointing(anatomy: Anatomy) -> Literal["no", "yes", "reentrant"]:
+    """Whether the next pass of a host will be recomputed in its backward pass, and how."""
     for layer in anatomy.layers:
-        checkpoint = getattr(layer, "_gradient_checkpointing_func", None)
-        keywords = getattr(checkpoint, "keywords", None) or {}
-        on = getattr(layer, "gradient_checkpointing", False) and layer.training and torch.is_grad_enabled()
-        if on and keywords.get("use_reentrant"):
-            raise UserError(
-                "shared increments cannot be trained under reentrant gradient checkpointing; enable it with "
-                'gradient_checkpointing_kwargs={"use_reentrant": False}.'
-            )
+        if getattr(layer, "gradient_checkpointing", False) and layer.training and torch.is_grad_enabled():
+            keywords = getattr(getattr(layer, "_gradient_checkpointing_func", None), "keywords", None) or {}
+            return "reentrant" if keywords.get("use_reentrant") else "yes"
+    return "no"
+
+
+def _refuse_reentrant(anatomy: Anatomy) -> None:
+    if checkpointing(anatomy) == "reentrant":
+        raise UserError(
+            "shared increments cannot be trained under reentrant gradient checkpointing; enable it with "
+            "use_reentrant = False in its kwargs."
+        )

@@ -1,0 +1,138 @@
+"""The adapter that PEFT knows: fresh processes, other names, switching, disabling, unloading, LoRA either
+way.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from families import host, tokens
+
+from ropewalk.errors import UserError
+
+peft = pytest.importorskip("peft")
+from ropewalk.hf.peft import RopewalkConfig  # noqa: E402
+from ropewalk.hf.peft import host as host_of  # noqa: E402
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing"),  # PEFT asks transformers
+    pytest.mark.filterwarnings(
+        "ignore:.*for a second time|Already found a `peft_config`"
+    ),  # adapters inside adapters are meant
+]
+
+
+def stir(model: Any) -> None:
+    """Moves every adapter away from where it starts."""
+    chance = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "outer.weight" in name or "lora_B" in name:
+                parameter.copy_(torch.randn(parameter.shape, generator=chance) * 0.5)
+
+
+def lora() -> Any:
+    return peft.LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "v_proj"])
+
+
+@pytest.mark.parametrize("per", ["layer", "shared"])
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gpt_neox"])
+def test_adapters_save_load_switch_and_unload(name: str, per: str, tmp_path: Path) -> None:
+    ids = tokens(2, 10)
+    with torch.no_grad():
+        plain = host(name)(ids).logits
+        model = peft.get_peft_model(host(name), RopewalkConfig(task_type="CAUSAL_LM", per=per))
+        assert torch.equal(model(ids).logits, plain)
+        assert all("ropewalk_" in n for n, p in model.named_parameters() if p.requires_grad)
+        stir(model)
+        moved = model(ids).logits
+        assert (moved - plain).abs().max() > 1e-3
+        with model.disable_adapter():
+            assert torch.equal(model(ids).logits, plain)
+        model.save_pretrained(tmp_path)
+        again = peft.PeftModel.from_pretrained(host(name), tmp_path, adapter_name="other")
+        assert torch.equal(again(ids).logits, moved)
+        model.add_adapter("second", RopewalkConfig(task_type="CAUSAL_LM", per=per))
+        model.set_adapter("second")
+        assert torch.equal(model(ids).logits, plain)
+        model.set_adapter("default")
+        assert torch.equal(model(ids).logits, moved)
+        assert torch.equal(model.unload()(ids).logits, plain)
+        loaded = host(name)
+        loaded.load_adapter(str(tmp_path))
+        assert torch.equal(loaded(ids).logits, moved)
+    assert not any(path.suffix in (".bin", ".pt", ".pkl") for path in tmp_path.iterdir())
+
+
+def test_a_fresh_process_loads_an_adapter(tmp_path: Path) -> None:
+    base, ids = host("llama"), tokens(1, 8)
+    base.save_pretrained(tmp_path / "base")
+    model = peft.get_peft_model(base, RopewalkConfig(task_type="CAUSAL_LM"))
+    stir(model)
+    model.save_pretrained(tmp_path / "adapter")
+    with torch.no_grad():
+        expected = model(ids).logits[0, -1, :5].tolist()
+    program = (
+        "import sys, json, torch, peft, transformers, ropewalk.hf\n"
+        "base = transformers.AutoModelForCausalLM.from_pretrained(sys.argv[1] + '/base')\n"
+        "model = peft.PeftModel.from_pretrained(base, sys.argv[1] + '/adapter')\n"
+        "with torch.no_grad(): print(json.dumps(model(torch.tensor(json.loads(sys.argv[2]))).logits[0, -1, "
+        ":5].tolist()))\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path), json.dumps(ids.tolist())]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == expected
+
+
+@pytest.mark.parametrize("inner", ["steps", "low"])
+def test_composes_with_lora_in_either_order(inner: str, tmp_path: Path) -> None:
+    configs = {"steps": RopewalkConfig(task_type="CAUSAL_LM"), "low": lora()}
+    outer = next(name for name in configs if name != inner)
+    ids = tokens(2, 10)
+    first = peft.get_peft_model(host("llama"), configs[inner], adapter_name=inner)
+    model = peft.get_peft_model(first, configs[outer], adapter_name=outer)
+    stir(model)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name or "ropewalk_" in name)
+    model(ids, labels=ids).loss.backward()
+    assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
+    first.save_pretrained(tmp_path / "a", selected_adapters=[inner])
+    model.save_pretrained(tmp_path / "b", selected_adapters=[outer])
+    again = peft.PeftModel.from_pretrained(host("llama"), tmp_path / "a" / inner, adapter_name=inner)
+    again = peft.PeftModel.from_pretrained(again, tmp_path / "b" / outer, adapter_name=outer)
+    with torch.no_grad():
+        assert torch.equal(again(ids).logits, model(ids).logits)
+
+
+def test_generation_and_measuring_through_peft() -> None:
+    model = peft.get_peft_model(host("llama"), RopewalkConfig(task_type="CAUSAL_LM"))
+    stir(model)
+    ids = tokens(1, 6)
+    how = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "pad_token_id": 0}
+    cached = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **how)
+    full = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **how)
+    assert torch.equal(cached, full)
+    with torch.no_grad():
+        output = host_of(model)(ids)
+    assert len(output.increments) == 2 and all(r.abs().max() > 0 for r in output.increments)
+
+
+def test_the_wrong_base_and_merging_are_refused(tmp_path: Path) -> None:
+    model = peft.get_peft_model(host("llama"), RopewalkConfig(task_type="CAUSAL_LM"))
+    model.save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"another base model .its weights differ"):
+        peft.PeftModel.from_pretrained(host("llama", seed=3), tmp_path)
+    with pytest.raises(UserError, match="cannot be merged"):
+        model.merge_and_unload()
+    with pytest.raises(UserError, match="unknown law"):
+        peft.get_peft_model(host("llama"), RopewalkConfig(law="sigmoid"))
+    with pytest.raises(UserError, match="carries no increments"):
+        host_of(peft.get_peft_model(host("llama"), lora()))
+    with pytest.raises(UserError, match="must agree in per"):
+        model.add_adapter("other", RopewalkConfig(gap="after"))
