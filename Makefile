@@ -39,7 +39,7 @@ docs: .venv/ready-dev
 	touch $@
 
 .venv/ready-dev: .venv/ready-torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[view,data,zh,hf,board,export,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[view,data,zh,hf,study,board,export,dev]'
 	touch $@
 
 clean:

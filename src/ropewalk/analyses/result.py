@@ -1,0 +1,209 @@
+"""The Result: one table with its primary endpoint, its figure, and the command that makes it again.
+
+A Result is plain values: rows of names and numbers. It knows nothing of how it is drawn; `views.chart` draws
+it. Everything but the primary endpoint is exploratory, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ropewalk.analyses.statistics import Estimate
+from ropewalk.errors import UserError
+from ropewalk.files import write_atomically
+
+SCHEMA = 1
+Cell = str | float | int | bool | None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The one number that was named beforehand.
+
+    what: what it is, with its unit. null: what it would be if there were nothing. verdict: a word that follows
+    from the interval by code.
+    """
+
+    what: str
+    estimate: Estimate
+    null: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What to draw of the rows: `x` and `y` columns, one series per value of `by`, bars or lines.
+
+    `low` and `high` name the columns of the interval; `base` is a level to mark (chance, 1).
+    """
+
+    kind: str
+    x: str
+    y: str
+    by: str | None = None
+    low: str | None = None
+    high: str | None = None
+    base: float | None = None
+    where: dict[str, Cell] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A table. columns: key -> heading with unit. rows: one value per column, None where undefined.
+
+    notes: sentences a reader needs. command: what makes the same numbers again. provenance: plain json.
+    """
+
+    name: str
+    title: str
+    columns: dict[str, str]
+    rows: tuple[dict[str, Cell], ...]
+    primary: Endpoint | None = None
+    chart: Chart | None = None
+    notes: tuple[str, ...] = ()
+    command: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rows = tuple({key: _plain(row.get(key)) for key in self.columns} for row in self.rows)
+        object.__setattr__(self, "rows", rows)
+
+    def by_command(self, command: str) -> Result:
+        """The same table, with the command that makes it again."""
+        return replace(self, command=command)
+
+    def find(self, **wanted: Cell) -> dict[str, Cell]:
+        """The first row with these values. UserError when there is none."""
+        for row in self.rows:
+            if all(row.get(key) == value for key, value in wanted.items()):
+                return row
+        raise UserError(
+            f"the table '{self.name}' has no row with {wanted}; its columns are {list(self.columns)}."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; undefined numbers are null."""
+        primary = None
+        if self.primary is not None:
+            e = self.primary.estimate
+            primary = {
+                "what": self.primary.what,
+                **{
+                    key: _plain(value)
+                    for key, value in (("value", e.value), ("low", e.low), ("high", e.high))
+                },
+                "null": self.primary.null,
+                "verdict": self.primary.verdict,
+            }
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "title": self.title,
+            "columns": self.columns,
+            "rows": list(self.rows),
+            "primary": primary,
+            "chart": None if self.chart is None else vars(self.chart),
+            "notes": list(self.notes),
+            "command": self.command,
+            "provenance": self.provenance,
+        }
+
+    @staticmethod
+    def from_json(told: dict[str, Any]) -> Result:
+        """What `to_json` gave. UserError when it is something else."""
+        try:
+            if told["schema"] != SCHEMA:
+                raise ValueError(f"schema {told['schema']}, expected {SCHEMA}")
+            primary = told["primary"]
+            if primary is not None:
+                e = Estimate(*(_number(primary[key]) for key in ("value", "low", "high")))
+                primary = Endpoint(primary["what"], e, primary["null"], primary["verdict"])
+            chart = None if told["chart"] is None else Chart(**told["chart"])
+            return Result(
+                told["name"],
+                told["title"],
+                dict(told["columns"]),
+                tuple(told["rows"]),
+                primary,
+                chart,
+                tuple(told["notes"]),
+                told["command"],
+                dict(told["provenance"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"expected a saved result, got something else ({error}); measure it again."
+            ) from error
+
+    def save(self, path: str | Path) -> None:
+        """Write the result as json, whole or not at all; the same result gives the same bytes."""
+        text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(path, text.encode() + b"\n")
+
+    @staticmethod
+    def load(path: str | Path) -> Result:
+        """Read a saved result."""
+        try:
+            told = json.loads(Path(path).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path} is no readable result ({error}); measure it again.") from error
+        return Result.from_json(told)
+
+    def markdown(self) -> str:
+        """The table, its primary endpoint, its notes and its command, as Markdown."""
+        lines = [f"| {' | '.join(self.columns.values())} |", "|" + "---|" * len(self.columns)]
+        for row in self.rows:
+            lines.append(
+                "| " + " | ".join(shown(row[key]).replace("|", "\\|") for key in self.columns) + " |"
+            )
+        parts = ["\n".join(lines)]
+        if self.primary is not None:
+            parts.append("**Primary endpoint.** " + sentence(self.primary))
+        parts += [f"{note}" for note in self.notes]
+        if self.command:
+            parts.append(f"    {self.command}")
+        return "\n\n".join(parts) + "\n"
+
+    def __rich__(self) -> Any:
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(*self.columns.values(), title=Text(self.title), title_justify="left")
+        for row in self.rows:
+            table.add_row(*(Text(shown(row[key])) for key in self.columns))
+        below = [f"Primary endpoint: {sentence(self.primary)}"] if self.primary else []
+        below += [*self.notes, *([f"Again: {self.command}"] if self.command else [])]
+        return Group(table, *(Text(line) for line in below))
+
+
+def sentence(endpoint: Endpoint) -> str:
+    """The endpoint in words: what, value, interval, verdict."""
+    e = endpoint.estimate
+    inside = f" [{shown(e.low)}, {shown(e.high)}]" if math.isfinite(e.low) else ""
+    return f"{endpoint.what}: {shown(e.value)}{inside}, against {shown(endpoint.null)}: {endpoint.verdict}."
+
+
+def shown(value: Cell) -> str:
+    """A cell for people: four digits, an empty string where undefined."""
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
+    return str(value)
+
+
+def _plain(value: Any) -> Cell:
+    """A json value: NumPy scalars become Python's, numbers that are not finite become None."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(value: Any) -> float:
+    return float("nan") if value is None else float(value)

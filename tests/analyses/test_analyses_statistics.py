@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ropewalk.analyses import statistics
+from ropewalk.errors import UserError
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.booleans(), st.integers(0, 3)), min_size=2, max_size=30),
+)
+@settings(max_examples=60, deadline=None)
+def test_auc_is_the_share_of_pairs_in_order(items):
+    scores, labels, weights = (np.array(column) for column in zip(*items, strict=True))
+    pairs = [
+        (weights[i] * weights[j], 1.0 if scores[i] > scores[j] else 0.5 if scores[i] == scores[j] else 0.0)
+        for i in range(len(scores))
+        for j in range(len(scores))
+        if labels[i] and not labels[j]
+    ]
+    total = sum(w for w, _ in pairs)
+    got = statistics.Ranking(scores.astype(float), labels).auc(weights.astype(float))
+    if total == 0:
+        assert np.isnan(got)
+    else:
+        assert got == pytest.approx(sum(w * v for w, v in pairs) / total)
+
+
+def test_the_interval_of_a_mean_covers_the_truth_19_times_of_20():
+    stream = np.random.default_rng(3)
+    covered = 0
+    for trial in range(200):
+        effects = stream.normal(0, 1, 60)
+        clusters = np.repeat(np.arange(60), 5)
+        values = 0.3 + effects[clusters] + stream.normal(0, 0.2, 300)
+        value, samples = statistics.mean(values, clusters, statistics.draws(60, 300, seed=trial))
+        estimate = statistics.interval(value, samples)
+        covered += estimate.low <= 0.3 <= estimate.high
+    assert 178 <= covered <= 200
+
+
+def test_drawing_single_gaps_would_be_too_sure():
+    stream = np.random.default_rng(1)
+    clusters = np.repeat(np.arange(40), 25)
+    values = stream.normal(0, 1, 40)[clusters]
+    whole = statistics.interval(*statistics.mean(values, clusters, statistics.draws(40)))
+    gaps = statistics.interval(*statistics.mean(values, np.arange(1000), statistics.draws(1000)))
+    assert whole.high - whole.low > 3 * (gaps.high - gaps.low)
+
+
+def test_seeds_that_disagree_widen_the_interval():
+    same = np.tile(np.random.default_rng(0).normal(0.6, 0.01, 500), (5, 1))
+    differ = same + np.array([[-0.1], [-0.05], [0.0], [0.05], [0.1]])
+    assert np.std(statistics.crossed(differ)) > 2 * np.std(statistics.crossed(same))
+    assert np.array_equal(statistics.crossed(same[:1]), same[0])
+
+
+def test_equivalence_and_difference_are_two_questions():
+    tight = np.array([0.0010, 0.0012, 0.0009, 0.0011, 0.0010])
+    estimate = statistics.paired(tight)
+    assert statistics.equivalence(tight, 0.003) < 0.05 and estimate.verdict() == "above"
+    wide = np.array([0.02, -0.03, 0.01, -0.02, 0.025])
+    assert statistics.equivalence(wide, 0.003) > 0.05 and statistics.paired(wide).verdict() == "undecided"
+    far = tight + 0.01
+    assert statistics.equivalence(far, 0.003) > 0.95
+    assert np.isnan(statistics.equivalence(tight[:1], 0.003)) and np.isnan(statistics.paired(tight[:1]).low)
+    assert statistics.equivalence(np.zeros(3), 0.003) == 0.0
+
+
+def test_equivalence_agrees_with_the_90_percent_interval():
+    stream = np.random.default_rng(5)
+    for _ in range(100):
+        d = stream.normal(0.001, 0.002, 5)
+        t = statistics.stats().t.ppf(0.95, 4)
+        reach = t * d.std(ddof=1) / np.sqrt(5)
+        inside = d.mean() - reach > -0.003 and d.mean() + reach < 0.003
+        assert inside == (statistics.equivalence(d, 0.003) < 0.05)
+
+
+def test_holm_by_hand():
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    adjusted = statistics.holm([0.01, float("nan"), 0.9])
+    assert adjusted[0] == pytest.approx(0.02) and np.isnan(adjusted[1]) and adjusted[2] == pytest.approx(0.9)
+
+
+def test_holm_keeps_the_family_error_where_nothing_is_there():
+    stream = np.random.default_rng(9)
+    false = sum(min(statistics.holm(list(stream.random(12)))) < 0.05 for _ in range(1000))
+    assert false < 75
+
+
+def test_signed_rank_of_no_difference_is_one():
+    assert statistics.signed_rank(np.zeros(5)) == 1.0
+    assert statistics.signed_rank(np.arange(1.0, 20.0)) < 0.001
+
+
+def test_draws_are_the_same_every_time_and_refuse_nothing():
+    assert np.array_equal(statistics.draws(7, 10), statistics.draws(7, 10))
+    assert (statistics.draws(7, 10).sum(1) == 7).all()
+    with pytest.raises(UserError, match="at least one sentence"):
+        statistics.draws(0)
+
+
+def test_a_p_from_samples_says_on_which_side_they_lie():
+    assert statistics.bootstrap_p(np.full(999, 0.6), null=0.5) == pytest.approx(0.002)
+    assert statistics.bootstrap_p(np.tile([0.4, 0.6], 100), null=0.5) == 1.0
+    assert np.isnan(statistics.bootstrap_p(np.array([np.nan])))
