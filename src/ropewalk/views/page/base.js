@@ -8,10 +8,10 @@ const state = {
 const entries = payload.entries.map(readEntry);
 
 function readEntry(told) {
-  const file = JSON.parse(told.file);
+  const file = told.file ? JSON.parse(told.file) : told.trace;
   const key = file.kind === "increment" ? "increments" : "values";
   return {
-    name: told.name, file: told.sealed === false ? null : told.file, kind: file.kind, unit: file.unit, gap: file.gap,
+    name: told.name, file: told.file || null, kind: file.kind, unit: file.unit, gap: file.gap,
     text: file.text, tokens: file.tokens, spans: file.spans,
     lines: file.lines.map(({ layer, head }) => ({ layer, head })),
     values: file.lines.map((line) => Float64Array.from(line[key], Math.fround)),

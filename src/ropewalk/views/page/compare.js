@@ -10,7 +10,7 @@ function compareBar() {
     stage.rebuild();
   } }, ...entries.map((entry, n) => el("option", { value: String(n), selected: n === state[which] }, entry.name))));
   const second = names("b");
-  on("draw", () => second.hidden = state.view === "one");
+  synced(second, () => second.hidden = state.view === "one");
   return el("div", { class: "compare" }, names("a"), second, choice("View", VIEWS, () => state.view, (view) => {
     state.view = view;
     stage.rebuild();

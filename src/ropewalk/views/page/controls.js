@@ -17,24 +17,33 @@ function setSize(times) {
   changed("layout");
 }
 
+// Controls that show the state follow it for as long as they are in the document.
+const followers = new WeakMap();
+
+function synced(node, follow) {
+  node.dataset.synced = "";
+  followers.set(node, follow);
+  return node;
+}
+
+on("draw", () => document.querySelectorAll("[data-synced]").forEach((node) => followers.get(node)()));
+
 function choice(label, options, chosen, pick) {
   const buttons = options.map(([value, name], n) => el("button", {
     type: "button", role: "radio", "aria-checked": String(value === chosen()), title: label === "Scale" ? `key ${n + 1}` : null,
     "data-value": value, onclick: () => pick(value),
   }, name));
   const group = el("div", { class: "choice", role: "radiogroup", "aria-label": label }, ...buttons);
-  on("draw", () => buttons.forEach((button) => button.setAttribute("aria-checked", String(button.dataset.value === chosen()))));
-  return group;
+  return synced(group, () => buttons.forEach((button) => button.setAttribute("aria-checked", String(button.dataset.value === chosen()))));
 }
 
 function toggle(name, note, isOn, flip) {
   const button = el("button", { type: "button", class: "toggle", "aria-pressed": String(isOn()), title: note || null, onclick: flip }, name);
-  on("draw", () => button.setAttribute("aria-pressed", String(isOn())));
-  return button;
+  return synced(button, () => button.setAttribute("aria-pressed", String(isOn())));
 }
 
 function strips() {
-  const any = (name) => entries.some((entry) => entry[name].some((value) => value !== null));
+  const any = (name) => !entries.length || entries.some((entry) => entry[name].some((value) => value !== null));
   const found = ["surprisal", "entropy"].filter(any);
   return found.map((name) => toggle(name, `bars of ${name} above the text, in nats`, () => state.strip === name, () => setStrip(state.strip === name ? "none" : name)));
 }
@@ -52,14 +61,14 @@ function overlayToggles() {
   }));
 }
 
-function buildControls() {
+function refreshControls() {
   const group = (label, ...items) => (items.length ? el("div", { class: "group" }, label ? el("span", { class: "label" }, label) : null, ...items) : null);
   const next = { auto: "light", light: "dark", dark: "auto" };
   const theme = el("button", { type: "button", class: "plain", title: "colours: as the system, light, dark", onclick: () => {
     setTheme(next[state.theme]);
     theme.textContent = `◐ ${state.theme}`;
   } }, "◐ auto");
-  bar.append(...[
+  bar.replaceChildren(...[
     choice("Scale", SCALES, () => state.scale, setScale),
     group("show", ...strips(), ...overlayToggles()),
     group("", el("button", { type: "button", class: "plain", "aria-label": "smaller", onclick: () => setSize(1 / 1.15) }, "A−"),

@@ -28,6 +28,7 @@ function updateDetail() {
     parts.push(el("p", { class: "hint" }, matchMedia("(hover: none)").matches
       ? "Tap a character for its numbers; pin two to measure between them."
       : "Point at a character for its numbers. Click to pin it; pin two to measure between them. Arrow keys walk too."));
+    if (stage.pictures[0]?.drag) parts.push(el("p", { class: "hint" }, "Drag a character along its row to widen or narrow the gap before it, and see what the model makes of that."));
   }
   if (picture || state.pins.length) parts.unshift(el("button", { type: "button", class: "close", "aria-label": "close", onclick: letGo }, "×"));
   panelOf.replaceChildren(...parts);
@@ -101,7 +102,7 @@ function gapTable(picture, hit, titled) {
 function atCeiling(entry, row, c) {
   const { ceiling } = entry.provenance;
   if (!(ceiling > 1) || entry.kind !== "increment" || !c) return false;
-  const token = entry.gap === "after" ? entry.cells[c - 1].end - 1 : entry.cells[c].start;
+  const token = gapToken(entry, c);
   return row.members.some((n) => entry.values[n][token] > 0.98 * ceiling);
 }
 

@@ -1,10 +1,7 @@
 // The stage: which pictures are shown, and the page around them.
 const stage = { pictures: [], node: el("div", { class: "stage" }), message: el("p", { class: "message", role: "status", hidden: true }) };
-stage.owner = (picture) => {
-  for (const hit of [state.hover, state.focus]) if (hit && hit.picture === picture) hit.picture = picture;
-};
-
 stage.rebuild = () => {
+  if (!entries.length) return;
   for (const picture of stage.pictures) {
     picture.observer.disconnect();
     cancelAnimationFrame(picture.frame);
@@ -51,7 +48,7 @@ new ResizeObserver(() => {
 }).observe(stage.node);
 
 function header() {
-  const { name } = entries[0];
+  const name = entries[0]?.name || "";
   const lead = payload.mode === "film" ? "A sentence leaves integer spacing while the model is trained."
     : "Each row is a layer of the model, and every character stands where that layer puts it. The wider and warmer the gap before a character, the further the layer keeps it from the one before.";
   return el("header", {}, el("h1", {}, "How far apart does a model think its tokens are?"), el("p", { class: "lead" }, lead),
@@ -61,13 +58,13 @@ function header() {
 function build() {
   document.documentElement.classList.add(`mode-${payload.mode}`);
   readPalette();
-  buildControls();
+  refreshControls();
   if (entries.length > 1 && payload.mode === "page") state.view = "side";
   const extra = typeof attach === "function" ? attach() : {};
   app.replaceChildren(...[extra.header || header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, stage.message,
     el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, spoken, extra.footer].filter(Boolean));
   stage.rebuild();
-  updateNotes();
+  if (entries.length) updateNotes();
   extra.start?.();
 }
 

@@ -48,7 +48,7 @@ function sizeCanvas(picture, { canvas }) {
 // Where things stand in the scale that is chosen now.
 function target(picture) {
   const scale = picture.difference ? "integer" : state.scale, { x, left } = picture.scenes[scale];
-  const gap = tintsOf(picture.entry, picture.rows, state.scale, picture.factors?.()[state.scale === "same" ? "same" : "line"]);
+  const gap = tintsOf(picture.entry, picture.rows, state.scale, picture.factors?.()?.[state.scale === "same" ? "same" : "line"]);
   return { x, left, gap, unit: picture.unit[scale] };
 }
 
@@ -56,6 +56,20 @@ function show(picture, from) {
   const to = target(picture);
   picture.tops = warmest(to.gap.slice(1));
   moveTo(picture, from, to);
+}
+
+// The same panels and sizes for changed numbers: at once, without gliding. `fit` lets a row shrink to the width.
+function restand(picture, fit = false) {
+  const factors = picture.factors?.();
+  for (const scale of ["line", "same", "integer"]) picture.scenes[scale] = sceneOf(picture.entry, picture.rows, scale, factors?.[scale]);
+  picture.mean = picture.scenes.line.mean;
+  picture.strip = stripOf(picture);
+  const room = picture.sizes.width - picture.sizes.gutter - picture.sizes.right - picture.sizes.size * 1.4;
+  for (const scale of fit ? ["line", "same"] : []) {
+    const widest = Math.max(1e-9, ...picture.panels.map((panel) => extent(picture.scenes[scale], panel)));
+    picture.unit[scale] = Math.min(picture.unit.integer, room / widest);
+  }
+  moveTo(picture, null, target(picture));
 }
 
 function paint(picture, panel) {

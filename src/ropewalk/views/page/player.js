@@ -13,18 +13,8 @@ function makePlayer() {
     const [picture] = stage.pictures, near = entries[share < 0.5 ? low : high];
     const values = near.values.map((_, n) => entries[low].values[n].map((value, t) => value + (entries[high].values[n][t] - value) * share));
     picture.entry = { ...near, values };
-    stage.owner(picture);
     label.textContent = near.name;
-    const laid = { line: null, same: null, integer: null };
-    for (const scale of Object.keys(laid)) laid[scale] = sceneOf(picture.entry, picture.rows, scale);
-    picture.scenes = laid;
-    picture.mean = laid.line.mean;
-    for (const scale of Object.keys(laid)) {
-      const room = picture.sizes.width - picture.sizes.gutter - picture.sizes.right - picture.sizes.size * 1.4;
-      picture.unit[scale] = Math.min(picture.unit.integer, room / Math.max(1e-9, ...picture.panels.map((panel) => extent(laid[scale], panel))));
-    }
-    picture.strip = stripOf(picture);
-    moveTo(picture, null, target(picture));
+    restand(picture, true);
     updateDetail();
   }
   function start() {

@@ -36,6 +36,12 @@ function sceneOf(entry, rows, scale, factors = null) {
   return { x, left, gap, end, mean, factor };
 }
 
+// The token whose increment is the gap before a cell; null for the first cell, which has none.
+function gapToken(entry, c) {
+  if (!c) return null;
+  return entry.gap === "after" ? entry.cells[c - 1].end - 1 : entry.cells[c].start;
+}
+
 // What tints a gap: its length against the mean, even while the characters stand at integer spacing.
 function tintsOf(entry, rows, scale, factors) {
   return sceneOf(entry, rows, scale === "integer" ? "line" : scale, factors).gap;

@@ -1,0 +1,136 @@
+"""What the live page is told about a text: its trace, its loss, what the model expects. Knows no network.
+
+A request is {"model", "text", "edits", "hold"}; an answer holds plain json values and never a path.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ropewalk.errors import UserError
+from ropewalk.host import Edit, Host, Output
+from ropewalk.live import gaps
+from ropewalk.measure.capture import Tokens, byte_tokens, trace, windows
+from ropewalk.traces import Trace
+from ropewalk.views import overlays, page
+
+LONGEST = 4000
+FOLLOWING = 8
+GUESSES = 3
+
+
+@dataclass(frozen=True)
+class Model:
+    """A host to ask, and how it reads text (UTF-8 bytes by default)."""
+
+    host: Host
+    read: Callable[[str], Tokens] = byte_tokens
+
+
+class Answers:
+    """Asks one model at a time; remembers the last untouched traces, for gaps that hold the later layers."""
+
+    def __init__(self, models: Mapping[str, Model]) -> None:
+        if not models:
+            raise UserError("Expected at least one model for the live page, got none; name a model folder.")
+        self.models = dict(models)
+        self._lock = threading.Lock()
+        self._untouched: OrderedDict[tuple[str, str], Trace] = OrderedDict()
+
+    def answer(self, request: Any) -> dict[str, Any]:
+        """The answer to one request; UserError for a request that cannot be answered."""
+        name, text = self._checked(request)
+        model = self.models[name]
+        tokens = model.read(text)
+        with self._lock:
+            wanted = gaps.read(request.get("edits", []), model.host.lines, len(tokens.ids))
+            held = self._base(name, text, tokens) if request.get("hold") and wanted else None
+            skip = 0 if tokens.start is None else 1
+            asked = _Recorder(model.host, len(tokens.ids), skip, lambda place: gaps.edit(wanted, place, held))
+            result = trace(asked, text, tokens=tokens)
+            expected, following = asked.expected()
+            if not wanted:
+                self._remember(name, text, result)
+        marks = _marks(result)
+        loss = result.surprisal[np.isfinite(result.surprisal)]
+        return {
+            "entry": {**page.entry(result, name, marks), "expected": expected},
+            "model": name,
+            "loss": float(loss.mean()) if len(loss) else None,
+            "following": following,
+        }
+
+    def page(self, request: Any) -> str:
+        """A self-contained page of what a request shows."""
+        entry = self.answer(request)["entry"]
+        return page.document({"mode": "page", "entries": [entry]})
+
+    def _checked(self, request: Any) -> tuple[str, str]:
+        if not isinstance(request, dict) or not isinstance(request.get("text"), str):
+            raise UserError("Expected a request with a text; reload the page.")
+        name, text = request.get("model"), request["text"]
+        if name not in self.models:
+            raise UserError("The page asked for a model that is not loaded here; reload the page.")
+        if not text:
+            raise UserError("The text is empty; type something.")
+        if len(text) > LONGEST:
+            raise UserError(f"The text has {len(text)} characters; the live page takes {LONGEST}.")
+        return name, text
+
+    def _base(self, name: str, text: str, tokens: Tokens) -> Trace:
+        if (name, text) not in self._untouched:
+            self._remember(name, text, trace(self.models[name].host, text, tokens=tokens))
+        return self._untouched[name, text]
+
+    def _remember(self, name: str, text: str, result: Trace) -> None:
+        self._untouched[name, text] = result
+        self._untouched.move_to_end((name, text))
+        if len(self._untouched) > 8:
+            self._untouched.popitem(last=False)
+
+
+def _marks(result: Trace) -> list[overlays.Overlay]:
+    return [overlays.entropy(result)] if np.isfinite(result.entropy).any() else []
+
+
+class _Recorder:
+    """The same host, edited, which keeps the likeliest symbols of every place it is asked about.
+
+    count: tokens of the text; skip: of the start symbol before them; edit: for the place of a pass in the text.
+    """
+
+    def __init__(self, host: Host, count: int, skip: int, edit: Callable[[int], Edit | None]) -> None:
+        self.host, self.skip, self.make_edit = host, skip, edit
+        self.lines, self.context, self.gap, self.describe = host.lines, host.context, host.gap, host.describe
+        self.windows = list(windows(count + skip, host.context))
+        self.likeliest: list[list[Any]] = []
+
+    def __call__(
+        self,
+        tokens: torch.Tensor,
+        n: torch.Tensor | None = None,
+        *,
+        documents: torch.Tensor | None = None,
+        edit: Edit | None = None,
+        taps: Collection[str] = (),
+        cache: object | None = None,
+    ) -> Output:
+        first, keep, _ = self.windows[len(self.likeliest)]
+        edit = self.make_edit(first - self.skip)
+        output = self.host(tokens, n, documents=documents, edit=edit, taps=taps, cache=cache)
+        logits = output.logits[0, keep - first :].float()
+        shares, symbols = logits.softmax(-1).topk(min(FOLLOWING, logits.shape[-1]))
+        pairs = zip(symbols.tolist(), shares.tolist(), strict=True)
+        self.likeliest.append([[[s, round(p, 4)] for s, p in zip(*pair, strict=True)] for pair in pairs])
+        return output
+
+    def expected(self) -> tuple[list[Any], list[Any]]:
+        """Per token of the text the likeliest symbols before it (None where unknown), and those after it."""
+        after = [place for part in self.likeliest for place in part]
+        before = after[:-1] if self.skip else [None, *after[:-1]]
+        return [one and one[:GUESSES] for one in before], after[-1]

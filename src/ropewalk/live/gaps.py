@@ -1,0 +1,78 @@
+"""Gaps set by hand, as an edit of a host's increments.
+
+A gap is set on chosen lines at one token; everything else on the line keeps the increment it was given. Later
+layers read what the changed layer wrote, so that their increments follow, unless they are held at the
+increments of the untouched pass.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ropewalk.errors import UserError
+from ropewalk.host import Edit
+from ropewalk.lines import Line
+from ropewalk.traces import Trace
+
+MOST_GAPS = 200
+WIDEST = 1000.0
+
+
+@dataclass(frozen=True)
+class Gap:
+    """The increment of one token on one line, in token-equivalents."""
+
+    line: Line
+    token: int
+    value: float
+
+
+def read(told: Any, lines: Sequence[Line], tokens: int) -> tuple[Gap, ...]:
+    """Gaps from [layer, head, token, value] lists. UserError for anything that this text and model lack."""
+    wrong = UserError(
+        f"Expected at most {MOST_GAPS} gaps [layer, head, token, value] of this text and model."
+    )
+    if not isinstance(told, list) or len(told) > MOST_GAPS:
+        raise wrong
+    gaps = []
+    for one in told:
+        if not isinstance(one, list) or len(one) != 4:
+            raise wrong
+        layer, head, token, value = one
+        line = next((known for known in lines if (known.layer, known.head) == (layer, head)), None)
+        good = (
+            line is not None
+            and type(token) is int
+            and 0 <= token < tokens
+            and type(value) in (int, float)
+            and abs(value) <= WIDEST
+        )
+        if not good or line is None:
+            raise wrong
+        gaps.append(Gap(line, token, float(value)))
+    return tuple(gaps)
+
+
+def edit(gaps: Sequence[Gap], place: int, held: Trace | None = None) -> Edit | None:
+    """The edit that sets `gaps` in a pass whose first token stands at `place` of the text.
+
+    place: negative by one where the start symbol comes first. held: a trace of the untouched pass, whose
+    increments every other place keeps. None when nothing is set.
+    """
+    if not gaps:
+        return None
+
+    def apply(line: Line, d: Tensor) -> Tensor:
+        changed, read = d.clone(), d.shape[1]
+        if held is not None:
+            row = torch.tensor(held.values[held.lines.index(line)][max(place, 0) : place + read])
+            changed[:, read - len(row) :] = row.to(d)
+        for gap in gaps:
+            if gap.line == line and 0 <= gap.token - place < read:
+                changed[:, gap.token - place] = gap.value
+        return changed
+
+    return apply
