@@ -1,4 +1,4 @@
-"""One colour scale for every picture of gaps: white up to one unit, then orange, the widest darkest.
+"""The colour scale of gaps in terminal and figure: white up to one unit, then orange, the widest darkest.
 
 The lightness falls evenly, so that the scale also reads without colour vision and in grey; black
 letters stay readable on every shade. A step backwards (a negative gap) is blue.
