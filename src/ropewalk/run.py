@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,7 @@ class Run:
         try:
             if resume:
                 self._same_recipe()
+                self._sweep()
             else:
                 self._begin()
         except BaseException:
@@ -121,11 +122,18 @@ class Run:
         return sorted((self.folder / "checkpoints").glob("step-*"), reverse=True)
 
     def prune(self) -> None:
-        """Deletes all but the newest checkpoints, and what interrupted writes left."""
+        """Deletes all but the newest checkpoints, as far as the disk lets it."""
         for old in self.checkpoints()[self.recipe.train.keep :]:
-            os.replace(old, old.with_name(f".{old.name}-old"))
+            with suppress(OSError):
+                os.replace(old, old.with_name(f".{old.name}-old"))
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Deletes what interrupted writes left."""
         for left in (*self.folder.glob("checkpoints/.step-*"), *self.folder.glob(".model-*")):
             shutil.rmtree(left, ignore_errors=True)
+        for file in self.folder.glob(".*.tmp"):
+            file.unlink(missing_ok=True)
 
     def check_corpus(self, provenance: dict[str, Any]) -> None:
         """UserError when a checkpoint was trained on other data than what this run would go on with."""
