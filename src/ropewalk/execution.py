@@ -52,6 +52,8 @@ def apply(plan: Plan, model: Decoder) -> Decoder:
     model.to(plan.device)
     model.compute_dtype = getattr(torch, plan.precision)
     if plan.compiled:
+        # one function serves every model of a process; past the limit, 8, torch refuses to compile it for another
+        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         model.block = torch.compile(block, fullgraph=True, dynamic=False)
         model.stride = torch.compile(stride, fullgraph=True, dynamic=False)
     return model
