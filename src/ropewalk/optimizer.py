@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -71,7 +71,7 @@ class Optimizers:
 
         A norm that is not a finite number leaves the weights as they are.
         """
-        norm = float(nn.utils.clip_grad_norm_(self.named.values(), self.config.clip))
+        norm = float(whole(nn.utils.clip_grad_norm_(self.named.values(), self.config.clip)))
         if not math.isfinite(norm):
             return norm
         for group, peak in self.peaks:
@@ -83,7 +83,7 @@ class Optimizers:
 
     def state(self) -> dict[str, Tensor]:
         """All state tensors, named `parameter::key`."""
-        return {f"{name}::{key}": value for name, key, value in self._entries()}
+        return {f"{name}::{key}": whole(value) for name, key, value in self._entries()}
 
     def _entries(self) -> Iterable[tuple[str, str, Tensor]]:
         for name, parameter in self.named.items():
@@ -103,5 +103,20 @@ class Optimizers:
                 )
             for optimizer in self.members:
                 if any(parameter is p for group in optimizer.param_groups for p in group["params"]):
-                    on = value if key == "step" else value.to(parameter.device)
+                    on = value if key == "step" else placed(value, parameter)
                     optimizer.state[parameter][key] = on
+
+
+def whole(tensor: Any) -> Tensor:
+    """All of a tensor, also where processes hold parts of it (all of them must ask); the same one elsewhere."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def placed(value: Tensor, like: Any) -> Tensor:
+    """A whole tensor on the device of another, and in parts where that one is in parts."""
+    value = value.to(like.device)
+    if not hasattr(like, "full_tensor"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, like.device_mesh, like.placements)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -21,8 +21,9 @@ from ropewalk import checkpoint, execution, loss
 from ropewalk.corpus import Corpus, windows
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
-from ropewalk.host import increments_of
+from ropewalk.host import Output, increments_of
 from ropewalk.interrupt import Interrupt
+from ropewalk.lines import Line
 from ropewalk.optimizer import Optimizers, schedule
 from ropewalk.recipe import Recipe
 from ropewalk.run import Run
@@ -47,6 +48,36 @@ class Progress:
 Watcher = Callable[[Progress], None]
 
 
+class Trainee(Protocol):
+    """A host that can be trained: a module whose parameters named `laws.` are its increments."""
+
+    @property
+    def lines(self) -> tuple[Line, ...]: ...
+    def train(self, mode: bool = True) -> Any: ...
+    def eval(self) -> Any: ...
+    def parameters(self) -> Any: ...
+    def __call__(self, tokens: torch.Tensor) -> Output: ...
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a kind of host is kept in folders, and how several processes share its training.
+
+    save and load are as in `ropewalk.checkpoint`. Process `rank` of `ranks` reads every ranks-th window of a
+    batch; `mean` averages a number over them, and `agreed` gives all of them the first one's answer.
+    """
+
+    save: Callable[..., None] = checkpoint.save
+    load: Callable[..., tuple[dict[str, torch.Tensor], dict[str, Any]]] = checkpoint.load_training
+    rank: int = 0
+    ranks: int = 1
+    mean: Callable[[float], float] = float
+    agreed: Callable[[bool], bool] = bool
+
+
+NATIVE = Way()
+
+
 def train(
     recipe: Recipe, corpus: Corpus, folder: Path, *, resume: bool = False, watch: Watcher | None = None
 ) -> Path:
@@ -64,7 +95,7 @@ def train(
         execution.apply(plan, model)
         optimizers = Optimizers(model, recipe.optimizer)
         state = State.resumed(run, model, optimizers) if resume else State()
-        _loop(run, recipe, corpus, model, optimizers, state, watch)
+        loop(run, recipe, corpus, model, optimizers, state, watch)
         provenance = run.provenance(step=recipe.train.steps, validation=state.validation)
         checkpoint.save(folder / "model", model, provenance)
     return folder / "model"
@@ -81,12 +112,12 @@ class State:
     validation: float | None = None
 
     @classmethod
-    def resumed(cls, run: Run, model: Decoder, optimizers: Optimizers) -> State:
+    def resumed(cls, run: Run, model: Any, optimizers: Optimizers, way: Way = NATIVE) -> State:
         """The state in the newest checkpoint that is whole; a fresh one if none was written yet."""
         folders = run.checkpoints()
         for folder in folders:
             try:
-                moments, saved = checkpoint.load_training(folder, model)
+                moments, saved = way.load(folder, model)
                 state = cls._read(saved, folder)
             except UserError as error:
                 run.note(f"skipping {folder.name}: {error}")
@@ -113,23 +144,26 @@ class State:
         return state
 
 
-def _loop(
+def loop(
     run: Run,
-    recipe: Recipe,
+    recipe: Any,
     corpus: Corpus,
-    model: Decoder,
+    model: Trainee,
     optimizers: Optimizers,
     state: State,
     watch: Watcher | None,
+    way: Way = NATIVE,
 ) -> None:
+    """From the step in `state` to the last one: `recipe` has model.context, optimizer and train."""
     config = recipe.train
+    unit = getattr(recipe.model, "symbols", "bytes")
     saved_at, saved_step = time.monotonic(), state.step
     seen = config.batch * recipe.model.context
     with Interrupt() as interrupt:
         try:
             while state.step < config.steps:
                 began = time.monotonic()
-                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step)
+                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step, way)
                 _check(value, norm, spacing, state.step, run)
                 state.step += 1
                 state.loss_sum += value
@@ -141,41 +175,37 @@ def _loop(
                     run.log(step=state.step, validation_loss=state.validation)
                 if state.step % config.log_every == 0 or last:
                     mean = state.loss_sum / state.loss_count
-                    run.log(
-                        step=state.step,
-                        bytes=state.step * seen,
-                        loss=mean,
-                        bits_per_byte=loss.bits_per_byte(mean),
-                        bytes_per_second=round(state.step * seen / state.seconds, 1),
-                        increments=spacing,
-                    )
+                    bits = {"bits_per_byte": loss.bits_per_byte(mean)} if unit == "bytes" else {}
+                    speed = {f"{unit}_per_second": round(state.step * seen / state.seconds, 1)}
+                    read = {unit: state.step * seen}
+                    run.log(step=state.step, **read, loss=mean, **bits, **speed, increments=spacing)
                     state.loss_sum, state.loss_count = 0.0, 0
                 if watch is not None:
                     told = (value, state.validation, state.step * seen, state.seconds, spacing)
                     watch(Progress(state.step, config.steps, *told))
-                if last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes:
-                    _save(run, model, optimizers, state)
+                if way.agreed(last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes):
+                    _save(run, model, optimizers, state, way)
                     saved_at, saved_step = time.monotonic(), state.step
-                if interrupt.asked and not last:
+                if way.agreed(interrupt.asked and not last):
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             if state.step > saved_step and not interrupt.hurried:
-                _save(run, model, optimizers, state)
+                _save(run, model, optimizers, state, way)
             raise
 
 
 def _step(
-    recipe: Recipe, corpus: Corpus, model: Decoder, optimizers: Optimizers, step: int
+    recipe: Any, corpus: Corpus, model: Trainee, optimizers: Optimizers, step: int, way: Way
 ) -> tuple[float, float, list[dict[str, Any]]]:
     """One update; returns the loss in nats per token, the gradient norm, and each line's mean and spread."""
     config, context = recipe.train, recipe.model.context
     batch = windows.batch(corpus.train, seed=config.seed, step=step, size=config.batch, context=context)
-    batch = batch.to(model.embedding.device, non_blocking=True)
+    batch = batch[way.rank :: way.ranks].to(_device(model), non_blocking=True)
     micro = config.micro or max(1, MICRO_TOKENS // context)
     model.train()
     total = 0.0
     for part in batch.split(micro):
-        share = len(part) / config.batch
+        share = len(part) / len(batch)
         output = model(part[:, :-1])
         value = loss.nats(output.logits, part[:, 1:])
         (value * share).backward()
@@ -187,18 +217,18 @@ def _step(
         {"line": str(line), "mean": float(mean[i]), "std": float(std[i])}
         for i, line in enumerate(model.lines)
     ]
-    return total, norm, spacing
+    return way.mean(total), norm, spacing
 
 
 @torch.no_grad()
-def validate(model: Decoder, corpus: Corpus, recipe: Recipe) -> float:
-    """Loss on the validation windows, nats per token."""
+def validate(model: Trainee, corpus: Corpus, recipe: Any) -> float:
+    """Loss on the validation windows, nats per token; every process reads all of them."""
     model.eval()
     total = count = 0.0
     for part in windows.validation(
         corpus.validation, context=recipe.model.context, bytes=recipe.train.validation_bytes, size=16
     ):
-        part = part.to(model.embedding.device)
+        part = part.to(_device(model))
         total += float(loss.nats(model(part[:, :-1]).logits, part[:, 1:])) * len(part)
         count += len(part)
     return total / count
@@ -221,10 +251,14 @@ def _check(value: float, norm: float, spacing: list[dict[str, Any]], step: int, 
     )
 
 
-def _save(run: Run, model: Decoder, optimizers: Optimizers, state: State) -> None:
+def _device(model: Trainee) -> torch.device:
+    return next(iter(model.parameters())).device
+
+
+def _save(run: Run, model: Trainee, optimizers: Optimizers, state: State, way: Way) -> None:
     run.sync()
     training = (optimizers.state(), {"plan": run.plan, "state": asdict(state)})
-    checkpoint.save(
+    way.save(
         run.checkpoint_folder(state.step),
         model,
         run.provenance(step=state.step, validation=state.validation),
