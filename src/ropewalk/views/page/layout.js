@@ -75,7 +75,9 @@ function arrange(entry, rows, width, factors) {
   const scenes = {};
   for (const scale of ["line", "same", "integer"]) scenes[scale] = sceneOf(entry, rows, scale, factors && factors[scale]);
   const wide = entry.cells.map((cell) => labelWidth(cell.label, sizes.size) / (cell.end - cell.start));
-  const ideal = clamp(sizes.size * 0.3 + quantile(wide, 0.8), 4, 60);
+  const roomy = clamp(sizes.size * 0.3 + quantile(wide, 0.8), 4, 60), whole = { start: 0, end: entry.cells.length };
+  const nearly = room / Math.max(extent(scenes.line, whole), extent(scenes.integer, whole));
+  const ideal = nearly >= roomy * 0.8 && nearly < roomy ? nearly * 0.999 : roomy; // a little narrower, rather than one word left over
   const panels = wrap([scenes.line, scenes.integer], entry.cells, room / ideal);
   const base = Math.max(...["line", "integer"].map((scale) => Math.max(...panels.map((p) => extent(scenes[scale], p)))));
   const stretched = panels.length === 1 ? clamp(room / base, ideal, ideal * 1.5) : ideal;

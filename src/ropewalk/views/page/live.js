@@ -237,9 +237,11 @@ function attach() {
   return {
     composer: el("div", { class: "composer" }, payload.examples ? guide() : null, composer.box, el("div", { class: "actions" }, models, copy), composer.note),
     below: composer.result,
+    footer: payload.mode === "site" ? el("p", { class: "colophon" }, "The model runs inside this page; what you type stays in your browser. ropewalk is a Python package that trains such models, grafts increments onto others, and measures what they learn.") : null,
     start() {
       if (starting) showResult();
-      else composer.ask();
+      if (!starting) composer.ask();
+      else backend.ready.catch((error) => composer.say(error.message));
     },
   };
 }

@@ -62,7 +62,7 @@ function build() {
   if (entries.length > 1 && payload.mode === "page") state.view = "side";
   const extra = typeof attach === "function" ? attach() : {};
   app.replaceChildren(...[extra.header || header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, stage.message,
-    el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, spoken, extra.footer].filter(Boolean));
+    el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, extra.footer, spoken].filter(Boolean));
   stage.rebuild();
   if (entries.length) updateNotes();
   extra.start?.();

@@ -1,0 +1,94 @@
+"""A static site: the live page with the model inside the browser, for any server of plain files.
+
+A folder with index.html, model.onnx and the runtime; nothing else is asked for, from nowhere else. The first
+picture is a stored example, drawn before the model has arrived.
+"""
+
+import os
+import shutil
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.export import graph, runtime
+from ropewalk.export.lessons import LESSONS, tell
+from ropewalk.live.answers import LONGEST, Answers, Model
+from ropewalk.live.assets import client
+from ropewalk.views import page
+
+POLICY = f"{page.OFFLINE}; connect-src 'self'; worker-src 'self' blob:"
+TITLE = "How far apart does a model think its tokens are?"
+
+
+def site(folder: str | Path, model: Decoder, *, name: str | None = None) -> dict[str, float]:
+    """Writes the site into `folder`, which must be new, empty or an earlier site; returns the graph's differences.
+
+    model: a byte model of at most 14 MB as ONNX. UserError for another folder, for a model that is too large,
+    and for what `graph.onnx` and `runtime` refuse. An earlier site stays as it is until the new one is complete.
+    """
+    folder = Path(folder)
+    if model.config.vocabulary < 257:
+        raise UserError("Expected a byte model of 257 symbols for the site, got another; export that one.")
+    others = (
+        {path.name for path in folder.iterdir()} - {"index.html", "model.onnx", "runtime"}
+        if folder.is_dir()
+        else set()
+    )
+    if folder.is_file() or others:
+        raise UserError(f"{folder} holds other files; name a new folder for the site.")
+    name = name or str(model.provenance.get("name") or "model")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".site-", dir=folder.parent))
+    except OSError as error:
+        raise UserError(
+            f"Cannot write into {folder.parent}: {error.strerror}; name a writable folder."
+        ) from error
+    try:
+        (temporary / "runtime").mkdir()
+        runtime.copy_into(temporary / "runtime")
+        found = graph.onnx(model, temporary / "model.onnx")
+        html = index(model, name, (temporary / "model.onnx").stat().st_size)
+        (temporary / "index.html").write_text(html, encoding="utf-8")
+        os.chmod(temporary, 0o755)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return found
+
+
+def index(model: Decoder, name: str, size: int) -> str:
+    """The site's only page, with the stored examples inside."""
+    answers = Answers({name: Model(model)})
+    examples: list[dict[str, Any]] = []
+    for lesson in LESSONS:
+        told = answers.answer({"model": name, "text": lesson.text})
+        sentence = tell(lesson, answers.untouched(name, lesson.text))
+        examples.append({**told, "title": lesson.title, "text": lesson.text, "lesson": sentence})
+    first = examples[0]
+    payload = {
+        "mode": "site",
+        "models": [name],
+        "longest": LONGEST,
+        "text": first["text"],
+        "entries": [first["entry"]],
+        "first": first,
+        "examples": examples,
+        "site": {
+            "bytes": size,
+            "context": model.context,
+            "gap": model.gap,
+            "lines": [[line.layer, line.head] for line in model.lines],
+            "provenance": model.describe(),
+        },
+    }
+    home = files(__package__)
+    scripts = [client(), *(home.joinpath(f"{one}.js").read_text("utf-8") for one in ("writing", "browser"))]
+    return page.document(
+        payload, title=TITLE, scripts=scripts, policy=POLICY, allow="'self' 'wasm-unsafe-eval'"
+    )
