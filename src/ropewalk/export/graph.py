@@ -71,12 +71,11 @@ def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[st
     example = (torch.full((1, length), 32), torch.ones(1, lines, length), torch.zeros(1, lines, length))
     tokens = torch.export.Dim("tokens", min=2, max=max(4096, model.context))
     with _quietly():
-        program = torch.onnx.export(
+        program: Any = torch.onnx.export(
             _Graph(model).eval(), example, dynamo=True, opset_version=OPSET, optimize=True, verbose=False,
             input_names=["tokens", "keep", "shift"], output_names=["increments", "logits"],
             dynamic_shapes=({1: tokens}, {2: tokens}, {2: tokens}),
         )  # fmt: skip
-    assert program is not None
     proto = program.model_proto
     _forget_sources(proto)
     data = proto.SerializeToString()
