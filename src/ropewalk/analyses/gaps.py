@@ -1,0 +1,142 @@
+"""Gaps: what a model says at each place between two Chinese characters, beside whether a word starts there.
+
+A candidate gap lies between two characters of U+4E00..9FFF of one sentence, and is read at the first token of
+the right-hand character: an increment there has read that token and nothing further. Other gaps are decided by
+one rule for every method: letters and digits hang together, a punctuation mark stands alone unless it is
+repeated, any change between these kinds is a boundary. Knows no protocol: `boundaries` has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ropewalk.analyses.gold import Gold
+from ropewalk.errors import UserError
+from ropewalk.traces import Trace
+
+READS = {
+    "entropy before": "less",
+    "entropy change": "less",
+    "surprisal": "same",
+    "entropy after": "same",
+    "surprisal of the character": "more",
+}
+"""Which signals have read as much of the text as an increment has."""
+
+
+@dataclass(frozen=True, eq=False)
+class Characters:
+    """The characters of a gold text's sentences: C of them.
+
+    starts (C,) byte offsets; sentence (C,) numbers; gold (C,) and rule (C,) bool: does a word start here, and
+    does the rule say so; candidate (C,) bool: is the gap before this character one to be judged.
+    """
+
+    starts: np.ndarray
+    sentence: np.ndarray
+    gold: np.ndarray
+    rule: np.ndarray
+    candidate: np.ndarray
+
+    def of(self, sentences: np.ndarray) -> Characters:
+        """The characters of some sentences, which are numbered anew from 0."""
+        keep = np.isin(self.sentence, sentences)
+        number = np.unique(self.sentence[keep], return_inverse=True)[1]
+        return Characters(self.starts[keep], number, self.gold[keep], self.rule[keep], self.candidate[keep])
+
+
+def characters(gold: Gold) -> Characters:
+    """The characters of all sentences of `gold`."""
+    codes = np.frombuffer(gold.text.encode("utf-32-le"), np.uint32)
+    lengths = 1 + (codes >= 0x80) + (codes >= 0x800) + (codes >= 0x10000)
+    starts = np.cumsum(lengths) - lengths
+    sentence = np.searchsorted(gold.sentences[:, 0], starts, side="right") - 1
+    inside = (sentence >= 0) & (starts < gold.sentences[sentence, 1])
+    codes, starts, sentence = codes[inside], starts[inside], sentence[inside]
+    han = (codes >= 0x4E00) & (codes <= 0x9FFF)
+    word = np.array([chr(code).isalnum() for code in codes]) & ~han
+    first = np.concatenate([[True], sentence[1:] != sentence[:-1]])
+    together = np.zeros(len(codes), bool)
+    together[1:] = (word[1:] & word[:-1]) | (codes[1:] == codes[:-1]) & ~han[1:]
+    candidate = np.zeros(len(codes), bool)
+    candidate[1:] = han[1:] & han[:-1] & ~first[1:]
+    return Characters(starts, sentence, np.isin(starts, gold.words[:, 0]), first | ~together, candidate)
+
+
+@dataclass(frozen=True, eq=False)
+class Gaps:
+    """n candidate gaps. labels (n,) bool; sentence (n,); signals name -> (n,); lines (N, n); first (n,) tokens.
+
+    `characters` are those of the same sentences; `chance` (D, N, n) are random networks in place of the laws,
+    D draws of them, or None. `saturated` (N,) is the share of gaps at the ceiling, NaN without one.
+    """
+
+    labels: np.ndarray
+    sentence: np.ndarray
+    signals: dict[str, np.ndarray]
+    names: tuple[str, ...]
+    lines: np.ndarray
+    first: np.ndarray
+    characters: Characters
+    saturated: np.ndarray
+    chance: np.ndarray | None = None
+
+    @property
+    def sentences(self) -> int:
+        return int(self.characters.sentence.max()) + 1
+
+
+def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace | None = None) -> Gaps:
+    """The candidate gaps of `gold` as `trace` reads them; part: numbers of sentences, all when None.
+
+    chance: a Trace of the same tokens whose lines are random networks, layer by layer, the draw in place of
+    the head. UserError for a trace of another text and where no gap is readable.
+    """
+    trace.require("increment")
+    if trace.text != gold.text:
+        raise UserError("the trace is of another text than the gold file; trace the file without its spaces.")
+    known = characters(gold)
+    if part is not None:
+        known = known.of(part)
+    has_text = np.flatnonzero(trace.spans[:, 0] != trace.spans[:, 1])
+    token_starts = trace.spans[has_text, 0]
+    place = np.minimum(np.searchsorted(token_starts, known.starts), len(token_starts) - 1)
+    token = has_text[place]
+    readable = token_starts[place] == known.starts
+    chosen = np.flatnonzero(known.candidate & readable)
+    if not len(chosen):
+        raise UserError("no gap between two Chinese characters to judge; give Chinese text with gold words.")
+    at, before = token[chosen], token[chosen - 1]
+    ends = np.append(token[1:], len(trace.tokens))[chosen]
+    total = np.concatenate([[0.0], np.nancumsum(trace.surprisal.astype(np.float64))])
+    signals = {
+        "entropy before": trace.entropy[at],
+        "entropy change": trace.entropy[at] - trace.entropy[before],
+        "surprisal": trace.surprisal[at],
+        "entropy after": trace.entropy_after[at],
+        "surprisal of the character": total[np.maximum(ends, at + 1)] - total[at],
+    }
+    ceiling = trace.provenance.get("ceiling")
+    values = trace.increments[:, at]
+    full = (values > 0.99 * ceiling).mean(1) if ceiling else np.full(len(values), np.nan)
+    return Gaps(
+        labels=known.gold[chosen],
+        sentence=known.sentence[chosen],
+        signals={name: np.nan_to_num(np.asarray(signal, np.float64)) for name, signal in signals.items()},
+        names=tuple(str(line) for line in trace.lines),
+        lines=values,
+        first=trace.tokens[at],
+        characters=known,
+        saturated=full,
+        chance=None if chance is None else _draws(chance)[:, :, at],
+    )
+
+
+def _draws(chance: Trace) -> np.ndarray:
+    """(D, N, T) values of a trace of random networks."""
+    heads = sorted({line.head or 0 for line in chance.lines})
+    return np.stack(
+        [chance.values[[(line.head or 0) == head for line in chance.lines]] for head in heads]
+    ).astype(np.float64)

@@ -1,0 +1,56 @@
+"""Ridge logistic regression, and how much one model gains over a smaller one inside it.
+
+Features are standardised with the mean and spread of the data that the model is fitted on. Exact to rounding:
+Newton steps, no random numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RIDGE = 1.0  # added to the Hessian's diagonal, as of one gap: nothing beside thousands, a guard beside few
+STEPS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Logistic:
+    """Log-odds = bias + weights . (x - center) / scale."""
+
+    weights: np.ndarray
+    bias: float
+    center: np.ndarray
+    scale: np.ndarray
+
+    def loss(self, x: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """-log P(label) of each row of x (n, k), nats."""
+        z = ((x - self.center) / self.scale) @ self.weights + self.bias
+        return np.logaddexp(0.0, np.where(labels, -z, z))
+
+
+def fit(x: np.ndarray, labels: np.ndarray) -> Logistic:
+    """The model of x (n, k) and labels (n,); a feature that never changes gets no weight."""
+    center, scale = x.mean(0), x.std(0)
+    scale = np.where(scale > 1e-12, scale, 1.0)
+    a = np.column_stack([np.ones(len(x)), (x - center) / scale])
+    y = labels.astype(np.float64)
+    w = np.zeros(a.shape[1])
+    ridge = np.full(a.shape[1], RIDGE)
+    ridge[0] = 1e-9
+    for _ in range(STEPS):
+        p = 1 / (1 + np.exp(-np.clip(a @ w, -30, 30)))
+        gradient = a.T @ (p - y) + ridge * w
+        hessian = (a * (p * (1 - p) + 1e-9)[:, None]).T @ a + np.diag(ridge)
+        step = np.linalg.solve(hessian, gradient)
+        w -= step * min(1.0, 4.0 / max(np.abs(step).max(), 1e-300))
+        if np.abs(step).max() < 1e-9:
+            break
+    return Logistic(w[1:], float(w[0]), center, scale)
+
+
+def squares(x: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """x (n, k), its squares and the products of its columns, centred as `like` (m, k): a bend is no news."""
+    k = x.shape[1]
+    c = (x - like.mean(0)) / np.where(like.std(0) > 1e-12, like.std(0), 1.0)
+    return np.column_stack([x, *(c[:, i] * c[:, j] for i in range(k) for j in range(i, k))])

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import made
+import numpy as np
+import pytest
+
+from ropewalk.analyses import gaps as gap_analysis
+from ropewalk.analyses import logistic
+from ropewalk.analyses.boundaries import Part, boundaries
+from ropewalk.analyses.gain import gain
+from ropewalk.errors import UserError
+from ropewalk.lines import Line
+from ropewalk.traces import Trace
+
+GOLD = made.gold(240)
+
+
+def part(knows: dict[int, float], *, seed: int = 0, entropy: float = 0.0, chance: bool = False) -> Part:
+    trace = made.trace(GOLD, knows, seed=seed, entropy=entropy)
+    random = None
+    if chance:
+        drawn = made.trace(GOLD, {}, lines=6, seed=seed + 50)
+        random = Trace(
+            **{
+                name: getattr(drawn, name)
+                for name in ("text", "tokens", "spans", "values", "kind", "unit", "gap")
+            },
+            lines=tuple(Line(i // 2, i % 2) for i in range(6)),
+        )
+    dev, test = GOLD.halves()
+    return Part(gap_analysis.gaps(trace, GOLD, dev, random), gap_analysis.gaps(trace, GOLD, test, random))
+
+
+def test_the_line_that_knows_is_chosen_with_its_sign_and_the_others_are_nothing():
+    for strength in (1.0, -1.0):
+        result = boundaries([part({1: strength}, chance=True)])
+        row = result.find(reader="increment L1")
+        assert row["auc"] == pytest.approx(0.76, abs=0.04) and row["p"] < 0.05
+        assert row["auc_low"] < row["auc"] < row["auc_high"]
+        assert result.primary.verdict == "above" and "Lines chosen: L1" in result.notes[0]
+        assert result.primary.estimate.value == row["auc"] and "better" in result.notes[0]
+        assert result.find(reader="increment L0")["p"] > 0.05
+
+
+def test_nothing_is_found_in_shuffled_increments():
+    verdicts = [boundaries([part({}, seed=seed, chance=True)]).primary.verdict for seed in range(6)]
+    assert "above" not in verdicts
+
+
+def test_a_signal_that_knows_more_is_said_to():
+    result = boundaries([part({1: 0.4}, entropy=3.0)])
+    assert result.find(reader="entropy before")["auc"] > 0.85
+    assert "(entropy before)" in result.notes[0] and "worse" in result.notes[0]
+
+
+def test_two_runs_agree_exactly_and_seeds_are_averaged():
+    parts = [part({1: 1.0}, seed=s) for s in range(3)]
+    together = boundaries(parts)
+    assert together.to_json() == boundaries(parts).to_json()
+    single = [boundaries([p]).find(reader="increment L1")["auc"] for p in parts]
+    assert together.find(reader="increment L1")["auc"] == pytest.approx(np.mean(single))
+    with pytest.raises(UserError, match="one kind"):
+        boundaries([parts[0], Part(parts[1].dev, parts[1].dev)])
+
+
+def test_other_segmenters_stand_beside_and_gold_itself_is_perfect():
+    known = part({}).test.characters
+    row = next(
+        row for row in boundaries([part({})], {"gold": known}).rows if str(row["reader"]).startswith("gold")
+    )
+    assert row["word_f1"] == 1.0 or row["word_f1"] > 0.97
+    assert row["boundary_f1"] == 1.0
+    every = boundaries([part({})]).find(reader="every character")
+    assert 0 < every["word_f1"] < 0.9
+
+
+def test_gain_sees_news_and_no_news():
+    told = gain([part({1: 1.0}, chance=True)])
+    assert told.primary.verdict == "above" and told.primary.estimate.value > 0.05
+    nothing = gain([part({}, entropy=2.0, chance=True)])
+    assert nothing.primary.verdict != "above"
+    assert nothing.find(added="nothing", model="signals and first byte")["verdict"] == "above"
+
+
+def test_a_copy_of_a_signal_is_no_gain():
+    p = part({}, entropy=2.0)
+    same = [Part(*(made_same(g) for g in (p.dev, p.test)))]
+    assert abs(gain(same).primary.estimate.value) < 0.003
+
+
+def made_same(g: gap_analysis.Gaps) -> gap_analysis.Gaps:
+    from dataclasses import replace
+
+    return replace(g, lines=np.stack([g.signals["entropy before"]] * 3))
+
+
+def test_the_logistic_model_finds_its_own_weights():
+    stream = np.random.default_rng(4)
+    x = stream.normal(size=(20_000, 2))
+    labels = stream.random(20_000) < 1 / (1 + np.exp(-(0.5 + 2 * x[:, 0] - 1 * x[:, 1])))
+    model = logistic.fit(x, labels)
+    assert model.weights / model.scale == pytest.approx([2, -1], abs=0.1)
+    best = np.logaddexp(0, np.where(labels, -1, 1) * (0.5 + 2 * x[:, 0] - x[:, 1])).mean()
+    assert model.loss(x, labels).mean() == pytest.approx(best, abs=1e-3)
+    separable = logistic.fit(x, x[:, 0] > 0)
+    assert np.isfinite(separable.weights).all()
