@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+
+from ropewalk.analyses import kinds, spacing
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.lines import Line
+from ropewalk.measure.bytes import context_free
+from ropewalk.text import END, byte_spans, encode
+from ropewalk.traces import Trace
+
+TEXT = "The old bridge, closed. It was 1987! 我们学习。\n" * 12 + "Ünïcode жук. " * 6
+
+
+def trace(wide_at: str = " .,!。\n", noise: float = 0.1, seed: int = 0) -> Trace:
+    stream = np.random.default_rng(seed)
+    tokens = np.array(encode(TEXT))
+    values = 1 + noise * stream.normal(size=(2, len(tokens)))
+    for mark in wide_at:
+        lead = mark.encode()[0]
+        if len(mark.encode()) == 1:
+            values[1, tokens == lead] += 2
+    return Trace(
+        TEXT,
+        tokens,
+        byte_spans(TEXT),
+        (Line(0), Line(1)),
+        values,
+        "increment",
+        "token-equivalents",
+        "before",
+        *(stream.random((3, len(tokens)))),
+        provenance={"ceiling": 3.0},
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("a", "Latin lower"),
+        ("É", "Latin upper"),
+        ("字", "Han"),
+        ("ж", "Cyrillic lower"),
+        ("７", "digit"),
+        ("\n", "newline"),
+        ("\u3000", "space"),
+        ("。", "sentence end"),
+        ("「", "punctuation"),
+        ("+", "symbol"),
+        ("한", "Hangul"),
+        ("ก", "Thai"),
+        ("", "no text"),
+        ("👩‍👧", "symbol"),
+    ],
+)
+def test_kinds_of_characters(text, kind):
+    assert kinds.character_kind(text) == kind
+
+
+def test_every_byte_of_the_published_table_has_one_kind():
+    numbers = kinds.byte_kind_numbers(np.arange(END + 1))
+    for i, symbols in enumerate(kinds.BYTE_KINDS.values()):
+        assert (numbers[symbols] == i).all()
+    assert numbers[0xE0] == len(kinds.BYTE_KINDS)
+
+
+def test_sentences_end_after_their_marks_and_not_in_numbers():
+    text = "One 3.5 is. Two!\nThree 三。四？ End"
+    t = Trace(
+        text,
+        np.array(encode(text)),
+        byte_spans(text),
+        (Line(0),),
+        np.ones((1, len(encode(text)))),
+        "increment",
+        "x",
+        "before",
+    )
+    data, number = text.encode(), kinds.sentences(t)
+    parts = [bytes(data[i] for i in np.flatnonzero(number == k)).decode() for k in range(number.max() + 1)]
+    assert parts == ["One 3.5 is. ", "Two!\n", "Three 三。", "四？ ", "End"]
+
+
+def test_the_table_by_byte_is_the_law_on_each_embedding():
+    for law, per in (("positive", "shared"), ("bounded", "layer")):
+        model = tiny.moved(Decoder(tiny.config(law, per=per)))
+        lines, table = context_free(model)
+        with torch.no_grad():
+            expected = 1 + model.laws[0](model.embedding[:, None], torch.arange(257)[:, None])[:, 0, 0]
+        np.testing.assert_allclose(table[0], expected.numpy(), rtol=1e-5)
+        result = spacing.by_byte(lines, table[None], 10.0)
+        row = result.find(kind="a-z")
+        assert row["mean"] == pytest.approx(table[0, 97:123].mean()) and row["max"] == pytest.approx(
+            table[0, 97:123].max()
+        )
+        assert result.find(kind="end of document")["mean"] == pytest.approx(table[0, END])
+    signed = tiny.moved(Decoder(tiny.config("bounded", lines="key_head")))
+    assert [str(line) for line in context_free(signed)[0]] == ["L0.h0", "L0.h1", "L0.h2", "L0.h3"]
+
+
+def test_means_by_character_find_what_was_planted_and_say_what_saturates():
+    result = spacing.by_character(trace())
+    space = result.find(line="L1", kind="space")
+    assert space["low"] < 3 < space["high"] and space["mean"] == pytest.approx(3, abs=0.1)
+    assert result.find(line="L0", kind="space")["mean"] == pytest.approx(1, abs=0.1)
+    assert space["ceiling"] > 0.3 and result.find(line="L0", kind="space")["ceiling"] == 0
+    assert "ceiling of 3.0" in result.notes[0]
+
+
+def test_surface_finds_planted_marks_and_nothing_in_noise():
+    found = spacing.surface([trace(), trace(seed=1)])
+    assert found.primary.verdict == "above" and found.primary.estimate.value > 0.9
+    assert "increment L1" in found.primary.what and found.find(reader="increment L1")["f1"] > 0.9
+    verdicts = [spacing.surface([trace(wide_at="", seed=s)]).primary.verdict for s in range(5)]
+    assert verdicts.count("above") <= 1
+    with pytest.raises(UserError, match="one text"):
+        other = Trace(
+            "a b.",
+            np.array(encode("a b.")),
+            byte_spans("a b."),
+            (Line(0),),
+            np.ones((1, 4)),
+            "increment",
+            "x",
+            "before",
+        )
+        spacing.surface([trace(), other])
+
+
+def test_extremes_show_the_gap_in_its_context():
+    t = trace(noise=0.0)
+    rows = [row for row in spacing.extremes(t, count=3, around=4).rows if row["line"] == "L1"]
+    assert [row["end"] for row in rows] == ["widest"] * 3 + ["narrowest"] * 3
+    _, right = str(rows[0]["context"]).split("‖")
+    assert right[0] in " .,!⏎" and rows[0]["increment"] == 3.0 and rows[3]["increment"] == 1.0
