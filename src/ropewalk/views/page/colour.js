@@ -1,10 +1,10 @@
 // Colours from the style sheet, and the scale of gaps: no tint up to the mean, then warmer; backward steps blue.
 const palette = {};
-const RAMP = 6;
+const RAMP = 5;
 
 function readPalette() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["paper", "ink", "soft", "faint", "rule", "accent", "pin-a", "pin-b", "backward", "drop",
+  for (const name of ["paper", "ink", "soft", "faint", "rule", "accent", "pin-a", "pin-b", "backward", "cool", "drop",
     "mark-0", "mark-1", "mark-2", "mark-3"]) palette[name] = style.getPropertyValue(`--${name}`).trim();
   palette.ramp = Array.from({ length: RAMP }, (_, n) => channels(style.getPropertyValue(`--ramp-${n}`).trim()));
 }

@@ -49,7 +49,7 @@ function drawDifference(pen, picture, r, c, a, b, y, foot) {
   if (!Number.isFinite(value)) return;
   const share = clamp(value / picture.highest, -1, 1), tall = Math.abs(share) * picture.sizes.pitch * 0.3, zero = y + foot;
   const wide = Math.max(2, Math.min(Math.abs(b - a), picture.sizes.size) * 0.8);
-  pen.box((a + b) / 2 - wide / 2, share > 0 ? zero - tall : zero, wide, tall, share > 0 ? warm(0.9) : palette.backward, 0.95, 1);
+  pen.box((a + b) / 2 - wide / 2, share > 0 ? zero - tall : zero, wide, tall, share > 0 ? warm(0.9) : palette.cool, 0.95, 1);
 }
 
 function correlation(a, b) {

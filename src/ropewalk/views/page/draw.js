@@ -51,7 +51,7 @@ function drawBands(pen, picture, { start, end }, r, y, at, top, foot) {
   for (let c = start; c < end; c++) {
     const color = picture.difference ? null : tint(now.gap[r][c], tops);
     const a = at(now.left[r][c], r), b = at(now.x[r][c], r);
-    if (color) pen.box(Math.min(a, b), y - top, Math.max(1, Math.abs(b - a)), top + foot, color, now.gap[r][c] < 0 ? 0.45 : 1, 2);
+    if (color) pen.box(Math.min(a, b), y - top, Math.max(1, Math.abs(b - a)), top + foot, color, 1, 2);
     if (picture.difference) drawDifference(pen, picture, r, c, a, b, y, foot);
   }
 }
@@ -122,7 +122,7 @@ function drawStrip(pen, picture, { start, end }, xs) {
   for (let c = start; c < end; c++) {
     if (!Number.isFinite(values[c])) continue;
     const tall = (Math.abs(values[c]) / highest) * (sizes.strip - 10);
-    pen.box(xs[c - start] - wide / 2, floor - tall, wide, Math.max(1, tall), values[c] < 0 ? palette.backward : palette.drop, 0.85, 1);
+    pen.box(xs[c - start] - wide / 2, floor - tall, wide, Math.max(1, tall), values[c] < 0 ? palette.cool : palette.drop, 0.85, 1);
   }
   pen.text(state.strip === "change" ? "Δ nats" : "nats", 4, floor - 4, 10, palette.soft, { anchor: "left" });
 }

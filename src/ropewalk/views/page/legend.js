@@ -19,7 +19,7 @@ function updateLegend() {
       box.style.background = color;
       return box;
     };
-    legend.replaceChildren(el("span", {}, key(warm(0.9)), "up: wider in A"), el("span", {}, key(palette.backward), "down: wider in B"),
+    legend.replaceChildren(el("span", {}, key(warm(0.9)), "up: wider in A"), el("span", {}, key(palette.cool), "down: wider in B"),
       el("span", { class: "unit" }, `difference of gaps, each in units of ${unit}; full height ${number(picture.highest, 2)}`), ...marks);
   } else {
     const least = Math.min(...picture.scenes.line.gap.slice(1).map((row) => Math.min(...row.filter(Number.isFinite))));

@@ -82,6 +82,10 @@ function baseFactors() {
   return Object.fromEntries(["line", "same", "integer"].map((scale) => [scale, sceneOf(composer.baseEntry, rows, scale).factor]));
 }
 
+function baseTops(picture) {
+  return composer.edits.size && composer.baseEntry ? warmest(tintsOf(composer.baseEntry, picture.rows, state.scale).slice(1)) : null;
+}
+
 function setGap(entry, { layer, head, token, value }) {
   const n = entry.lines.findIndex((line) => line.layer === layer && line.head === head);
   if (n >= 0 && token < entry.tokens.length) entry.values[n][token] = value;
@@ -232,7 +236,7 @@ function attach() {
     if (!done) history.replaceState(null, "", link());
     setTimeout(() => copy.textContent = "Copy link", 1800);
   } }, "Copy link");
-  stage.options = { drag, factors: baseFactors, edited: (r, cell) => marksGap(r, cell) };
+  stage.options = { drag, factors: baseFactors, fixedTops: baseTops, edited: (r, cell) => marksGap(r, cell) };
   if (payload.problem) composer.say(payload.problem);
   return {
     composer: el("div", { class: "composer" }, payload.examples ? guide() : null, composer.box, el("div", { class: "actions" }, models, copy), composer.note),

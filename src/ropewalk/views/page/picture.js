@@ -54,7 +54,7 @@ function target(picture) {
 
 function show(picture, from) {
   const to = target(picture);
-  picture.tops = warmest(to.gap.slice(1));
+  picture.tops = picture.fixedTops?.(picture) || warmest(to.gap.slice(1));
   moveTo(picture, from, to);
 }
 

@@ -8,6 +8,10 @@ function makePlayer() {
   const label = el("output", {}, entries[0].name);
   let running = 0, last = 0;
 
+  // One colour scale for the whole film: that of its most uneven frame.
+  const tops = {};
+  stage.options = { fixedTops: (picture) => tops[state.scale] ||= Math.max(...entries.map((entry) => warmest(tintsOf(entry, picture.rows, state.scale).slice(1)))) };
+
   function showFrame(place) {
     const low = Math.min(entries.length - 1, Math.floor(place)), high = Math.min(entries.length - 1, low + 1), share = place - low;
     const [picture] = stage.pictures, near = entries[share < 0.5 ? low : high];
