@@ -31,8 +31,11 @@ FORMAT, SCHEMA = "ropewalk-graft", 1
 CONFIG, WEIGHTS = "ropewalk.json", "increments.safetensors"
 
 
-def save(graft: Graft, folder: Path, **provenance: Any) -> Path:
-    """Writes a graft's increments; `provenance` is anything json to keep beside them."""
+def save(graft: Graft, folder: Path, *, write: bool = True, **provenance: Any) -> Path:
+    """Writes a graft's increments; `provenance` is anything json to keep beside them.
+
+    Where weights are sharded every process must call this, and only one of them may `write`.
+    """
     tensors = state(graft)
     config = {
         "format": FORMAT,
@@ -50,7 +53,8 @@ def save(graft: Graft, folder: Path, **provenance: Any) -> Path:
             json.dumps({**config, "sha256": sha256(temporary / WEIGHTS)}, indent=1)
         )
 
-    write_folder(folder, fill)
+    if write:
+        write_folder(folder, fill)
     return folder
 
 

@@ -29,6 +29,7 @@ class Grafted:
 
     def __init__(self, model: nn.Module, config: IncrementConfig, anatomy: Anatomy, seam: Seam) -> None:
         self.model, self.config, self.anatomy, self.seam = model, config, anatomy, seam
+        self.run: Any = model  # what a pass calls: the model, or what several processes wrap it in
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -101,7 +102,7 @@ class Grafted:
                     hook = partial(_residual, found, f"residual.{i}")
                     handle = self.anatomy.layers[i].register_forward_pre_hook(hook, with_kwargs=True)
                     hooks.callback(handle.remove)
-                output = self.model(
+                output = self.run(
                     input_ids=tokens.to(self.device),
                     position_ids=None if n is None else n.to(self.device),
                     past_key_values=cache,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ropewalk.byteletters import BYTES
 from ropewalk.checkpoint import write_folder
 from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError
@@ -85,21 +86,12 @@ def byte_tokenizer() -> Any:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    vocabulary = {letter: byte for byte, letter in byte_letters().items()}
+    vocabulary = dict(BYTES)
     tokenizer = Tokenizer(models.BPE(vocabulary, [], byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(END_TOKEN, special=True, normalized=False)])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END_TOKEN, eos_token=END_TOKEN)
-
-
-def byte_letters() -> dict[int, str]:
-    """The letter that byte-level tokenizers write for each byte: itself where printable, else one from
-    U+0100 on.
-    """
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = [byte for byte in range(256) if byte not in set(printable)]
-    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(rest)}
 
 
 def _renamed(decoder: Decoder) -> dict[str, Tensor]:

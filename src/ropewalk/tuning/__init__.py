@@ -1,0 +1,1 @@
+"""Training what is grafted: increments alone, LoRA or everything, always beside a baseline without them."""

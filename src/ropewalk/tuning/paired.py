@@ -1,0 +1,193 @@
+"""A graft's training and its paired baseline: same base, same data, same steps, increments off.
+
+A frozen base learns nothing without increments, so its baseline is the base itself, only read. The
+difference is told over the same validation windows, window by window, with a 95 % interval.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ropewalk import execution, loss
+from ropewalk.corpus import Corpus, windows
+from ropewalk.files import write_atomically
+from ropewalk.hf import adapter
+from ropewalk.hf.grafting import Graft
+from ropewalk.host import increments_of
+from ropewalk.increments import IncrementConfig
+from ropewalk.optimizer import Optimizers, whole
+from ropewalk.run import Run
+from ropewalk.train import State, Watcher, Way, loop
+from ropewalk.tuning import processes, trainee
+from ropewalk.tuning.processes import Follower
+from ropewalk.tuning.recipe import GraftRecipe
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two trainings: each window's loss in nats per token, and each line's mean and spread of
+    d.
+    """
+
+    losses: list[float]
+    spacing: list[dict[str, Any]]
+    seconds: float
+
+    @property
+    def loss(self) -> float:
+        return float(np.mean(self.losses))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Grafted minus baseline, nats per token; negative where increments help."""
+
+    grafted: Side
+    baseline: Side
+
+    @property
+    def difference(self) -> tuple[float, float, float]:
+        """Mean of the windows' differences and the ends of its 95 % interval (normal, over windows)."""
+        d = np.array(self.grafted.losses) - np.array(self.baseline.losses)
+        half = 1.96 * float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else math.nan
+        return float(d.mean()), float(d.mean()) - half, float(d.mean()) + half
+
+    def told(self) -> str:
+        mean, low, high = self.difference
+        return (
+            f"held-out loss {self.grafted.loss:.4f} with increments, {self.baseline.loss:.4f} without "
+            "(perplexity "
+            f"{math.exp(self.grafted.loss):.3f} and {math.exp(self.baseline.loss):.3f}); difference "
+            f"{mean:+.4f} nats "
+            f"per token, 95 % interval {low:+.4f} to {high:+.4f} over {len(self.grafted.losses)} windows"
+        )
+
+
+def train(
+    recipe: GraftRecipe, corpus: Corpus, folder: Path, *, resume: bool = False, watch: Watcher | None = None
+) -> Report:
+    """Trains both sides into `folder` (grafted/, baseline/) and writes report.json. `corpus` is in tokens.
+
+    UserError as in `ropewalk.train.train`, and for hosts that cannot be grafted. Under torchrun or
+    accelerate every process must call this; all get the report and the first one writes.
+    """
+    plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
+    with processes.started(plan.device) as (rank, ranks):
+        processes.refuse_alone(recipe.model.shard, ranks)
+        off = recipe.model.increments.model_copy(update={"law": "unit"})
+        sides = {
+            name: _side(
+                recipe, law, corpus, folder / name, plan, rank, ranks, resume, watch if rank == 0 else None
+            )
+            for name, law in (("grafted", recipe.model.increments), ("baseline", off))
+        }
+        report = Report(**sides)
+        if rank == 0:
+            told = {
+                "difference": dict(zip(("mean", "low", "high"), report.difference, strict=True)),
+                **{name: asdict(side) | {"loss": side.loss} for name, side in sides.items()},
+                "recipe": recipe.model_dump(mode="json", exclude={"corpus": {"root"}}),
+                "hardware": platform.processor() or platform.machine(),
+                "plan": asdict(plan),
+                "processes": ranks,
+            }
+            write_atomically(folder / "report.json", json.dumps(told, indent=1).encode())
+    return report
+
+
+def _side(
+    recipe: GraftRecipe,
+    law: IncrementConfig,
+    corpus: Corpus,
+    folder: Path,
+    plan: execution.Plan,
+    rank: int,
+    ranks: int,
+    resume: bool,
+    watch: Watcher | None,
+) -> Side:
+    config, seed = recipe.model, recipe.train.seed
+    compute = getattr(torch, plan.precision)
+    own: Any = recipe.model_copy(update={"model": config.model_copy(update={"increments": law})})
+    device = f"cuda:{torch.cuda.current_device()}" if plan.device == "cuda" else plan.device
+    base = trainee.open_base(config, compute, seed)
+    graft = Graft(base if config.shard else base.to(device), law, seed)
+    if ranks > 1:
+        mixed = (
+            compute
+            if not trainee.learns_little(config.how, config.shard) and compute != torch.float32
+            else None
+        )
+        processes.spread(graft, shard=config.shard, device=plan.device, mixed=mixed)
+    student = trainee.Trainee(graft, compute)
+    way = Way(save=_saver(rank), load=trainee.load)
+    if ranks > 1:
+        way = replace(way, rank=rank, ranks=ranks, mean=processes.mean, agreed=processes.agreed)
+    described = asdict(plan) | {"processes": ranks}
+    resume = resume and (folder / "recipe.json").exists()
+    room: Any = Follower(folder, described) if rank else Run(folder, own, described, corpus, resume=resume)
+    state = State()
+    with room as run:
+        if student.learned():
+            optimizers = Optimizers(student, recipe.optimizer)
+            state = State.resumed(run, student, optimizers, way) if resume else state
+            loop(run, own, corpus, student, optimizers, state, watch, way)
+        provenance = run.provenance(step=state.step, validation=state.validation)
+        _keep(graft, config.how, folder / "model", provenance, rank)
+        side = _measured(student, corpus, recipe, state.seconds)
+    graft.detach()
+    return side
+
+
+def _saver(rank: int) -> Callable[..., None]:
+    def save(folder: Path, student: trainee.Trainee, provenance: dict[str, Any], *, training: Any) -> None:
+        trainee.save(folder, student, provenance, training=training, write=rank == 0)
+
+    return save
+
+
+def _keep(graft: Graft, how: str, folder: Path, provenance: dict[str, Any], rank: int) -> None:
+    """increments.safetensors and ropewalk.json; beside them lora/ or base/, whatever else has learned."""
+    if graft.config.law != "unit":
+        adapter.save(graft, folder, write=rank == 0, **provenance)
+    if how == "frozen":
+        return
+    foreign = ("increments.",)
+    state = {name: whole(t).detach().cpu() for name, t in graft.model.state_dict().items()}
+    kept = {name: t for name, t in state.items() if not any(f".{part}" in f".{name}" for part in foreign)}
+    if rank == 0:
+        where = folder / ("lora" if how == "lora" else "base")
+        where.mkdir(parents=True, exist_ok=True)
+        model: Any = graft.model
+        model.save_pretrained(where, state_dict=kept)
+
+
+@torch.no_grad()
+def _measured(student: trainee.Trainee, corpus: Corpus, recipe: GraftRecipe, seconds: float) -> Side:
+    student.eval()
+    losses, d = [], []
+    for part in windows.validation(
+        corpus.validation, context=recipe.model.context, bytes=recipe.train.validation_bytes, size=8
+    ):
+        part = part.to(next(student.parameters()).device)
+        output = student(part[:, :-1])
+        losses += [
+            float(loss.nats(row[None], seen[None]))
+            for row, seen in zip(output.logits, part[:, 1:], strict=True)
+        ]
+        d.append(increments_of(output).transpose(0, 1).flatten(1).double().cpu())
+    walked = torch.cat(d, 1)
+    spacing = [
+        {"line": str(line), "mean": float(row.mean()), "std": float(row.std())}
+        for line, row in zip(student.lines, walked, strict=True)
+    ]
+    return Side(losses, spacing, seconds)

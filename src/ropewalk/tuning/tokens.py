@@ -1,0 +1,65 @@
+"""A prepared corpus read by a tokenizer: the same documents and splits, other symbols.
+
+Kept beside the corpus under a hash of both, so that it is made once. Symbols are uint32; documents end with
+the tokenizer's end-of-text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ropewalk.checkpoint import read_json, write_folder
+from ropewalk.corpus import Corpus, default_cache
+from ropewalk.errors import UserError
+from ropewalk.measure.reading import Reader
+from ropewalk.text import END
+
+SPLITS = ("train", "validation")
+TOGETHER = 256
+SYMBOL = np.dtype("<u4")
+
+
+def read_corpus(corpus: Corpus, reader: Reader, cache: Path | None = None) -> Corpus:
+    """The corpus in the reader's symbols; the corpus itself where it reads raw bytes."""
+    if reader.tokenizer is None:
+        return corpus
+    tokenizer = reader.tokenizer.backend_tokenizer.to_str()
+    digest = hashlib.sha256(f"{corpus.hash} {reader.end} {tokenizer}".encode()).hexdigest()[:32]
+    folder = Path(cache or default_cache()) / "tokens" / digest
+    if not folder.exists():
+        write_folder(folder, lambda temporary: _write(corpus, reader, temporary))
+    counts = read_json(folder / "index.json")["tokens"]
+    found = {
+        split: np.memmap(folder / f"{split}.bin", SYMBOL, "r", shape=(counts[split],)) for split in SPLITS
+    }
+    return replace(corpus, hash=digest, train=found["train"], validation=found["validation"])
+
+
+def _write(corpus: Corpus, reader: Reader, folder: Path) -> None:
+    counts: dict[str, Any] = {}
+    for split in SPLITS:
+        counts[split] = 0
+        with (folder / f"{split}.bin").open("wb") as file:
+            for texts in _documents(getattr(corpus, split)):
+                read = reader.tokenizer(texts, add_special_tokens=False)["input_ids"]
+                for ids in read:
+                    symbols = np.array(ids + ([] if reader.end is None else [reader.end]), SYMBOL)
+                    file.write(symbols.tobytes())
+                    counts[split] += len(symbols)
+        if not counts[split]:
+            raise UserError(f"the {split} split of the corpus has no tokens; add documents.")
+    (folder / "index.json").write_text(json.dumps({"tokens": counts}))
+
+
+def _documents(symbols: np.ndarray) -> Any:
+    ends = np.flatnonzero(symbols == END)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    for first in range(0, len(ends), TOGETHER):
+        pairs = zip(starts[first : first + TOGETHER], ends[first : first + TOGETHER], strict=True)
+        yield [symbols[a:b].astype(np.uint8).tobytes().decode("utf-8", "replace") for a, b in pairs]

@@ -1,0 +1,126 @@
+"""A grafted model as something the training loop can train, and how its checkpoints are kept.
+
+Only what learns is kept in a checkpoint: increments, and LoRA's or all of the base's weights. Master
+weights are float32 wherever they learn, so that small steps do not vanish in bfloat16.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ropewalk.checkpoint import OPTIMIZER, TRAINING, read_json, read_tensors, sha256, write_folder
+from ropewalk.errors import UserError
+from ropewalk.hf.grafting import Graft
+from ropewalk.hf.loading import open_model
+from ropewalk.host import Output
+from ropewalk.lines import Line
+from ropewalk.optimizer import placed, whole
+from ropewalk.tuning.recipe import GraftConfig, How
+
+LEARNED = "learned.safetensors"
+
+
+class Trainee(nn.Module):
+    """The increments, named `laws.`, and the model they are on, named `model.`."""
+
+    def __init__(self, graft: Graft, compute: torch.dtype) -> None:
+        super().__init__()
+        self.laws, self.model = graft.laws, graft.model
+        self.__dict__["graft"], self.compute = graft, compute
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return self.__dict__["graft"].lines
+
+    def forward(self, tokens: Tensor) -> Output:
+        with torch.autocast(tokens.device.type, self.compute, enabled=self.compute != torch.float32):
+            return self.__dict__["graft"](tokens)
+
+    def learned(self) -> dict[str, Tensor]:
+        """The parameters that learn, by name."""
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def open_base(config: GraftConfig, compute: torch.dtype, seed: int) -> Any:
+    """The base model with what `how` asks for: LoRA added, or frozen, or as it is; float32 where it
+    learns.
+    """
+    model = open_model(
+        config.base, dtype=compute if learns_little(config.how, config.shard) else torch.float32
+    )
+    if config.checkpointing:
+        word = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
+        getattr(model, f"{word}_checkpointing_enable")(
+            **{f"{word}_checkpointing_kwargs": {"use_reentrant": False}}
+        )
+    if config.how == "full":
+        return model
+    model.requires_grad_(False)
+    return _with_lora(model, config.lora_rank, seed) if config.how == "lora" else model
+
+
+def learns_little(how: How, shard: bool) -> bool:
+    """Whether the base can stay in a narrow dtype: it does not learn, and shards nothing of another dtype."""
+    return how == "frozen" or (how == "lora" and not shard)
+
+
+def _with_lora(model: Any, rank: int, seed: int) -> Any:
+    try:
+        import peft
+    except ImportError as error:
+        raise UserError("LoRA needs peft, which is not installed; run: pip install 'ropewalk[hf]'") from error
+    import warnings
+
+    torch.manual_seed(seed)
+    config = peft.LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT and transformers about each other's names
+        return peft.get_peft_model(model, config)
+
+
+def save(
+    folder: Path,
+    trainee: Trainee,
+    provenance: dict[str, Any],
+    *,
+    training: tuple[dict[str, Tensor], dict[str, Any]],
+    write: bool = True,
+) -> None:
+    """Writes a checkpoint; every process must call this, and one of them may `write`."""
+    tensors = {name: whole(p).detach().cpu().contiguous().clone() for name, p in trainee.learned().items()}
+    if not write:
+        return
+
+    def fill(temporary: Path) -> None:
+        save_file(tensors, temporary / LEARNED)
+        save_file({name: t.contiguous() for name, t in training[0].items()}, temporary / OPTIMIZER)
+        hashes = {"learned": sha256(temporary / LEARNED), "optimizer": sha256(temporary / OPTIMIZER)}
+        state = {**training[1], **hashes, "provenance": provenance}
+        (temporary / TRAINING).write_text(json.dumps(state, indent=1))
+
+    write_folder(folder, fill)
+
+
+def load(folder: Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Puts a checkpoint into the trainee; returns optimizer state and training state. UserError for
+    damage.
+    """
+    state = read_json(folder / TRAINING)
+    for file, name in ((LEARNED, "learned"), (OPTIMIZER, "optimizer")):
+        if sha256(folder / file) != state.get(name):
+            raise UserError(f"{folder / file} is damaged (its hash differs); delete this checkpoint folder.")
+    tensors, own = read_tensors(folder / LEARNED), trainee.learned()
+    if {name: t.shape for name, t in tensors.items()} != {name: p.shape for name, p in own.items()}:
+        raise UserError(
+            f"the checkpoint {folder} does not fit this model; resume with the recipe it was started with."
+        )
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(placed(tensors[name], parameter))
+    return read_tensors(folder / OPTIMIZER), state
