@@ -1,0 +1,170 @@
+"""The probe finds planted dependences, agrees with finite differences, and says what it cannot do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from torch import Tensor
+
+from ropewalk import Line, UserError
+from ropewalk.decoder import Decoder
+from ropewalk.host import Output, apply_edit
+from ropewalk.measure.capture import Tokens
+from ropewalk.measure.opened import opened
+from ropewalk.measure.probe import Plan, cost, plan, probe, stretches
+
+WEIGHT = 1.7
+
+
+class Planted:
+    """Predictions hang on the gap before the last token 7 in line 0, with a known weight, and on nothing
+    else.
+    """
+
+    lines = (Line(0), Line(1))
+    context = 512
+    gap = "before"
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "planted"}
+
+    def __call__(self, tokens: Tensor, n: Any = None, *, edit: Any = None, **_: Any) -> Output:
+        d = 1 + torch.cat(
+            [apply_edit(edit, (line,), torch.zeros(*tokens.shape, 1)) for line in self.lines], -1
+        )
+        index = torch.where(tokens == 7, torch.arange(tokens.shape[1]), -1).cummax(1).values
+        stretch = (d[..., 0] - 1).gather(1, index.clamp(min=0)) * (index >= 0)
+        z = WEIGHT * stretch
+        return Output(
+            torch.cat([torch.stack([torch.zeros_like(z), z], -1), torch.full((*z.shape, 6), -40.0)], -1), ()
+        )
+
+
+def text_of(ids: list[int]) -> tuple[str, Tokens]:
+    spans = np.stack([np.arange(len(ids)), np.arange(1, len(ids) + 1)], 1)
+    return "x" * len(ids), Tokens(np.array(ids, np.int64), spans, None)
+
+
+def test_a_planted_dependence_is_found_where_it_is() -> None:
+    ids = [0, 1] * 12
+    ids[10] = 7
+    text, tokens = text_of(ids)
+    found = probe(Planted(), text, plan(tokens, window=6, past=5, draws=400), tokens=tokens)  # type: ignore[arg-type]
+    place = 10 - 5
+    truth = WEIGHT**2 / 4
+    assert abs(found.trace.values[0, place] - truth) < 4 * found.error[0, place] < truth
+    others = np.delete(found.trace.values, place, 1)
+    assert not others.any() and not found.trace.values[1].any()
+    ones = sum(ids[t + 1] for t in range(10, 16))
+    assert found.observed[0, place] == pytest.approx(WEIGHT * (ones - 6 / 2))
+
+
+def test_a_planted_stretch_has_its_closed_form() -> None:
+    ids = [0, 1] * 12
+    ids[10] = 7
+    _, tokens = text_of(ids)
+    host: Any = Planted()
+    found = stretches(
+        host, plan(tokens, window=6, past=5), tokens, [10, 11], factors=[0.5, 1.0], each_line=True
+    )
+    told = {(s.token, s.line, s.increment): s for s in found}
+    assert len(told) == 2 * 3 * 2
+    z = torch.tensor(WEIGHT * -0.5)
+    p = torch.sigmoid(z)
+    divergence = -0.5 * (torch.log(p) + torch.log(1 - p)) - torch.log(torch.tensor(2.0))
+    for line in (None, Line(0)):
+        assert told[10, line, 0.5].divergence == pytest.approx(float(divergence), abs=1e-6)
+    for token, line, factor in [(10, Line(1), 0.5), (11, None, 0.5), (10, None, 1.0)]:
+        assert told[token, line, factor].divergence == pytest.approx(0, abs=1e-7)
+        assert told[token, line, factor].loss_change == pytest.approx(0, abs=1e-7)
+
+
+def native(lines: Any = "one", gap: Any = "before") -> Decoder:
+    return tiny.moved(Decoder(tiny.config("unit", gap=gap)))
+
+
+@pytest.mark.parametrize("lines", ["one", "key_head"])
+def test_agrees_with_finite_differences_and_the_enumerated_fisher(lines: Any) -> None:
+    host = opened(native(), lines)
+    ids = tiny.tokens(1, 12)[0]
+    text, tokens = text_of(ids.tolist())
+    wanted = Plan(window=3, past=6, draws=600, gaps=(6,))
+    found = probe(host, text, wanted, tokens=tokens)
+    step = 2.0**-7
+
+    def log(line: Line, change: float) -> Tensor:
+        def edit(own: Line, d: Tensor) -> Tensor:
+            return d + change * torch.nn.functional.one_hot(torch.tensor(6), d.shape[1]) if own == line else d
+
+        return torch.log_softmax(host(ids[None, :9], edit=edit).logits[0, 6:9].double(), -1)
+
+    with torch.no_grad():
+        for number, line in enumerate(host.lines):
+            slope = (log(line, step) - log(line, -step)) / (2 * step)
+            fisher = float((log(line, 0.0).exp() * slope**2).sum() / 3)
+            assert abs(found.trace.values[number, 0] - fisher) < 5 * found.error[number, 0] + 0.02 * fisher
+            own = float(slope.gather(-1, ids[7:10, None]).sum())
+            assert found.observed[number, 0] == pytest.approx(own, rel=0.02, abs=2e-3)
+
+
+def test_an_opened_host_computes_the_same_and_has_every_line() -> None:
+    decoder, ids = native(), tiny.tokens(2, 10)
+    assert decoder.lines == (Line(),)
+    twin = opened(decoder)
+    assert twin.lines == (Line(0), Line(1))
+    with torch.no_grad():
+        assert torch.equal(twin(ids).logits, decoder(ids).logits)
+    learned = Decoder(tiny.config("bounded", per="layer"))
+    assert opened(learned) is learned
+
+
+@pytest.mark.parametrize("gap", ["before", "after"])
+def test_equal_surroundings_give_equal_numbers_wherever_they_stand(gap: Any) -> None:
+    host = opened(native(gap=gap))
+    text, tokens = text_of(tiny.tokens(1, 5)[0].tolist() * 6)
+    found = probe(host, text, plan(tokens, window=4, past=5, draws=2), tokens=tokens)
+    first = found.observed[:, :5]
+    assert np.abs(first).max() > 1e-3
+    assert np.allclose(first, found.observed[:, 5:10], atol=1e-5)
+    assert np.allclose(first, found.observed[:, 10:15], atol=1e-5)
+
+
+def test_both_conventions_move_the_same_gap() -> None:
+    text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
+    found = [
+        probe(opened(native(gap=gap)), text, plan(tokens, window=4, past=5, draws=2), tokens=tokens).observed
+        for gap in ("before", "after")
+    ]
+    assert np.allclose(found[0], found[1], atol=1e-5)
+
+
+def test_a_sensitivity_is_no_increment() -> None:
+    text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
+    host = opened(native())
+    trace = probe(host, text, plan(tokens, window=4, past=5, draws=2), tokens=tokens).trace
+    assert trace.kind == "sensitivity" and trace.context["first_token"] == 5 and trace.tokens.shape == (7,)
+    assert np.array(trace.context["standard_error"]).shape == trace.values.shape
+    with pytest.raises(UserError, match="increment"):
+        _ = trace.increments
+    assert all(p.grad is None for p in host.parameters())  # type: ignore[attr-defined]
+
+
+def test_mistakes_are_told() -> None:
+    _, tokens = text_of([1] * 20)
+    with pytest.raises(UserError, match=r"20 tokens and a gap needs 32 before it"):
+        plan(tokens)
+    with pytest.raises(UserError, match="at least 1 and 2 draws"):
+        plan(tokens, window=2, past=2, draws=1)
+    with pytest.raises(UserError, match="do not fit into the model's context of 8"):
+        plan(tokens, window=4, past=4, context=8)
+    host: Any = Planted()
+    with pytest.raises(UserError, match="token 2 is not among the measured gaps, 4 to 15"):
+        stretches(host, plan(tokens, window=4, past=4), tokens, [2])
+    assert plan(tokens, window=4, past=4, draws=3).told().startswith("12 gaps, each with 4 tokens before it")
+    assert cost(plan(tokens, window=4, past=4), 2, 3, 4, each_line=True) == (
+        "2 gaps stretched 16 times: 272 tokens forward"
+    )
