@@ -95,7 +95,7 @@ def boundaries(
     add("first byte", "same", rivals["first byte"])
     null, notes = 0.5, []
     if first.chance is not None:
-        drawn = np.array([[by_chance(p, d) for d in range(len(first.chance))] for p in parts]).mean(0)
+        drawn = np.array([by_chance(p) for p in parts]).mean(0)
         null = max(0.5, float(drawn.max()))
         rows += [
             {"reader": f"random networks, mean of {len(drawn)} draws", "reads": "same", "auc": drawn.mean()},
@@ -155,13 +155,19 @@ def identity(part: Part) -> tuple[np.ndarray, np.ndarray]:
     return rate[at], rate[np.searchsorted(tokens, part.test.first)]
 
 
-def by_chance(part: Part, draw: int) -> float:
-    """The test AUC of one draw of random networks, its line and sign chosen as those of the increments."""
-    assert part.dev.chance is not None and part.test.chance is not None
-    scored = [statistics.auc(values, part.dev.labels) for values in part.dev.chance[draw]]
-    line = int(np.argmax(np.abs(np.array(scored) - 0.5)))
-    found = statistics.auc(part.test.chance[draw][line], part.test.labels)
-    return found if scored[line] >= 0.5 else 1 - found
+def by_chance(part: Part) -> list[float]:
+    """The test AUC of every draw of random networks, its line and sign chosen as those of the increments."""
+    found = []
+    for dev, test in zip(_drawn(part.dev), _drawn(part.test), strict=True):
+        scored = [statistics.auc(values, part.dev.labels) for values in dev]
+        line = int(np.argmax(np.abs(np.array(scored) - 0.5)))
+        reached = statistics.auc(test[line], part.test.labels)
+        found.append(reached if scored[line] >= 0.5 else 1 - reached)
+    return found
+
+
+def _drawn(gaps: Gaps) -> np.ndarray:
+    return gaps.chance if gaps.chance is not None else np.empty((0, len(gaps.names), len(gaps.labels)))
 
 
 def _auc(readings: list[Reading], seed: int) -> Estimate:

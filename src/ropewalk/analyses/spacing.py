@@ -27,7 +27,7 @@ def by_byte(lines: Sequence[Line], tables: np.ndarray, ceiling: float | None = N
 
     Primary endpoint: mean increment of space and newline over that of a-z, in the first line.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for n, line in enumerate(lines):
         for kind, symbols in BYTE_KINDS.items():
             values = tables[:, n][:, symbols]
@@ -79,7 +79,7 @@ def by_character(trace: Trace) -> Result:
     values, group = trace.increments, sentences(trace)
     weights = statistics.draws(int(group.max()) + 1)
     ceiling = trace.provenance.get("ceiling")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for n, line in enumerate(trace.lines):
         for k, name in enumerate(names):
             at = first[kind == k]
@@ -205,7 +205,7 @@ def extremes(trace: Trace, count: int = 10, around: int = 20) -> Result:
     trace.require("increment", "position")
     cells = [cell for cell in trace.cells() if cell.text]
     first, values = np.array([c.start for c in cells]), trace.increments
-    rows = []
+    rows: list[dict[str, Any]] = []
     for n, line in enumerate(trace.lines):
         order = np.argsort(values[n, first], kind="stable")
         for end, places in (("widest", order[::-1][:count]), ("narrowest", order[:count])):

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+
+from ropewalk.analyses import pairs
+from ropewalk.analyses.entities import entities
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.lines import Line
+from ropewalk.measure.capture import trace
+from ropewalk.measure.entities import Entities
+from ropewalk.measure.entities import entities as measure
+from ropewalk.measure.names import Reading, read
+
+LINES = tuple(Line(i) for i in range(4))
+
+
+def made(effect: float, seed: int, count: int = 60) -> dict[str, Entities]:
+    """Line 3 of names is smaller by `effect` at the second word than in both controls."""
+    stream = np.random.default_rng(seed)
+
+    def reading(shift: float) -> Reading:
+        second = stream.normal(1, 0.2, (count, 4))
+        second[:, 2:] -= shift
+        return Reading(stream.normal(1, 0.2, (count, 4)), second, np.ones(count), np.ones(count))
+
+    return {
+        language: Entities(reading(effect), reading(0), reading(0), stream.random(count) < 0.8)
+        for language in ("en", "zh")
+    }
+
+
+def test_the_list_is_long_and_no_word_occurs_twice():
+    assert pairs.repeated() == []
+    found = pairs.pairs()
+    assert sum(p.language == "en" for p in found) >= 100 and sum(p.language == "zh" for p in found) >= 100
+    assert all(carrier.count("{}") == 1 for carriers in pairs.CARRIERS.values() for carrier in carriers)
+    assert all(len(p.first) > 1 and len(p.second) > 1 and " " not in p.first for p in found)
+    assert found[0].joined() == "New York" and found[0].joined("car") == "New car"
+    assert pairs.Pair("北京", "大学", "zh").joined() == "北京大学"
+
+
+def test_a_planted_effect_is_found_where_it_is_and_not_elsewhere():
+    result = entities(LINES, [made(0.3, s) for s in range(2)])
+    assert result.primary.verdict == "smaller than the control"
+    row = result.find(comparison="equal surprisal, second word", language="all", line="L3")
+    assert row["share"] > 0.75 and row["holm"] < 0.01 and row["difference"] < -0.2 and row["pairs"] < 120
+    gap = result.find(comparison="reversed order, inner gap", language="all", line="L3")
+    assert gap["holm"] > 0.05 and gap["low"] < 0.5 < gap["high"]
+
+
+def test_no_effect_gives_no_verdict():
+    verdicts = [entities(LINES, [made(0.0, s)]).primary.verdict for s in range(8)]
+    assert verdicts.count("undecided") >= 7
+    with pytest.raises(UserError, match="no model"):
+        entities(LINES, [])
+
+
+def test_reading_agrees_with_a_trace_of_the_whole_sentence():
+    model = tiny.moved(Decoder(tiny.config(start="random")))
+    got = read(model, [("New", " ", "York"), ("ab", "", "c")], ["See {} now."])
+    t = trace(model, "See New York now.")
+    at = b"See New".__len__()
+    np.testing.assert_allclose(got.gap[0], t.increments[:, at], rtol=1e-5)
+    np.testing.assert_allclose(got.second[0], t.increments[:, at + 1], rtol=1e-5)
+    assert got.surprisal[0] == pytest.approx(t.surprisal[at + 1], rel=1e-4)
+    assert got.word[0] == pytest.approx(t.surprisal[at + 1 : at + 5].sum(), rel=1e-4)
+    np.testing.assert_array_equal(got.gap[1], got.second[1])
+
+
+def test_a_control_keeps_the_first_word_so_the_inner_gap_is_the_same():
+    model = tiny.moved(Decoder(tiny.config(start="random")))
+    words = [(p.first, p.second) for p in pairs.pairs()[:12]]
+    found = measure(model, words, " ", ["We saw {}."])
+    np.testing.assert_allclose(found.real.gap, found.control.gap, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(found.real.second, found.control.second)
+    apart = np.abs(found.control.surprisal - found.real.surprisal)
+    assert (apart[found.matched] <= 0.5).all() and np.median(apart) < 2
