@@ -1,0 +1,452 @@
+"""Vocabulary: which tokens a model pushes apart and which it packs together, by category and one by one.
+
+Read from a table of mean increments (V, N), from Traces or from a measurement, and from what each token
+writes. Tokens never seen in training can drift to any value and are left out and counted. A constant
+increment is only a change of scale, so patterns are compared after centring: each line's mean over
+occurrences is taken off.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import regex
+
+from ropewalk.analyses.result import Chart, Result
+from ropewalk.errors import UserError
+from ropewalk.lines import Line
+from ropewalk.traces import Trace
+
+CATEGORIES = (
+    "end of text", "newline", "space", "punctuation", "Chinese punctuation", "bracket", "operator", "number",
+    "function word", "code keyword", "word beginning", "word continuation", "Chinese character",
+    "Chinese characters", "part of a character", "other",
+)  # fmt: skip
+
+FUNCTION_WORDS = frozenset(
+    [
+        "a",
+        "about",
+        "after",
+        "all",
+        "also",
+        "although",
+        "an",
+        "and",
+        "any",
+        "are",
+        "as",
+        "at",
+        "be",
+        "because",
+        "been",
+        "before",
+        "being",
+        "between",
+        "both",
+        "but",
+        "by",
+        "can",
+        "could",
+        "did",
+        "do",
+        "does",
+        "during",
+        "each",
+        "either",
+        "every",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "here",
+        "him",
+        "his",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "just",
+        "may",
+        "me",
+        "might",
+        "more",
+        "most",
+        "must",
+        "my",
+        "neither",
+        "no",
+        "nor",
+        "not",
+        "of",
+        "off",
+        "on",
+        "only",
+        "or",
+        "other",
+        "our",
+        "out",
+        "over",
+        "own",
+        "same",
+        "shall",
+        "she",
+        "should",
+        "since",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "those",
+        "though",
+        "through",
+        "to",
+        "too",
+        "under",
+        "until",
+        "up",
+        "upon",
+        "us",
+        "very",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "whether",
+        "which",
+        "while",
+        "who",
+        "whom",
+        "whose",
+        "why",
+        "will",
+        "with",
+        "within",
+        "without",
+        "would",
+        "you",
+        "your",
+    ]
+)
+KEYWORDS = frozenset(
+    [
+        "assert",
+        "async",
+        "await",
+        "bool",
+        "break",
+        "case",
+        "catch",
+        "char",
+        "class",
+        "const",
+        "continue",
+        "def",
+        "default",
+        "del",
+        "elif",
+        "else",
+        "enum",
+        "except",
+        "extern",
+        "false",
+        "finally",
+        "float",
+        "fn",
+        "func",
+        "function",
+        "global",
+        "import",
+        "int",
+        "interface",
+        "lambda",
+        "let",
+        "match",
+        "namespace",
+        "new",
+        "nil",
+        "none",
+        "null",
+        "package",
+        "pass",
+        "private",
+        "protected",
+        "public",
+        "raise",
+        "return",
+        "self",
+        "static",
+        "struct",
+        "super",
+        "switch",
+        "template",
+        "this",
+        "throw",
+        "true",
+        "try",
+        "type",
+        "typedef",
+        "union",
+        "unsigned",
+        "var",
+        "void",
+        "volatile",
+        "yield",
+    ]
+)
+_HAN = regex.compile(r"\p{Script=Han}+")
+_LETTERS = regex.compile(r"[\p{L}\p{M}'’_]+")
+_BRACKETS = set("(){}[]<>")
+_OPERATORS = set("+-*/=%&|^~@#$\\_`")
+
+
+def category(piece: str) -> str:
+    """The category of what a token writes, with its leading space; "" is a token without text."""
+    if not piece:
+        return "end of text"
+    if "\ufffd" in piece:
+        return "part of a character"
+    word = piece.strip()
+    if not word:
+        return "newline" if "\n" in piece else "space"
+    if all(unicodedata.category(letter)[0] in "PS" for letter in word):
+        return _sign(word)
+    if word.isnumeric() and not _HAN.fullmatch(word):
+        return "number"
+    if _HAN.fullmatch(word):
+        return "Chinese character" if len(word) == 1 else "Chinese characters"
+    if not _LETTERS.fullmatch(word):
+        return "other"
+    begins = piece[0].isspace()
+    if word.lower() in FUNCTION_WORDS and begins:
+        return "function word"
+    if word.lower() in KEYWORDS:
+        return "code keyword"
+    return "word beginning" if begins else "word continuation"
+
+
+def _sign(word: str) -> str:
+    letters = set(word)
+    if letters & _BRACKETS and letters <= _BRACKETS | set(",.;:"):
+        return "bracket"
+    if letters <= _OPERATORS:
+        return "operator"
+    wide = any(0x3000 <= ord(letter) <= 0x303F or 0xFF00 <= ord(letter) <= 0xFFEF for letter in word)
+    return "Chinese punctuation" if wide else "punctuation"
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A table of increments by token.
+
+    ids (V,): the tokens; pieces: what each writes; d (V, N): mean increments, token-equivalents; counts
+    (V,): how often each was measured; seen (V,): how often each occurred in training, None where that is
+    not known. `gap` is the convention of the increments: with "after" the published comparison, with
+    "before" ours.
+    """
+
+    ids: np.ndarray
+    pieces: tuple[str, ...]
+    lines: tuple[Line, ...]
+    d: np.ndarray
+    counts: np.ndarray
+    gap: str
+    seen: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        size = len(self.ids)
+        shapes = (self.d.shape, len(self.pieces), self.counts.shape)
+        if shapes != ((size, len(self.lines)), size, (size,)) or not np.isfinite(self.d).all():
+            raise UserError(
+                f"expected finite increments of {size} tokens in {len(self.lines)} lines with a piece and a "
+                "count each, "
+                f"got shapes {shapes}; measure the vocabulary again."
+            )
+        if self.seen is not None and self.seen.shape != (size,):
+            raise UserError(f"expected how often each of {size} tokens was seen, got {self.seen.shape}.")
+
+    @property
+    def kept(self) -> np.ndarray:
+        """(V,) bool: measured, and not known to be missing from training."""
+        kept = self.counts > 0
+        return kept if self.seen is None else kept & (self.seen > 0)
+
+    @property
+    def centred(self) -> np.ndarray:
+        """(V, N): d less each line's mean over occurrences of the kept tokens."""
+        weights = np.where(self.kept, self.counts, 0).astype(np.float64)
+        if not weights.sum():
+            raise UserError("no token was both measured and seen in training; measure more text.")
+        return self.d - (weights[:, None] * self.d).sum(0) / weights.sum()
+
+
+def from_traces(traces: Sequence[Trace], seen: dict[int, int] | None = None) -> Vocabulary:
+    """Mean increments over all occurrences of each token in Traces of one model.
+
+    A token's piece is what it most often covered. UserError for other kinds, mixed lines or mixed
+    conventions.
+    """
+    if not traces:
+        raise UserError("a vocabulary needs at least one trace; capture some text.")
+    lines, gap = traces[0].lines, traces[0].gap
+    for trace in traces:
+        trace.require("increment")
+        if (trace.lines, trace.gap) != (lines, gap):
+            raise UserError("the traces differ in lines or gap convention; take those of one model.")
+    sums: dict[int, np.ndarray] = {}
+    counts: dict[int, int] = {}
+    pieces: dict[int, str] = {}
+    for trace in traces:
+        data = trace.text.encode()
+        for token, (start, end), d in zip(
+            trace.tokens.tolist(), trace.spans.tolist(), trace.increments.T, strict=True
+        ):
+            sums[token] = sums.get(token, 0) + d
+            counts[token] = counts.get(token, 0) + 1
+            pieces.setdefault(token, data[start:end].decode("utf-8", errors="replace"))
+    ids = np.array(sorted(sums), np.int64)
+    return Vocabulary(
+        ids,
+        tuple(pieces[token] for token in ids.tolist()),
+        lines,
+        np.stack([sums[token] / counts[token] for token in ids.tolist()]),
+        np.array([counts[token] for token in ids.tolist()], np.int64),
+        str(gap),
+        None if seen is None else np.array([seen.get(token, 0) for token in ids.tolist()], np.int64),
+    )
+
+
+def by_category(table: Vocabulary) -> Result:
+    """Mean, spread and extremes of the increments of each category, in every line, weighted by occurrence."""
+    kept, centred = table.kept, table.centred
+    kinds = np.array([category(piece) for piece in table.pieces])
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(table.lines):
+        for kind in CATEGORIES:
+            chosen = kept & (kinds == kind)
+            if not chosen.any():
+                continue
+            d, weights = table.d[chosen, number], table.counts[chosen]
+            mean = float(np.average(d, weights=weights))
+            rows.append(
+                {
+                    "line": str(line),
+                    "category": kind,
+                    "tokens": int(chosen.sum()),
+                    "occurrences": int(weights.sum()),
+                    "mean": mean,
+                    "centred": float(np.average(centred[chosen, number], weights=weights)),
+                    "spread": float(np.sqrt(np.average((d - mean) ** 2, weights=weights))),
+                    "min": float(d.min()),
+                    "max": float(d.max()),
+                }
+            )
+    columns = {
+        "line": "line", "category": "category", "tokens": "tokens", "occurrences": "occurrences",
+        "mean": "mean increment", "centred": "less the line's mean", "spread": "spread", "min": "min",
+        "max": "max",
+    }  # fmt: skip
+    chart = Chart("bars", "category", "centred", by="line", base=0.0)
+    return Result("vocabulary", _title(table), columns, tuple(rows), chart=chart, notes=_notes(table))
+
+
+def movers(table: Vocabulary, count: int = 10) -> Result:
+    """The tokens whose increments lie farthest above and below their line's mean."""
+    kept = np.flatnonzero(table.kept)
+    centred = table.centred
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(table.lines):
+        order = kept[np.argsort(centred[kept, number], kind="stable")]
+        ends = [("up", token) for token in order[::-1][:count]] + [("down", token) for token in order[:count]]
+        for way, token in ends:
+            rows.append(
+                {
+                    "line": str(line),
+                    "way": way,
+                    "token": int(table.ids[token]),
+                    "piece": table.pieces[token],
+                    "category": category(table.pieces[token]),
+                    "increment": float(table.d[token, number]),
+                    "centred": float(centred[token, number]),
+                    "occurrences": int(table.counts[token]),
+                }
+            )
+    columns = {
+        "line": "line", "way": "way", "token": "token", "piece": "writes", "category": "category",
+        "increment": "increment", "centred": "less the line's mean", "occurrences": "occurrences",
+    }  # fmt: skip
+    return Result("movers", f"Biggest movers, {_title(table)}", columns, tuple(rows), notes=_notes(table))
+
+
+def compare(first: Vocabulary, second: Vocabulary) -> Result:
+    """How alike two patterns are over the tokens that both keep: correlations of centred increments, line
+    by line.
+
+    UserError for different lines or conventions, and for fewer than three tokens in common.
+    """
+    if (first.lines, first.gap) != (second.lines, second.gap):
+        raise UserError("the vocabularies differ in lines or gap convention; compare those of like models.")
+    common = sorted(set(first.ids[first.kept].tolist()) & set(second.ids[second.kept].tolist()))
+    if len(common) < 3:
+        raise UserError(f"the vocabularies have {len(common)} tokens in common, expected at least 3.")
+    a, b = (table.centred[np.searchsorted(table.ids, common)] for table in (first, second))
+    rows = [
+        {
+            "line": str(line),
+            "tokens": len(common),
+            "pearson": _correlation(a[:, n], b[:, n]),
+            "spearman": _correlation(_ranks(a[:, n]), _ranks(b[:, n])),
+        }
+        for n, line in enumerate(first.lines)
+    ]
+    columns = {"line": "line", "tokens": "tokens in common", "pearson": "Pearson", "spearman": "Spearman"}
+    return Result("patterns", "Agreement of two vocabularies after centring", columns, tuple(rows))
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
+    if a.std() == 0 or b.std() == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[place]
+
+
+def _title(table: Vocabulary) -> str:
+    return f"increments over the vocabulary, gap {table.gap}"
+
+
+def _notes(table: Vocabulary) -> tuple[str, ...]:
+    size, kept = len(table.ids), int(table.kept.sum())
+    silent = int((table.counts == 0).sum())
+    unseen = 0 if table.seen is None else int(((table.seen == 0) & (table.counts > 0)).sum())
+    known = "" if table.seen is not None else " Which tokens training never saw is not known here."
+    return (
+        f"{kept} of {size} tokens; {unseen} left out because training never saw them, {silent} because they "
+        "were not "
+        f"measured.{known} Compare patterns, not levels: a constant increment is a change of scale.",
+    )
