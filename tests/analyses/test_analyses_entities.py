@@ -48,7 +48,7 @@ def test_a_planted_effect_is_found_where_it_is_and_not_elsewhere():
     row = result.find(comparison="equal surprisal, second word", language="all", line="L3")
     assert row["share"] > 0.75 and row["holm"] < 0.01 and row["difference"] < -0.2 and row["pairs"] < 120
     gap = result.find(comparison="reversed order, inner gap", language="all", line="L3")
-    assert gap["holm"] > 0.05 and gap["low"] < 0.5 < gap["high"]
+    assert gap["holm"] > 0.05 and gap["share_low"] < 0.5 < gap["share_high"]
 
 
 def test_no_effect_gives_no_verdict():

@@ -105,7 +105,7 @@ def test_the_table_by_byte_is_the_law_on_each_embedding():
 def test_means_by_character_find_what_was_planted_and_say_what_saturates():
     result = spacing.by_character(trace())
     space = result.find(line="L1", kind="space")
-    assert space["low"] < 3 < space["high"] and space["mean"] == pytest.approx(3, abs=0.1)
+    assert space["mean_low"] < 3 < space["mean_high"] and space["mean"] == pytest.approx(3, abs=0.1)
     assert result.find(line="L0", kind="space")["mean"] == pytest.approx(1, abs=0.1)
     assert space["ceiling"] > 0.3 and result.find(line="L0", kind="space")["ceiling"] == 0
     assert "ceiling of 3.0" in result.notes[0]

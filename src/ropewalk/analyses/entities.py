@@ -56,9 +56,7 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
     last = np.concatenate([_differences(COMPARISONS[2], read, lang) for lang in read[0]], 1)
     scaled = last / np.maximum(last.std(1, keepdims=True), 1e-12)
     share = _share(scaled[:, :, deep].mean(2))
-    e = statistics.Estimate(
-        *(float("nan") if share[k] is None else share[k] for k in ("share", "low", "high"))
-    )
+    e = statistics.Estimate(share["share"], share["share_low"], share["share_high"])
     off = np.mean([np.mean(np.abs(x.control.word - x.real.word)) for seed in read for x in seed.values()])
     word = {"above": "smaller than the control", "below": "larger than the control"}
     return Result(
@@ -70,13 +68,12 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
             "line": "line",
             "pairs": "pairs",
             "share": "share smaller",
-            "low": "low",
-            "high": "high",
             "difference": "mean difference",
             "p": "p (Wilcoxon)",
             "holm": "p (Holm)",
         },
         tuple(rows),
+        ("share",),
         Endpoint(
             "Share of names with a smaller increment than the control of equal surprisal, deeper half",
             e,
@@ -88,8 +85,6 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
             "line",
             "share",
             by="comparison",
-            low="low",
-            high="high",
             base=0.5,
             where={"language": "all"},
         ),
@@ -117,15 +112,15 @@ def _differences(name: str, read: Sequence[Mapping[str, Entities]], language: st
     return np.stack(found)
 
 
-def _share(d: np.ndarray) -> dict[str, float | None]:
+def _share(d: np.ndarray) -> dict[str, float]:
     """Share of pairs that are smaller, (S, P) differences; a tie counts half. Interval over pairs and models."""
     if d.shape[1] < 2:
-        return {"share": None, "low": None, "high": None}
+        return dict.fromkeys(("share", "share_low", "share_high"), float("nan"))
     smaller = (d < 0) + 0.5 * (d == 0)
     weights = statistics.draws(d.shape[1])
     samples = statistics.crossed(np.stack([row @ weights.T / d.shape[1] for row in smaller]))
     e = statistics.interval(float(smaller.mean()), samples)
-    return {"share": e.value, "low": e.low, "high": e.high}
+    return {"share": e.value, "share_low": e.low, "share_high": e.high}
 
 
 def _deeper(lines: Sequence[Line]) -> list[int]:

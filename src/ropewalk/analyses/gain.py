@@ -23,8 +23,6 @@ COLUMNS = {
     "model": "model",
     "loss": "test log-loss, nats per gap",
     "gain": "gain, nats per gap",
-    "low": "low",
-    "high": "high",
     "verdict": "verdict",
 }
 
@@ -51,8 +49,8 @@ def gain(parts: Sequence[Part], jieba: tuple[Characters, Characters] | None = No
                 "model": name,
                 "loss": loss,
                 "gain": e.value,
-                "low": e.low,
-                "high": e.high,
+                "gain_low": e.low,
+                "gain_high": e.high,
                 "verdict": e.verdict(),
             }
         )
@@ -96,10 +94,11 @@ def gain(parts: Sequence[Part], jieba: tuple[Characters, Characters] | None = No
         "What increments add to a model of word boundaries",
         COLUMNS,
         tuple(rows),  # type: ignore[arg-type]
+        ("gain",),
         Endpoint(
             "Gain of the increments over the signals, nats per gap", primary, null, primary.verdict(null)
         ),
-        Chart("bars", "model", "gain", by="added", low="low", high="high", base=0.0),
+        Chart("bars", "model", "gain", by="added", base=0.0),
         (
             "Signals: entropy before and after the first byte, their change from the last character, surprisal "
             "of the first byte and of the whole character, with squares and products. Fitted on development, "

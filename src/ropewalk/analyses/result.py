@@ -38,15 +38,14 @@ class Endpoint:
 class Chart:
     """What to draw of the rows: `x` and `y` columns, one series per value of `by`, bars or lines.
 
-    `low` and `high` name the columns of the interval; `base` is a level to mark (chance, 1).
+    Intervals are drawn where the result has them for `y`; `base` is a level to mark (chance, 1); `where` keeps
+    the rows with these values.
     """
 
     kind: str
     x: str
     y: str
     by: str | None = None
-    low: str | None = None
-    high: str | None = None
     base: float | None = None
     where: dict[str, Cell] = field(default_factory=dict)
 
@@ -55,13 +54,14 @@ class Chart:
 class Result:
     """A table. columns: key -> heading with unit. rows: one value per column, None where undefined.
 
-    notes: sentences a reader needs. command: what makes the same numbers again. provenance: plain json.
+    intervals: the columns that have one; a row holds it beside the value as key_low and key_high. notes: sentences a reader needs. command: what makes the same numbers again. provenance: plain json.
     """
 
     name: str
     title: str
     columns: dict[str, str]
     rows: tuple[dict[str, Cell], ...]
+    intervals: tuple[str, ...] = ()
     primary: Endpoint | None = None
     chart: Chart | None = None
     notes: tuple[str, ...] = ()
@@ -69,7 +69,8 @@ class Result:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        rows = tuple({key: _plain(row.get(key)) for key in self.columns} for row in self.rows)
+        ends = [f"{key}_{end}" for key in self.intervals for end in ("low", "high")]
+        rows = tuple({key: _plain(row.get(key)) for key in [*self.columns, *ends]} for row in self.rows)
         object.__setattr__(self, "rows", rows)
 
     def by_command(self, command: str) -> Result:
@@ -84,6 +85,16 @@ class Result:
         raise UserError(
             f"the table '{self.name}' has no row with {wanted}; its columns are {list(self.columns)}."
         )
+
+    def cells(self, row: dict[str, Cell]) -> list[str]:
+        """A row for people: a value with its interval in one cell."""
+        found = []
+        for key in self.columns:
+            text = shown(row[key])
+            if key in self.intervals and row[f"{key}_low"] is not None:
+                text += f" [{shown(row[f'{key}_low'])}, {shown(row[f'{key}_high'])}]"
+            found.append(text)
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; undefined numbers are null."""
@@ -105,6 +116,7 @@ class Result:
             "title": self.title,
             "columns": self.columns,
             "rows": list(self.rows),
+            "intervals": list(self.intervals),
             "primary": primary,
             "chart": None if self.chart is None else vars(self.chart),
             "notes": list(self.notes),
@@ -128,6 +140,7 @@ class Result:
                 told["title"],
                 dict(told["columns"]),
                 tuple(told["rows"]),
+                tuple(told["intervals"]),
                 primary,
                 chart,
                 tuple(told["notes"]),
@@ -157,9 +170,7 @@ class Result:
         """The table, its primary endpoint, its notes and its command, as Markdown."""
         lines = [f"| {' | '.join(self.columns.values())} |", "|" + "---|" * len(self.columns)]
         for row in self.rows:
-            lines.append(
-                "| " + " | ".join(shown(row[key]).replace("|", "\\|") for key in self.columns) + " |"
-            )
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in self.cells(row)) + " |")
         parts = ["\n".join(lines)]
         if self.primary is not None:
             parts.append("**Primary endpoint.** " + sentence(self.primary))
@@ -169,13 +180,14 @@ class Result:
         return "\n\n".join(parts) + "\n"
 
     def __rich__(self) -> Any:
+        from rich.box import SIMPLE_HEAD
         from rich.console import Group
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(*self.columns.values(), title=Text(self.title), title_justify="left")
+        table = Table(*self.columns.values(), title=Text(self.title), title_justify="left", box=SIMPLE_HEAD)
         for row in self.rows:
-            table.add_row(*(Text(shown(row[key])) for key in self.columns))
+            table.add_row(*(Text(cell) for cell in self.cells(row)))
         below = [f"Primary endpoint: {sentence(self.primary)}"] if self.primary else []
         below += [*self.notes, *([f"Again: {self.command}"] if self.command else [])]
         return Group(table, *(Text(line) for line in below))

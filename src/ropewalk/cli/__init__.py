@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ropewalk.cli import demo, model, show, train
+from ropewalk.cli import demo, measure, model, show, train
 from ropewalk.errors import UserError
 
 app = typer.Typer(
@@ -24,7 +24,17 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
-for function in (show.show, demo.demo, train.prepare, train.train, model.generate, model.info, model.freeze):
+for function in (
+    show.show,
+    demo.demo,
+    train.prepare,
+    train.train,
+    model.generate,
+    model.info,
+    model.freeze,
+    measure.measure,
+    measure.analyse,
+):
     app.command()(function)
 
 

@@ -68,11 +68,13 @@ def _series(rows: list[dict[str, Any]], chart: Chart) -> dict[str, list[dict[str
     return found
 
 
-def _error(rows: list[dict[str, Any]], chart: Chart) -> list[list[float]] | None:
-    if chart.low is None or chart.high is None:
+def _error(rows: list[dict[str, Any]], y: str) -> list[list[float]] | None:
+    """How far the interval reaches below and above; nothing where there is none."""
+    ends = [(row.get(f"{y}_low"), row.get(f"{y}_high")) for row in rows]
+    if all(low is None for low, _ in ends):
         return None
-    low = [max(0.0, r[chart.y] - (r[chart.y] if r[chart.low] is None else r[chart.low])) for r in rows]
-    high = [max(0.0, (r[chart.y] if r[chart.high] is None else r[chart.high]) - r[chart.y]) for r in rows]
+    low = [0.0 if end is None else max(0.0, row[y] - end) for row, (end, _) in zip(rows, ends, strict=True)]
+    high = [0.0 if end is None else max(0.0, end - row[y]) for row, (_, end) in zip(rows, ends, strict=True)]
     return [low, high]
 
 
@@ -86,7 +88,7 @@ def _bars(axes: Any, rows: list[dict[str, Any]], chart: Chart) -> None:
             places,
             [row[chart.y] for row in members],
             width * 0.92,
-            yerr=_error(members, chart),
+            yerr=_error(members, chart.y),
             color=INKS[i % len(INKS)],
             label=name or None,
             error_kw={"linewidth": 0.8},
@@ -109,7 +111,7 @@ def _lines(axes: Any, rows: list[dict[str, Any]], chart: Chart) -> None:
         axes.errorbar(
             x,
             y,
-            _error(members, chart),
+            _error(members, chart.y),
             color=INKS[i % len(INKS)],
             marker="o",
             markersize=3,

@@ -1,0 +1,145 @@
+"""ropewalk measure and ropewalk analyse: one table, its figure and its numbers at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ropewalk.analyses.result import Result
+
+MEASUREMENTS = ("bytes", "spacing", "boundaries", "entities")
+ANALYSES = ("spacing", "surface", "extremes", "boundaries")
+
+Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md and .png into this folder.")]
+
+
+def measure(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(MEASUREMENTS)}.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Models of one kind, one per seed: folders or bundled names.")
+    ],
+    text: Annotated[Path | None, typer.Option(help="A UTF-8 text to read (spacing).")] = None,
+    dev: Annotated[
+        Path | None, typer.Option(help="Segmented sentences to choose line and threshold on.")
+    ] = None,
+    test: Annotated[
+        Path | None, typer.Option(help="Segmented sentences to score; without it --dev is split in halves.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Read so many sentences of each segmented file.")] = None,
+    out: Out = None,
+) -> None:
+    """Measure models: run them over a text and print a table with intervals.
+
+    Several models of one kind, trained with different seeds, give one table whose intervals cover seeds too.
+
+    Examples:
+
+      ropewalk measure bytes shared
+
+      ropewalk measure spacing per-layer --text letter.txt --out tables
+
+      ropewalk measure boundaries per-layer --dev dev.seg.txt --test test.seg.txt --out tables
+
+      ropewalk measure entities runs/seed-1/model runs/seed-2/model
+    """
+    from ropewalk.cli.options import one_of
+    from ropewalk.errors import UserError
+
+    one_of("the measurement", name, MEASUREMENTS)
+    needed = {"spacing": ("--text", text), "boundaries": ("--dev", dev)}.get(name)
+    if needed is not None and needed[1] is None:
+        raise UserError(f"measuring {name} needs {needed[0]} FILE; see: ropewalk measure --help")
+
+    from ropewalk.analyses import gold
+    from ropewalk.checkpoint import load
+    from ropewalk.studies import tables
+    from ropewalk.text import read_text
+
+    loaded = [load(model) for model in models]
+    if name == "bytes":
+        results = tables.bytes_(loaded)
+    elif name == "spacing" and text is not None:
+        results = tables.spacing_(loaded, read_text(text))
+    elif name == "boundaries" and dev is not None:
+        tested = None if test is None else gold.read(test, limit)
+        results = tables.boundaries(loaded, gold.read(dev, limit), tested)
+    else:
+        results = tables.entities(loaded)
+    options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit}
+    _show(results, _command("measure", name, models, options), out)
+
+
+def analyse(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(ANALYSES)}.")],
+    traces: Annotated[list[Path], typer.Argument(help="Traces, as `ropewalk show --json` writes them.")],
+    gold: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="The segmented file of each trace (boundaries): of one trace, split in halves, or of two."
+        ),
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Analyse saved traces, of our models or of anything else that gives one number per token.
+
+    Examples:
+
+      ropewalk show --file letter.txt --json letter.json -q
+      ropewalk analyse spacing letter.json
+
+      ropewalk analyse boundaries dev.json test.json --gold dev.seg.txt --gold test.seg.txt --out tables
+    """
+    from ropewalk.analyses import boundaries, gain, gaps, spacing
+    from ropewalk.analyses import gold as golds
+    from ropewalk.cli.options import one_of
+    from ropewalk.errors import UserError
+    from ropewalk.traces import Trace
+
+    one_of("the analysis", name, ANALYSES)
+    if name == "boundaries" and (not gold or len(gold) != len(traces) or len(traces) > 2):
+        raise UserError("boundaries needs one trace and one --gold file, or two of each: development, test.")
+    loaded = [Trace.load(path) for path in traces]
+    if name == "boundaries":
+        files = [golds.read(path) for path in gold or []]
+        parts = files[0].halves() if len(files) == 1 else (None, None)
+        both = [gaps.gaps(loaded[i % len(loaded)], files[i % len(files)], parts[i]) for i in range(2)]
+        part = boundaries.Part(*both)
+        results = [boundaries.boundaries([part]), gain.gain([part])]
+    elif name == "surface":
+        results = [spacing.surface(loaded)]
+    else:
+        results = [(spacing.by_character if name == "spacing" else spacing.extremes)(t) for t in loaded[:1]]
+    _show(results, _command("analyse", name, traces, {"--gold": gold}), out)
+
+
+def _command(verb: str, name: str, inputs: Iterable[object], options: Mapping[str, object]) -> str:
+    """What was typed, as it can be typed again."""
+    import shlex
+
+    words = ["ropewalk", verb, name, *(str(word) for word in inputs)]
+    for option, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [option, str(one)] if one is not None else []
+    return shlex.join(words)
+
+
+def _show(results: list[Result], command: str, out: Path | None) -> None:
+    from rich.console import Console
+
+    from ropewalk.files import write_atomically
+    from ropewalk.views import chart
+
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    for result in (result.by_command(command) for result in results):
+        Console().print(result)
+        if out is not None:
+            result.save(out / f"{result.name}.json")
+            write_atomically(out / f"{result.name}.md", f"# {result.title}\n\n{result.markdown()}".encode())
+            if result.chart is not None:
+                chart.save(result, out / f"{result.name}.png")
+            typer.echo(f"wrote {out / result.name}.json, .md" + (", .png" if result.chart else ""), err=True)

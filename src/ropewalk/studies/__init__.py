@@ -1,0 +1,1 @@
+"""Studies: from a recipe to runs, from runs to tables, from tables to a report."""

@@ -1,0 +1,82 @@
+"""Tables: what each measurement does with models and texts, as one list of Results per name.
+
+The models of one call are of one kind and differ in their seed. The commands and the studies call these
+functions; nothing is measured anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ropewalk.analyses import boundaries as boundary_analysis
+from ropewalk.analyses import entities as entity_analysis
+from ropewalk.analyses import gain as gain_analysis
+from ropewalk.analyses import gaps, gold, pairs, spacing
+from ropewalk.analyses.result import Result
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.measure import chance
+from ropewalk.measure.bytes import context_free
+from ropewalk.measure.capture import trace
+from ropewalk.measure.entities import entities as read_entities
+
+
+def bytes_(models: Sequence[Decoder]) -> list[Result]:
+    """The published table of increments by byte kind."""
+    found = [context_free(model) for model in alike(models)]
+    law = models[0].config.increments
+    ceiling = law.ceiling if law.law == "bounded" else None
+    return [spacing.by_byte(found[0][0], np.stack([table for _, table in found]), ceiling)]
+
+
+def spacing_(models: Sequence[Decoder], text: str) -> list[Result]:
+    """By kind of character, surface marks, the widest and narrowest gaps; details from the first model."""
+    traces = [trace(model, text) for model in alike(models)]
+    return [spacing.by_character(traces[0]), spacing.surface(traces), spacing.extremes(traces[0])]
+
+
+def boundaries(
+    models: Sequence[Decoder], dev: gold.Gold, test: gold.Gold | None, *, jieba: bool = True
+) -> list[Result]:
+    """Word boundaries of Chinese: the table and the nested gain. Without a test file, `dev` is split by the
+    hash of its lines."""
+    halves: tuple[np.ndarray | None, np.ndarray | None] = dev.halves() if test is None else (None, None)
+    files = (dev, dev if test is None else test)
+    parts = []
+    for model in alike(models):
+        read = [
+            (trace(model, g.text, start="text"), chance.random_networks(model, g.text, start="text"))
+            for g in (files if test is not None else files[:1])
+        ]
+        read = read if test is not None else [*read, *read]
+        both = [gaps.gaps(t, g, part, c) for (t, c), g, part in zip(read, files, halves, strict=True)]
+        parts.append(boundary_analysis.Part(*both))
+    cuts = None
+    if jieba:
+        known = [gaps.characters(gold.by_jieba(g)) for g in files]
+        cuts = tuple(k if part is None else k.of(part) for k, part in zip(known, halves, strict=True))
+    table = boundary_analysis.boundaries(parts, {"jieba": cuts[1]} if cuts else None)
+    return [table, gain_analysis.gain(parts, cuts)]  # type: ignore[arg-type]
+
+
+def entities(models: Sequence[Decoder]) -> list[Result]:
+    """Two-word names in English and Chinese."""
+    read = []
+    for model in alike(models):
+        seen = {}
+        for language, between in (("en", " "), ("zh", "")):
+            words = [(p.first, p.second) for p in pairs.pairs() if p.language == language]
+            seen[language] = read_entities(model, words, between, pairs.CARRIERS[language])  # type: ignore[index]
+        read.append(seen)
+    return [entity_analysis.entities(models[0].lines, read)]
+
+
+def alike(models: Sequence[Decoder]) -> Sequence[Decoder]:
+    """The models, if their lines are the same. UserError otherwise, and when there are none."""
+    if not models:
+        raise UserError("name at least one model.")
+    if any(model.lines != models[0].lines for model in models):
+        raise UserError("the models have different lines; give models of one kind, one per seed.")
+    return models

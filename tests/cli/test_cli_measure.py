@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ropewalk.analyses.result import Result
+
+
+@pytest.fixture
+def segmented(tmp_path):
+    lines = [
+        "我们 在 北京 大学 学习 语言",
+        "今天 天气 很 好 ， 我们 去 公园",
+        "他 的 书 在 桌子 上",
+        "这 是 一 个 测试",
+    ]
+    paths = []
+    for name, order in (("dev", lines), ("test", lines[::-1])):
+        paths.append(tmp_path / f"{name}.seg.txt")
+        paths[-1].write_text("\n".join(line + f" {i}" for i, line in enumerate(order * 3)) + "\n")
+    return paths
+
+
+def test_measure_writes_table_figure_and_numbers_and_says_how_to_do_it_again(
+    ropewalk, model, segmented, tmp_path
+):
+    dev, test = segmented
+    out = tmp_path / "tables"
+    words = ["measure", "boundaries", model, "--dev", dev, "--test", test, "--limit", "10", "--out", out]
+    answer = ropewalk(*words)
+    assert answer.status == 0 and "Primary endpoint" in answer.out
+    first = (out / "boundaries.json").read_bytes()
+    assert "--limit 10" in json.loads(first)["command"] and (out / "boundaries.png").exists()
+    assert "word F1" in (out / "boundaries.md").read_text() and (out / "gain.json").exists()
+    assert ropewalk(*words).status == 0
+    assert (out / "boundaries.json").read_bytes() == first
+    reader = Result.load(out / "boundaries.json").find(reader="jieba")
+    assert reader["word_f1"] > 0.5
+
+
+def test_one_segmented_file_is_split_in_halves(ropewalk, model, segmented, tmp_path):
+    assert ropewalk("measure", "boundaries", model, "--dev", segmented[0], "--out", tmp_path).status == 0
+    told = json.loads((tmp_path / "boundaries.json").read_text())
+    assert "--test" not in told["command"] and told["rows"]
+
+
+def test_bytes_spacing_and_entities_of_several_models(ropewalk, model, tmp_path):
+    (tmp_path / "text.txt").write_text("The bridge, closed. It was 1987! Yes. " * 8)
+    answer = ropewalk("measure", "bytes", model, model)
+    assert answer.status == 0 and "Chinese lead byte" in answer.out and "2 model(s)" in answer.out
+    answer = ropewalk("measure", "spacing", model, "--text", tmp_path / "text.txt")
+    assert answer.status == 0 and "Latin lower" in answer.out and "widest" in answer.out
+    answer = ropewalk("measure", "entities", model, "--out", tmp_path)
+    assert answer.status == 0 and (tmp_path / "entities.json").exists()
+
+
+def test_saved_traces_are_analysed_without_their_model(ropewalk, model, segmented, tmp_path):
+    from ropewalk.analyses import gold
+
+    read = gold.read(segmented[0])
+    (tmp_path / "plain.txt").write_text(read.text)
+    trace = tmp_path / "trace.json"
+    assert (
+        ropewalk("show", "--file", tmp_path / "plain.txt", "--model", model, "--json", trace, "-q").status
+        == 0
+    )
+    for name in ("spacing", "surface", "extremes"):
+        assert ropewalk("analyse", name, trace).status == 0
+    answer = ropewalk("analyse", "boundaries", trace, "--gold", segmented[0], "--out", tmp_path)
+    assert answer.status == 0 and (tmp_path / "gain.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["measure", "everything", "x"], "must be one of"),
+        (["measure", "spacing", "x"], "needs --text"),
+        (["measure", "boundaries", "x"], "needs --dev"),
+        (["measure", "bytes", "nowhere"], "nowhere"),
+        (["analyse", "nothing", "x"], "must be one of"),
+        (["analyse", "boundaries", "x"], "--gold"),
+        (["analyse", "spacing", "nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_mistakes_are_answered_in_one_sentence(ropewalk, words, sentence):
+    answer = ropewalk(*words)
+    assert answer.status == 1 and sentence in answer.err and "Traceback" not in answer.err
