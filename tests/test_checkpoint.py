@@ -169,7 +169,7 @@ def refused(folder: Path) -> str:
     return str(caught.value)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_flipped_bytes_of_weights_are_noticed(copy: Path, good: Path, data: st.DataObject) -> None:
     raw = bytearray((good / checkpoint.WEIGHTS).read_bytes())
@@ -180,7 +180,7 @@ def test_flipped_bytes_of_weights_are_noticed(copy: Path, good: Path, data: st.D
     refused(copy)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_flipped_bytes_of_a_config_are_refused_or_harmless(
     copy: Path, good: Path, data: st.DataObject
@@ -195,7 +195,7 @@ def test_flipped_bytes_of_a_config_are_refused_or_harmless(
 
 
 @given(cut=st.floats(0, 0.999))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_truncated_files_are_refused(copy: Path, good: Path, cut: float) -> None:
     for name in (checkpoint.WEIGHTS, checkpoint.CONFIG):
         raw = (good / name).read_bytes()
