@@ -1,0 +1,119 @@
+"""graft-train, probe, vocabulary and export-llama: what they print, and one sentence for every mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from ropewalk import Decoder, DecoderConfig, IncrementConfig, Trace, UserError, checkpoint
+from ropewalk.cli import graft as commands
+from ropewalk.hf import llama
+
+SHAPE: dict[str, Any] = {"context": 64, "width": 16, "heads": 2, "layers": 2, "inner": 16}
+
+
+def run(*words: object) -> Result:
+    app = typer.Typer()
+    for function in (commands.graft_train, commands.probe, commands.vocabulary, commands.export_llama):
+        app.command()(function)
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def mistake(*words: object) -> str:
+    result = run(*words)
+    assert isinstance(result.exception, UserError), result.output
+    return str(result.exception)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    unit = Decoder(DecoderConfig(**SHAPE, increments=IncrementConfig(law="unit")))
+    checkpoint.save(folder / "unit", unit, {})
+    law = IncrementConfig(law="positive", per="shared", start="random")
+    checkpoint.save(folder / "shared", Decoder(DecoderConfig(**SHAPE, increments=law)), {})
+    llama.export(unit, folder / "llama")
+    (folder / "texts.jsonl").write_text(
+        "".join(json.dumps({"text": f"rope {i} is walked and laid. " * 6}) + "\n" for i in range(12))
+    )
+    return folder
+
+
+def test_graft_train_and_what_follows(models: Path, tmp_path: Path) -> None:
+    options = (
+        "--steps",
+        2,
+        "--batch",
+        2,
+        "--context",
+        16,
+        "--validation-documents",
+        3,
+        "--validation-tokens",
+        64,
+    )
+    base = ("graft-train", models / "llama", "--corpus", models / "texts.jsonl", "--out", tmp_path / "run")
+    result = run(*base, *options, "--precision", "float32")
+    assert result.exit_code == 0, result.output
+    assert "estimated memory on each of 1 process(es)" in result.output
+    assert "95 % interval" in result.output and "L1: mean increment" in result.output
+    kept = tmp_path / "run" / "grafted" / "model"
+    report = run(
+        "vocabulary", models / "llama", "--graft", kept, "--file", models / "texts.jsonl", "--movers", 2
+    )
+    assert report.exit_code == 0 and "left out because training never saw them" in report.output
+    assert "already holds a run" in mistake(*base, *options, "--precision", "float32")
+
+
+def test_a_dry_run_prints_the_estimate_alone(models: Path, tmp_path: Path) -> None:
+    result = run(
+        "graft-train", models / "llama", "--corpus", models / "texts.jsonl", "--dry-run", "--how", "full"
+    )
+    assert result.exit_code == 0 and "M parameters" in result.output and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("model", ["llama", "unit"])
+def test_probe(model: str, models: Path, tmp_path: Path) -> None:
+    text = "the ropes are laid"
+    path = tmp_path / "probe.json"
+    options = ("--past", 6, "--window", 4, "--draws", 2, "--stretch", 1, "--json", path)
+    result = run("probe", models / model, text, *options)
+    assert result.exit_code == 0, result.output
+    assert "gaps, each with 6 tokens before it and 4 after" in result.output
+    assert "divergence" in result.output
+    trace = Trace.load(path)
+    assert trace.kind == "sensitivity" and len(trace.lines) == 2 and len(trace.tokens) == 8
+    assert run("probe", models / model, text, *options[:6], "--dry-run").exit_code == 0
+
+
+def test_vocabulary_of_a_native_model(models: Path, tmp_path: Path) -> None:
+    path = tmp_path / "v.json"
+    seen = ("--trained-on", models / "texts.jsonl", "--json", path)
+    result = run("vocabulary", models / "shared", *seen)
+    assert result.exit_code == 0, result.output
+    told = json.loads(path.read_text())
+    assert [table["name"] for table in told] == ["vocabulary", "movers"]
+    assert "left out because training never saw them" in told[0]["notes"][0]
+
+
+def test_export(models: Path, tmp_path: Path) -> None:
+    assert run("export-llama", models / "unit", tmp_path / "x").exit_code == 0
+    assert (tmp_path / "x" / "config.json").exists()
+    assert "learned increments" in mistake("export-llama", models / "shared", tmp_path / "y")
+
+
+def test_mistakes(models: Path) -> None:
+    llama_folder, texts = models / "llama", models / "texts.jsonl"
+    assert "needs text" in mistake("graft-train", llama_folder)
+    assert "--how must be one of" in mistake("graft-train", llama_folder, "--corpus", texts, "--how", "half")
+    assert "is a native model" in mistake("graft-train", models / "unit", "--corpus", texts)
+    assert "unknown law" in mistake("graft-train", llama_folder, "--corpus", texts, "--law", "no")
+    assert "cannot open the model" in mistake("graft-train", "no/where", "--corpus", texts)
+    assert "give a longer text" in mistake("probe", llama_folder, "short")
+    assert "has no increments" in mistake("vocabulary", llama_folder)
+    assert "takes no graft" in mistake("vocabulary", models / "shared", "--graft", models)
