@@ -88,7 +88,7 @@ def index(model: Decoder, name: str, size: int) -> str:
         },
     }
     home = files(__package__)
-    scripts = [client(), *(home.joinpath(f"{one}.js").read_text("utf-8") for one in ("writing", "browser"))]
+    scripts = [*client(), *(home.joinpath(f"{one}.js").read_text("utf-8") for one in ("writing", "browser"))]
     return page.document(
         payload, title=TITLE, scripts=scripts, policy=POLICY, allow="'self' 'wasm-unsafe-eval'"
     )

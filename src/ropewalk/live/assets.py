@@ -10,9 +10,10 @@ from ropewalk.views import page
 POLICY = f"{page.OFFLINE}; connect-src 'self'"
 
 
-def client() -> str:
-    """The script of the text box, the drag and the predictions; it expects a `backend` beside it."""
-    return files("ropewalk.views.page").joinpath("live.js").read_text("utf-8")
+def client() -> list[str]:
+    """The scripts of the text box, the drag and the predictions; they expect a `backend` beside them."""
+    home = files("ropewalk.views.page")
+    return [home.joinpath(f"{name}.js").read_text("utf-8") for name in ("drag", "predictions", "live")]
 
 
 def live_page(answers: Answers, text: str, longest: int) -> str:
@@ -35,4 +36,4 @@ def live_page(answers: Answers, text: str, longest: int) -> str:
         first, payload["problem"] = None, f"The model failed ({type(error).__name__})."
     payload |= {"first": first, "entries": [first["entry"]] if first else []}
     backend = files(__package__).joinpath("backend.js").read_text("utf-8")
-    return page.document(payload, scripts=[client(), backend], policy=POLICY)
+    return page.document(payload, scripts=[*client(), backend], policy=POLICY)

@@ -6,6 +6,10 @@ function owned(picture, hit) {
   return hit && sameCells(picture.entry, hit.picture.entry);
 }
 
+function pinnedHere(entry, cell) {
+  return sameCells(entry, state.pinned) && state.pins.includes(cell);
+}
+
 function sameCells(a, b) {
   return a === b || (a.text === b.text && a.cells.length === b.cells.length);
 }
@@ -17,7 +21,7 @@ function updateDetail() {
   const parts = [];
   if (state.pins.length === 2) parts.push(distances(shown));
   if (picture && hit.cell < picture.entry.cells.length) {
-    parts.push(character(picture.entry, hit.cell, state.pins.includes(hit.cell)));
+    parts.push(character(picture.entry, hit.cell, pinnedHere(picture.entry, hit.cell)));
     for (const one of shown.filter((other) => owned(other, hit) && !other.difference)) {
       parts.push(gapTable(one, hit, shown.length > 1));
     }
@@ -51,7 +55,7 @@ function character(entry, index, pinned) {
   return el("section", { class: "character" },
     el("div", { class: "glyph", dir: "auto" }, cell.label),
     el("dl", {}, ...facts.flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
-    el("button", { type: "button", class: "pin", onclick: () => togglePin(index) }, pinned ? "Unpin" : "Pin"),
+    el("button", { type: "button", class: "pin", onclick: () => togglePin(index, entry) }, pinned ? "Unpin" : "Pin"),
     entry.expected ? guesses(entry, cell) : null);
 }
 

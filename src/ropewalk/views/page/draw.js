@@ -74,7 +74,7 @@ function drawLetters(pen, picture, { start }, r, xs, top, foot) {
       squeeze, alpha: (blank && !which ? 0.75 : 1) * (now.fade?.[cell] ?? 1), weight: which ? "600" : "",
       tall: label.length > 6 ? sizes.pitch : 0,
     });
-    if (picture.edited?.(r, cell)) pen.text("◆", x, y - top - 3, sizes.size * 0.6, palette.accent);
+    if (picture.edited?.(picture, r, cell)) pen.text("◆", x, y - top - 3, sizes.size * 0.6, palette.accent);
   });
 }
 
@@ -129,9 +129,10 @@ function drawStrip(pen, picture, { start, end }, xs) {
 
 // The cells with a thread of their own: pins, then the focused or hovered one.
 function marked(picture) {
-  const found = state.pins.map((cell, n) => [n ? "pin-b" : "pin-a", cell]);
-  const live = state.hover || state.focus;
-  if (live && !state.pins.includes(live.cell)) found.push(["accent", live.cell]);
-  else if (live) found.push([state.pins.indexOf(live.cell) ? "pin-b" : "pin-a", live.cell]);
+  const pins = sameCells(picture.entry, state.pinned) ? state.pins : [];
+  const found = pins.map((cell, n) => [n ? "pin-b" : "pin-a", cell]), hit = state.hover || state.focus;
+  const live = owned(picture, hit) ? hit : null;
+  if (live && !pins.includes(live.cell)) found.push(["accent", live.cell]);
+  else if (live) found.push([pins.indexOf(live.cell) ? "pin-b" : "pin-a", live.cell]);
   return found.filter(([, cell]) => cell < picture.entry.cells.length);
 }

@@ -28,7 +28,7 @@ function key(picture, event) {
     return true;
   }
   if (event.key === "Enter" || event.key === " ") {
-    if (state.focus) togglePin(now.cell);
+    if (state.focus) togglePin(now.cell, picture.entry);
     return true;
   }
   if (event.key === "Escape") {

@@ -1,5 +1,4 @@
-// The text box, the drag of a gap, and what the model expects: for pages that have a `backend` to ask.
-const GAP_STEP = 0.25;
+// The text box: for pages that have a `backend` to ask.
 const composer = {
   model: (payload.models || [])[0], edits: new Map(), hold: false, base: payload.first, last: payload.first, busy: false, again: false,
   box: el("textarea", { rows: "2", dir: "auto", spellcheck: "false", "aria-label": "text", placeholder: "Type something …", autocapitalize: "off", autocomplete: "off" }),
@@ -75,103 +74,6 @@ function redraw(entry, old) {
   if (from) moveTo(picture, same ? from : comeFrom(old, from, entry, to), to, 260);
 }
 
-// While a gap is dragged and afterwards, rows keep the scale that they had before: a wider gap pushes, nothing shrinks.
-function baseFactors() {
-  if (!composer.edits.size || !composer.baseEntry) return null;
-  const rows = stage.pictures[0]?.rows.length ? stage.pictures[0].rows : rowsOf(composer.baseEntry);
-  return Object.fromEntries(["line", "same", "integer"].map((scale) => [scale, sceneOf(composer.baseEntry, rows, scale).factor]));
-}
-
-function baseTops(picture) {
-  return composer.edits.size && composer.baseEntry ? warmest(tintsOf(composer.baseEntry, picture.rows, state.scale).slice(1)) : null;
-}
-
-function setGap(entry, { layer, head, token, value }) {
-  const n = entry.lines.findIndex((line) => line.layer === layer && line.head === head);
-  if (n >= 0 && token < entry.tokens.length) entry.values[n][token] = value;
-}
-
-function placeGap(hit, change) {
-  const { entry, rows } = stage.pictures[0], token = gapToken(entry, hit.cell);
-  if (entry.kind !== "increment" || token === null) return;
-  for (const n of rows[hit.row].members) {
-    const { layer, head } = entry.lines[n], key = `${layer}/${head}/${token}`;
-    const gap = { layer, head, token, value: clamp(change(entry.values[n][token], key), 0, 200) };
-    composer.edits.set(key, gap);
-    setGap(entry, gap);
-  }
-}
-
-const drag = {
-  begin(hit) {
-    const { entry } = stage.pictures[0];
-    if (composer.shownText !== composer.text()) return;
-    composer.dragging = { hit, entry, values: entry.values.map((row) => row.slice()) };
-  },
-  move(pixels) {
-    const held = composer.dragging, [picture] = stage.pictures;
-    if (!held || state.scale === "integer") return;
-    const { hit } = held, token = gapToken(held.entry, hit.cell), scene = picture.scenes[state.scale];
-    const units = pixels / picture.unit[state.scale] / scene.factor[hit.row];
-    const lines = picture.rows[hit.row].members;
-    let n = 0;
-    placeGap(hit, () => held.values[lines[n++]][token] + units);
-    restand(picture);
-    composer.ask();
-  },
-  end() {
-    composer.dragging = null;
-    showResult();
-    composer.ask();
-  },
-  nudge(hit, way) {
-    if (!hit.cell || !hit.row || composer.shownText !== composer.text()) return;
-    placeGap(hit, (value) => value + (way * GAP_STEP) / stage.pictures[0].scenes.line.factor[hit.row]);
-    restand(stage.pictures[0]);
-    composer.ask();
-  },
-};
-
-function forgetGaps() {
-  composer.edits.clear();
-  composer.hold = false;
-  if (state.strip === "change") setStrip("none");
-  composer.ask();
-}
-
-function showResult() {
-  const { base, last } = composer, moved = composer.edits.size > 0;
-  if (!last) return composer.result.replaceChildren();
-  const loss = (answer) => (answer.loss === null ? "–" : answer.loss.toFixed(3));
-  const delta = moved && base ? last.loss - base.loss : 0, per = entries[0].spans.every(([a, b]) => b - a === 1) ? "byte" : "token";
-  const parts = [el("p", { class: "loss" }, "The model's loss on this text: ", el("b", {}, loss(moved && base ? base : last)),
-    ...(moved ? [" → ", el("b", {}, loss(last)), ` (${delta >= 0 ? "+" : "−"}${Math.abs(delta).toFixed(4)})`] : []), ` nats per ${per}.`)];
-  if (moved) {
-    parts.push(el("p", { class: "hint" }, `${plural(composer.edits.size, "gap")} set by hand (◆). `,
-      composer.hold ? "Every other gap is held as it was: only attention changes." : "Later layers recompute: they read what the changed layer writes, and their gaps follow. The row's other gaps and earlier layers cannot change."),
-      el("p", { class: "actions" }, el("label", {}, el("input", { type: "checkbox", checked: composer.hold, onchange: (event) => {
-        composer.hold = event.target.checked;
-        composer.ask();
-      } }), " hold every other gap"),
-      toggle("change of surprisal", "bars: nats gained or lost per character", () => state.strip === "change", () => setStrip(state.strip === "change" ? "none" : "change")),
-      el("button", { type: "button", onclick: forgetGaps }, "Undo all")));
-  }
-  parts.push(nextSymbols(base, last, moved));
-  composer.result.replaceChildren(...parts);
-}
-
-// The likeliest next symbols: bars, with a line where each stood before the gaps were moved.
-function nextSymbols(base, last, moved) {
-  const before = new Map(base ? base.following : []), rows = last.following.slice(0, 6).map(([symbol, share]) => {
-    const bar = el("i", {}), was = el("u", {}), old = before.get(symbol);
-    bar.style.width = `${share * 100}%`;
-    was.style.left = `${(old ?? 0) * 100}%`;
-    return el("tr", {}, el("th", { scope: "row" }, symbolName(symbol)), el("td", { class: "share" }, el("div", {}, bar, moved && old !== undefined ? was : null)),
-      el("td", {}, `${(share * 100).toFixed(1)} %`), moved ? el("td", {}, old === undefined ? "" : `was ${(old * 100).toFixed(1)} %`) : null);
-  });
-  return el("table", {}, el("caption", {}, "Expected next, after the end of the text"), el("tbody", {}, ...rows));
-}
-
 function link() {
   const told = new URLSearchParams({ t: composer.text(), s: state.scale });
   if (payload.models.length > 1) told.set("m", composer.model);
@@ -236,7 +138,7 @@ function attach() {
     if (!done) history.replaceState(null, "", link());
     setTimeout(() => copy.textContent = "Copy link", 1800);
   } }, "Copy link");
-  stage.options = { drag, factors: baseFactors, fixedTops: baseTops, edited: (r, cell) => marksGap(r, cell) };
+  stage.options = { drag, factors: baseFactors, fixedTops: baseTops, edited: marksGap };
   if (payload.problem) composer.say(payload.problem);
   return {
     composer: el("div", { class: "composer" }, payload.examples ? guide() : null, composer.box, el("div", { class: "actions" }, models, copy), composer.note),
@@ -248,9 +150,4 @@ function attach() {
       else backend.ready.catch((error) => composer.say(error.message));
     },
   };
-}
-
-function marksGap(r, cell) {
-  const [picture] = stage.pictures, token = composer.edits.size ? gapToken(picture.entry, cell) : null;
-  return token !== null && picture.rows[r].members.some((n) => composer.edits.has(`${picture.entry.lines[n].layer}/${picture.entry.lines[n].head}/${token}`));
 }

@@ -18,13 +18,13 @@ stage.rebuild = () => {
     return [entry, holder, el("section", {}, title, holder)];
   });
   stage.node.replaceChildren(...columns.map(([, , section]) => section));
+  state.pinned = sameCells(shown[0], state.pinned || shown[0]) ? shown[0] : state.pinned;
   stage.pictures = columns.map(([entry, holder]) => {
     const picture = apart ? differencePicture(shown[0], shown[1], holder) : makePicture(entry, holder, { ...stage.options });
     watchPointer(picture);
     watchKeys(holder);
     return picture;
   });
-  state.pinned = stage.pictures[0].entry;
   changed("draw");
 };
 
@@ -68,6 +68,14 @@ function build() {
   extra.start?.();
 }
 
+// Where a character stands in the window, in pixels.
+function placeOf(picture, cell, row) {
+  const panel = picture.panels.find(({ start, end }) => cell >= start && cell < end);
+  panel.canvas.scrollIntoView({ block: "nearest" });
+  const box = panel.canvas.getBoundingClientRect();
+  return [box.left + placer(picture, panel)(picture.now.x[row][cell], row), box.top + rowMiddle(picture, row)];
+}
+
 // For whoever tests or scripts the page: the state and the numbers behind the picture.
-window.ropewalk = { state, entries, stage, sceneOf, rowsOf, svgOf: () => svgOf(stage.pictures[0]) };
+window.ropewalk = { state, entries, stage, sceneOf, rowsOf, placeOf, svgOf: () => svgOf(stage.pictures[0]) };
 build();

@@ -33,7 +33,7 @@ function makePlayer() {
     button.textContent = "▶ Play";
   }
   function tick(time) {
-    const place = Math.min(entries.length - 1, Number(slider.value) + (time - last) / 900);
+    const place = clamp(Number(slider.value) + (time - last) / 900, 0, entries.length - 1);
     last = time;
     slider.value = String(place);
     showFrame(place);

@@ -22,7 +22,7 @@ function watchPointer(picture) {
     if (!hit || hit.cell !== was.hit.cell) return;
     if (hit.name) return unfold(picture, hit.row);
     setFocus(hit);
-    if (event.pointerType === "mouse") togglePin(hit.cell);
+    if (event.pointerType === "mouse") togglePin(hit.cell, picture.entry);
   });
   holder.addEventListener("pointercancel", () => {
     if (pressed?.moved) picture.drag.end();
@@ -76,7 +76,9 @@ function setFocus(hit) {
   changed("draw");
 }
 
-function togglePin(cell) {
+function togglePin(cell, entry = stage.pictures[0].entry) {
+  if (!sameCells(entry, state.pinned)) state.pins = [];
+  state.pinned = entry;
   const at = state.pins.indexOf(cell);
   if (at >= 0) state.pins.splice(at, 1);
   else state.pins = [...state.pins, cell].slice(-2);

@@ -1,0 +1,73 @@
+// A gap set by hand: dragged along its row, or nudged with Shift and an arrow key.
+const GAP_STEP = 0.25;
+
+// While a gap is dragged and afterwards, rows keep the scale that they had before: a wider gap pushes, nothing shrinks.
+function baseFactors() {
+  if (!composer.edits.size || !composer.baseEntry) return null;
+  const rows = stage.pictures[0]?.rows.length ? stage.pictures[0].rows : rowsOf(composer.baseEntry);
+  return Object.fromEntries(["line", "same", "integer"].map((scale) => [scale, sceneOf(composer.baseEntry, rows, scale).factor]));
+}
+
+function baseTops(picture) {
+  return composer.edits.size && composer.baseEntry ? warmest(tintsOf(composer.baseEntry, picture.rows, state.scale).slice(1)) : null;
+}
+
+function setGap(entry, { layer, head, token, value }) {
+  const n = entry.lines.findIndex((line) => line.layer === layer && line.head === head);
+  if (n >= 0 && token < entry.tokens.length) entry.values[n][token] = value;
+}
+
+function placeGap(hit, change) {
+  const { entry, rows } = stage.pictures[0], token = gapToken(entry, hit.cell);
+  if (entry.kind !== "increment" || token === null) return;
+  for (const n of rows[hit.row].members) {
+    const { layer, head } = entry.lines[n], key = `${layer}/${head}/${token}`;
+    const gap = { layer, head, token, value: clamp(change(entry.values[n][token], key), 0, 200) };
+    composer.edits.set(key, gap);
+    setGap(entry, gap);
+  }
+}
+
+const drag = {
+  begin(hit) {
+    const { entry } = stage.pictures[0];
+    if (composer.shownText !== composer.text()) return;
+    composer.dragging = { hit, entry, values: entry.values.map((row) => row.slice()) };
+  },
+  move(pixels) {
+    const held = composer.dragging, [picture] = stage.pictures;
+    if (!held || state.scale === "integer") return;
+    const { hit } = held, token = gapToken(held.entry, hit.cell), scene = picture.scenes[state.scale];
+    const units = pixels / picture.unit[state.scale] / scene.factor[hit.row];
+    const lines = picture.rows[hit.row].members;
+    let n = 0;
+    placeGap(hit, () => held.values[lines[n++]][token] + units);
+    restand(picture);
+    composer.ask();
+  },
+  end() {
+    composer.dragging = null;
+    showResult();
+    composer.ask();
+  },
+  nudge(hit, way) {
+    if (!hit.cell || !hit.row || composer.shownText !== composer.text()) return;
+    placeGap(hit, (value) => value + (way * GAP_STEP) / stage.pictures[0].scenes.line.factor[hit.row]);
+    restand(stage.pictures[0]);
+    composer.ask();
+  },
+};
+
+function forgetGaps() {
+  composer.edits.clear();
+  composer.hold = false;
+  if (state.strip === "change") setStrip("none");
+  composer.ask();
+}
+
+// Whether a gap shown on this row before this cell was set by hand.
+function marksGap({ entry, rows }, r, cell) {
+  if (!composer.edits.size || composer.shownText !== composer.text()) return false;
+  const token = gapToken(entry, cell), set = (n) => composer.edits.has(`${entry.lines[n].layer}/${entry.lines[n].head}/${token}`);
+  return token !== null && rows[r].members.some(set);
+}

@@ -1,0 +1,69 @@
+"""Paper and screen draw the same scene: both are compared with one that is stored."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from golden import HERE
+
+from ropewalk import tracefile
+from ropewalk.views import page
+from ropewalk.views.scene import SCALES, scene
+
+GOLDEN = json.loads(HERE.read_text(encoding="utf-8"))
+TRACE = tracefile.loads(GOLDEN["trace"].encode())
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_scene_of_figures_is_the_stored_one(scale: str) -> None:
+    drawn = scene(TRACE, scale)
+    for name in ("x", "left", "end"):
+        np.testing.assert_allclose(getattr(drawn, name), GOLDEN["scenes"][scale][name], rtol=0, atol=1e-9)
+
+
+def test_the_scene_of_the_page_is_the_stored_one(open_page: Any) -> None:
+    opened = open_page(page.html(TRACE))
+    for scale in SCALES:
+        found = opened.evaluate(
+            """(scale) => {
+              const { state, entries, rowsOf, sceneOf } = window.ropewalk;
+              for (const layer of [0, 1, 2]) state.unfolded.add(layer);
+              const rows = rowsOf(entries[0]), drawn = sceneOf(entries[0], rows, scale), plain = (row) => [...row];
+              return { x: drawn.x.slice(1).map(plain), left: drawn.left.slice(1).map(plain), end: drawn.end.slice(1) };
+            }""",
+            scale,
+        )
+        for name in ("x", "left", "end"):
+            np.testing.assert_allclose(found[name], GOLDEN["scenes"][scale][name], rtol=0, atol=1e-9)
+
+
+def test_rows_of_folded_heads_stand_where_the_figure_puts_their_mean(open_page: Any) -> None:
+    from ropewalk.views.rows import choose
+
+    opened = open_page(page.html(TRACE))
+    found = opened.evaluate(
+        "() => { const p = window.ropewalk.stage.pictures[0]; return p.scenes.same.x.slice(1).map((row) => [...row]); }"
+    )
+    np.testing.assert_allclose(found, scene(choose(TRACE), "same").x, rtol=0, atol=1e-9)
+
+
+def test_both_use_the_same_colours(open_page: Any) -> None:
+    from ropewalk.views import shades
+
+    opened = open_page(page.html(TRACE), color_scheme="light")
+    stops = opened.evaluate(
+        "() => [0, 1, 2, 3, 4].map((n) => getComputedStyle(document.documentElement).getPropertyValue(`--ramp-${n}`).trim())"
+    )
+    assert stops == list(shades.STOPS)
+
+
+@pytest.mark.parametrize("scale", ["line", "same"])
+def test_both_end_their_colours_at_the_same_gap(open_page: Any, scale: str) -> None:
+    from ropewalk.views import shades
+    from ropewalk.views.rows import choose
+
+    opened = open_page(page.html(TRACE))
+    opened.keyboard.press({"line": "1", "same": "2"}[scale])
+    found = opened.evaluate("() => window.ropewalk.stage.pictures[0].tops")
+    assert found == pytest.approx(shades.top(scene(choose(TRACE), scale).gaps), abs=1e-9)

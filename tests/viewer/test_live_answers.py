@@ -1,0 +1,125 @@
+"""What the live page is told: the numbers of capture, gaps set through the host's edit, and clear refusals."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import config, moved
+
+from ropewalk import tracefile
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.lines import Line
+from ropewalk.live.answers import LONGEST, Answers, Model
+from ropewalk.measure.capture import trace
+from ropewalk.traces import Trace
+
+TEXT = "rope 走 walk"
+
+
+@pytest.fixture(scope="module")
+def model() -> Decoder:
+    return moved(Decoder(config(), seed=3))
+
+
+def ask(answers: Answers, text: str = TEXT, **how: Any) -> tuple[dict[str, Any], Trace]:
+    told = answers.answer({"model": "tiny", "text": text, **how})
+    return told, tracefile.loads(told["entry"]["file"].encode())
+
+
+def test_an_answer_is_what_capture_gives(model: Decoder) -> None:
+    told, got = ask(Answers({"tiny": Model(model)}))
+    want = trace(model, TEXT)
+    assert got.hash == want.hash
+    assert told["loss"] == pytest.approx(float(want.surprisal.mean()), rel=1e-6)
+
+
+def test_what_is_expected_is_what_the_model_says(model: Decoder) -> None:
+    told, got = ask(Answers({"tiny": Model(model)}))
+    logits = model(torch.tensor([[256, *got.tokens.tolist()]])).logits[0]
+    shares, symbols = logits.softmax(-1).topk(8)
+    assert [symbol for symbol, _ in told["following"]] == symbols[-1].tolist()
+    assert [share for _, share in told["following"]] == pytest.approx(shares[-1].tolist(), abs=1e-4)
+    for guesses, want in zip(told["entry"]["expected"], symbols[:-1, :3].tolist(), strict=True):
+        assert [symbol for symbol, _ in guesses] == want
+
+
+def test_a_long_text_has_expectations_everywhere(model: Decoder) -> None:
+    told, got = ask(Answers({"tiny": Model(model)}), "on and on " * 20)
+    assert got.context["windows"] > 2
+    assert [len(guesses) for guesses in told["entry"]["expected"]] == [3] * len(got.tokens)
+
+
+def test_a_gap_is_set_and_later_layers_follow(model: Decoder) -> None:
+    answers = Answers({"tiny": Model(model)})
+    base, before = ask(answers)
+    told, after = ask(answers, edits=[[0, None, 4, 6.5]])
+    assert after.values[0, 4] == np.float32(6.5)
+    rest = [t for t in range(len(after.tokens)) if t != 4]
+    np.testing.assert_array_equal(after.values[0, rest], before.values[0, rest])
+    assert not np.allclose(after.values[1], before.values[1])
+    assert told["loss"] != base["loss"]
+
+
+def test_a_gap_can_be_set_with_every_other_held(model: Decoder) -> None:
+    answers = Answers({"tiny": Model(model)})
+    base, before = ask(answers)
+    told, after = ask(answers, edits=[[0, None, 4, 6.5]], hold=True)
+    np.testing.assert_allclose(after.values[1], before.values[1], rtol=1e-6)
+    assert told["loss"] != base["loss"]
+
+
+@pytest.mark.parametrize("hold", [False, True])
+def test_a_gap_is_set_where_it_is_in_a_text_of_many_windows(model: Decoder, hold: bool) -> None:
+    answers, text = Answers({"tiny": Model(model)}), "0123456789" * 15
+    _, before = ask(answers, text)
+    _, after = ask(answers, text, edits=[[1, None, 100, 3.5]], hold=hold)
+    assert after.context["windows"] > 2 and after.values[1, 100] == np.float32(3.5)
+    rest = [t for t in range(150) if t != 100]
+    np.testing.assert_allclose(after.values[1, rest], before.values[1, rest], rtol=1e-5)
+
+
+def test_setting_a_gap_to_what_it_is_changes_nothing(model: Decoder) -> None:
+    answers = Answers({"tiny": Model(model)})
+    base, before = ask(answers)
+    told, _ = ask(answers, edits=[[1, None, 3, float(before.values[1, 3])]])
+    assert told["loss"] == pytest.approx(base["loss"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "edits",
+    ["x", [1], [[0, None, 4]], [[9, None, 1, 1.0]], [[0, None, 99, 1.0]], [[0, None, 1, "1"]], [[0, None, 1, 1e9]],
+     [[0, None, 1, float("nan")]], [[0, None, True, 1.0]], [[0, None, 1, 1.0]] * 201],
+)  # fmt: skip
+def test_gaps_that_make_no_sense_are_refused(model: Decoder, edits: Any) -> None:
+    with pytest.raises(UserError, match="gaps"):
+        ask(Answers({"tiny": Model(model)}), edits=edits)
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        ([], "with a text"),
+        ({"text": 3}, "with a text"),
+        ({"text": "a", "model": "other"}, "not loaded"),
+        ({"text": "", "model": "tiny"}, "empty"),
+        ({"text": "a" * (LONGEST + 1), "model": "tiny"}, "characters"),
+        ({"text": "\ud800", "model": "tiny"}, "surrogate"),
+    ],
+)
+def test_requests_that_cannot_be_answered_say_why(model: Decoder, request_: Any, reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        Answers({"tiny": Model(model)}).answer(request_)
+
+
+def test_every_line_of_a_model_can_be_set() -> None:
+    model = moved(Decoder(config(lines="key_head"), seed=3))
+    assert Line(1, 3) in model.lines
+    _, after = ask(Answers({"tiny": Model(model)}), edits=[[1, 3, 2, 4.0]])
+    assert after.values[after.lines.index(Line(1, 3)), 2] == 4.0
+
+
+def test_no_model_is_refused() -> None:
+    with pytest.raises(UserError, match="at least one model"):
+        Answers({})

@@ -1,0 +1,115 @@
+"""The page as a file: whole, small, safe, and asking nothing of any network."""
+
+import base64
+import hashlib
+import html as escaping
+import json
+import re
+
+import numpy as np
+import pytest
+from samples import ARABIC, CHINESE, ENGLISH, sample
+
+from ropewalk import tracefile
+from ropewalk.errors import UserError
+from ropewalk.traces import Trace
+from ropewalk.views import page
+from ropewalk.views.overlays import Overlay
+
+HOSTILE = "</script><script>alert(1)</script><!-- <img src=x onerror=alert(1)> \u2028 {{title}} {{script}} \x00\x1b[31m"
+
+
+def payload(html: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', html, re.S)[1])
+
+
+def test_a_page_of_300_characters_and_6_layers_is_under_a_megabyte() -> None:
+    assert len(page.html(sample("rope walk " * 30)).encode()) < 1_000_000
+
+
+def test_nothing_in_the_page_points_elsewhere() -> None:
+    html = page.html(sample())
+    addresses = set(re.findall(r"(?:https?:)?//[a-z0-9.-]+\.[a-z]{2,}[^\s'\"]*", html))
+    assert {one for one in addresses if "w3.org" not in one} == set()  # names of svg, never fetched
+    assert not re.search(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=[\"'](?!data:)", html)
+
+
+def test_the_policy_names_the_hash_of_the_script_that_is_there() -> None:
+    html = page.html(sample())
+    script = re.findall(r"<script>(.*?)</script>", html, re.S)[-1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', html)[1]
+    assert f"script-src 'sha256-{digest}'" in policy
+    assert policy.startswith("default-src 'none'") and "unsafe-inline" not in policy
+
+
+def test_text_cannot_leave_the_data() -> None:
+    trace = sample(HOSTILE, name="</script><b>model")
+    html = page.html(trace, title="</title><script>alert(2)</script>")
+    assert html.count("</script>") == 2
+    assert "<img" not in html and "<b>model" not in html and "<script>alert" not in html
+    assert payload(html)["entries"][0]["name"] == "</script><b>model"
+    assert tracefile.loads(payload(html)["entries"][0]["file"].encode()).text == HOSTILE
+
+
+def test_the_trace_in_the_page_is_the_trace() -> None:
+    trace = sample(CHINESE, heads=2)
+    assert tracefile.loads(payload(page.html(trace))["entries"][0]["file"].encode()).hash == trace.hash
+
+
+def test_an_endless_grapheme_gets_a_short_label() -> None:
+    trace = sample("a" + "\u0301" * 10_000 + "b", layers=1)
+    (start, end, text, label), after = page.entry(trace)["cells"]
+    assert (start, end, len(text)) == (0, 20_001, 10_001)
+    assert len(label) <= page.LONGEST_LABEL + 1
+    assert after[3] == "b"
+
+
+def test_text_that_runs_leftward_is_told() -> None:
+    assert page.entry(sample(ARABIC))["leftward"] and not page.entry(sample(ENGLISH))["leftward"]
+
+
+def test_an_overlay_lies_on_the_traces_of_its_own_text() -> None:
+    mark = Overlay("words", CHINESE, (6, 9))
+    first, second = payload(page.html([sample(CHINESE), sample(ENGLISH)], [mark]))["entries"]
+    assert first["overlays"] == [{"name": "words", "offsets": [6, 9], "note": ""}]
+    assert second["overlays"] == []
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    forgetting = sample(kind="forget", gap=None, unit="nats")
+    with pytest.raises(
+        UserError, match="Expected a trace of increment or position or sensitivity, got one of forget"
+    ):
+        page.html(forgetting)
+    with pytest.raises(UserError, match="at least one trace"):
+        page.html([])
+    with pytest.raises(UserError, match="Expected 2 names, one per trace, got 1"):
+        page.html([sample(), sample()], names=["one"])
+
+
+def test_a_film_needs_frames_of_one_text() -> None:
+    with pytest.raises(UserError, match="frames of one text"):
+        page.film([sample(ENGLISH), sample(CHINESE)], ["a", "b"])
+
+
+def test_a_notebook_shows_the_page_in_a_frame_of_its_own() -> None:
+    trace = sample(HOSTILE)
+    shown = trace._repr_html_()
+    assert shown.startswith("<iframe ") and shown.endswith("</iframe>") and "allow-same-origin" not in shown
+    inner = escaping.unescape(re.search(r'srcdoc="([^"]*)"', shown)[1])
+    assert payload(inner)["mode"] == "note"
+    assert shown.count("<") == 2
+
+
+def test_a_notebook_names_a_trace_that_has_no_picture() -> None:
+    forgetting = sample(text="<b>", layers=1, kind="forget", gap=None, unit="nats")
+    assert forgetting._repr_html_().startswith("<pre>Trace(forget") and "<b>" not in forgetting._repr_html_()
+
+
+def test_a_trace_without_signals_has_none_in_the_page() -> None:
+    trace = sample(surprisal=np.empty(0), entropy=np.empty(0), entropy_after=np.empty(0))
+    assert isinstance(trace, Trace)
+    assert json.loads(payload(page.html(trace))["entries"][0]["file"])["surprisal"] == [None] * len(
+        trace.tokens
+    )
