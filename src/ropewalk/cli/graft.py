@@ -153,7 +153,7 @@ def graft_train(
         raise typer.Exit(130) from None
     if first:
         for spacing in report.grafted.spacing:
-            typer.echo(f"{spacing['spacing']}: mean increment {spacing['mean']:.3f}, spread {spacing['std']:.3f}")
+            typer.echo(f"{spacing['line']}: mean increment {spacing['mean']:.3f}, spread {spacing['std']:.3f}")
         typer.echo(report.told())
         typer.echo(f"report in {folder / 'report.json'}; increments in {folder / 'grafted' / 'model'}")
 

@@ -1,0 +1,42 @@
+"""The lines that docs/graft.md shows are executed as they stand, in a fresh process and a fresh folder."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+
+from ropewalk.hf import llama
+
+DOCS = Path(__file__).parents[2] / "docs" / "graft.md"
+
+
+def test_the_example_in_under_twenty_lines(tmp_path: Path) -> None:
+    found = re.search(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
+    assert found is not None
+    lines = [line for line in found[1].splitlines() if line.strip()]
+    assert len(lines) < 20
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = transformers.LlamaConfig(vocab_size=257, **sizes, eos_token_id=256, bos_token_id=256)
+    transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "BASE")
+    llama.byte_tokenizer().save_pretrained(tmp_path / "BASE")
+    done = subprocess.run([sys.executable, "-c", found[1]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "The ropes are laid out and measured." in done.stdout
+    assert (tmp_path / "my-increments" / "increments.safetensors").exists()
+
+
+def test_importing_ropewalk_loads_no_transformers() -> None:
+    program = (
+        "import sys, ropewalk, ropewalk.importers, ropewalk.measure.probe, ropewalk.measure.reading, "
+        "ropewalk.cli.graft\n"
+        "sys.exit('transformers' in sys.modules or 'peft' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+    loads = "import sys, ropewalk.hf; sys.exit('transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loads]).returncode == 1
