@@ -86,8 +86,9 @@ def _bars(axes: Any, rows: list[dict[str, Any]], chart: Chart) -> None:
         places = [names.index(str(row[chart.x])) + (i - (len(series) - 1) / 2) * width for row in members]
         axes.bar(
             places,
-            [row[chart.y] for row in members],
+            [row[chart.y] - (chart.base or 0.0) for row in members],
             width * 0.92,
+            bottom=chart.base or 0.0,
             yerr=_error(members, chart.y),
             color=INKS[i % len(INKS)],
             label=name or None,

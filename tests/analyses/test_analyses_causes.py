@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ropewalk.analyses import neutrality as neutral
+from ropewalk.analyses.agreement import agreement
+from ropewalk.analyses.causality import causality
+from ropewalk.analyses.extrapolation import extrapolation
+from ropewalk.analyses.lookback import lookback
+from ropewalk.analyses.neutrality import neutrality
+from ropewalk.errors import UserError
+from ropewalk.lines import Line
+from ropewalk.measure.knockout import Knockouts
+from ropewalk.measure.lookback import Lookback
+from ropewalk.text import byte_spans, encode
+from ropewalk.traces import Trace
+
+
+def knocked(effect: float, seed: int) -> Knockouts:
+    stream = np.random.default_rng(seed)
+    costs = {
+        (name, target, False): stream.normal(effect if target == "all" else 0, 0.02, 40)
+        for name in ("shuffled within kind", "one")
+        for target in ("all", "L0", "L1")
+    }
+    return Knockouts(np.full(40, 1.5), costs, 0.3)
+
+
+def test_a_planted_cost_is_dependence_and_none_is_none():
+    found = causality([knocked(0.05, s) for s in range(3)], [np.full(40, 0.01)])
+    assert found.primary.verdict == "the model depends on them"
+    assert (
+        found.find(replacement="one", target="all")["holm"]
+        < 0.05
+        < found.find(replacement="one", target="L0")["holm"]
+    )
+    assert found.find(replacement="noise of equal spread on integer RoPE")["nats"] == pytest.approx(0.01)
+    assert "not that content matters" in found.notes[0]
+    words = [causality([knocked(0.0, s)]).primary.verdict for s in range(8)]
+    assert words.count("undecided") >= 6
+
+
+def test_heads_with_wider_steps_that_attend_nearer_are_found():
+    stream = np.random.default_rng(0)
+    d = stream.uniform(0.5, 2, (1, 4, 4)).repeat(30, 0)
+    near = Lookback(50 - 20 * d + stream.normal(0, 0.5, d.shape), d)
+    result = lookback([near])
+    assert result.primary.verdict == "wider steps, nearer attention" and result.primary.estimate.value < -0.9
+    assert result.notes[0].startswith("Within layers: -")
+    one = np.broadcast_to(d[:, :, :1], d.shape)
+    assert "undefined" in lookback([Lookback(50 - 20 * one, one)]).notes[0]
+    flat = lookback([Lookback(near.distance, np.ones_like(d))])
+    assert flat.primary is None
+
+
+def test_neutrality_answers_two_questions():
+    base = {s: 1.5 + 0.01 * s for s in range(5)}
+    wobble = np.array([1, -1, 2, -2, 0]) * 1e-4
+    losses = {
+        "same": {s: base[s] + wobble[s] for s in base},
+        "worse": {s: base[s] + 0.05 + wobble[s] for s in base},
+        "close but worse": {s: base[s] + 0.001 + wobble[s] for s in base},
+        "noisy": {s: base[s] + 400 * wobble[s] for s in base},
+        "single": {0: 1.4},
+        "rope": base,
+    }
+    result = neutrality(losses, "rope", seen="3 MB")
+    told = {row["variant"]: row["verdict"] for row in result.rows}
+    assert told == {
+        "same": "equivalent",
+        "worse": "worse",
+        "close but worse": "equivalent, though worse",
+        "noisy": "undecided at 3 MB",
+        "single": "one pair, no verdict at 3 MB",
+    }
+    assert result.primary.what.startswith("same") and result.find(variant="same")[
+        "difference"
+    ] == pytest.approx(0)
+    assert result.find(variant="worse")["holm"] < 0.01
+    assert neutral.MARGIN == 0.003
+    with pytest.raises(UserError, match="no 'rope'"):
+        neutrality({"a": base}, "rope")
+    with pytest.raises(UserError, match="shares a seed"):
+        neutrality({"a": {9: 1.0}, "rope": base}, "rope")
+
+
+TEXT = "The cat sat. A dog ran far! It was 1987. We left early, and late.\n" * 20
+
+
+def spaced(seed: int, share: float, order: list[int]) -> Trace:
+    tokens = np.array(encode(TEXT))
+    common = np.random.default_rng(99).normal(size=(3, len(tokens)))
+    kinds = np.where(tokens == 32, 2.0, 0.0)
+    values = kinds + (share * common + np.random.default_rng(seed).normal(size=common.shape))[order]
+    return Trace(
+        TEXT, tokens, byte_spans(TEXT), tuple(map(Line, range(3))), values, "increment", "x", "before"
+    )
+
+
+def test_lines_that_agree_are_matched_in_another_order_and_kinds_alone_are_no_agreement():
+    result = agreement([spaced(1, 1.0, [0, 1, 2]), spaced(2, 1.0, [2, 0, 1])])
+    assert result.primary.verdict == "they agree" and result.primary.estimate.value == pytest.approx(
+        0.5, abs=0.05
+    )
+    assert {(row["line"], row["other"]) for row in result.rows} == {("L0", "L1"), ("L1", "L2"), ("L2", "L0")}
+    only_kinds = [agreement([spaced(s, 0, [0, 1, 2]), spaced(s + 50, 0, [0, 1, 2])]) for s in range(6)]
+    assert sum(r.primary.verdict == "they agree" for r in only_kinds) <= 1
+    with pytest.raises(UserError, match="at least two"):
+        agreement([spaced(1, 1.0, [0, 1, 2])])
+
+
+def test_a_rise_beyond_the_training_length_is_found():
+    stream = np.random.default_rng(0)
+    level = np.concatenate([np.full(64, 2.0), np.full(448, 2.5)])
+    rope = [level + stream.normal(0, 0.1, (12, 512)) for _ in range(2)]
+    flat = [2.0 + stream.normal(0, 0.1, (12, 512)) for _ in range(2)]
+    result = extrapolation({"rope": rope, "flat": flat}, 64)
+    assert result.primary.verdict == "worse beyond the training length"
+    assert [row["stretch"] for row in result.rows[:4]] == ["0.5x to 1x", "1x to 2x", "2x to 4x", "4x to 8x"]
+    assert result.find(kind="rope", multiple=8)["rise"] == pytest.approx(0.5, abs=0.02)
+    assert extrapolation({"flat": flat}, 64).primary.verdict == "undecided"
+    assert len(extrapolation({"flat": [f[:, :128] for f in flat]}, 64).rows) == 2
