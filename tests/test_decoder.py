@@ -202,7 +202,9 @@ def test_an_edit_to_ones_is_the_unit_law(per: str) -> None:
     model = moved(Decoder(config(per=per, lines="key_head"), seed=0))
     unit = Decoder(config("unit"), seed=0)
     unit.load_state_dict({name: t for name, t in model.state_dict().items() if not name.startswith("laws.")})
-    edited = model(tokens(2, 30), edit=lambda line, d: torch.ones_like(d))
+    met = []
+    edited = model(tokens(2, 30), edit=lambda line, d: met.append(line) or torch.ones_like(d))
+    assert tuple(met) == model.lines and len(model.lines) == (4 if per == "shared" else 8)
     assert torch.equal(edited.logits, unit.eval()(tokens(2, 30)).logits)
     assert not torch.allclose(edited.logits, model(tokens(2, 30)).logits, atol=1e-3)
 
