@@ -2,7 +2,7 @@ import itertools
 
 import numpy as np
 
-from ropewalk.views.shades import BACKWARD, STOPS, shade, top
+from ropewalk.views.shades import BACKWARD, LEAST, STOPS, shade, top
 
 
 def lightness(colour: str) -> float:
@@ -32,4 +32,4 @@ def test_gaps_up_to_one_unit_are_not_tinted_and_steps_back_are_blue() -> None:
 def test_a_rare_outlier_does_not_bleach_the_rest() -> None:
     gaps = np.array([[np.nan] + [1.0] * 500 + [4.0] * 100 + [90.0]])
     assert top(gaps) == 4
-    assert top(np.array([[np.nan]])) == top(np.array([[np.nan, 1.2]])) == 2
+    assert top(np.array([[np.nan]])) == top(np.array([[np.nan, 1.1]])) == LEAST

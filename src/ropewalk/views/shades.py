@@ -8,12 +8,16 @@ import numpy as np
 
 STOPS = ("#ffffff", "#fde8c0", "#fbc272", "#f3953a", "#e0701b")
 BACKWARD = "#c4daf2"
+LEAST = 1.2
 
 
 def top(gaps: np.ndarray) -> float:
-    """The gap that gets the darkest shade: the widest of `gaps` but for rare outliers, at least 2 units."""
+    """The gap that gets the darkest shade: the widest of `gaps` but for rare outliers, at least LEAST units.
+
+    So a model that has bent only a little is readable too; the scale beside the picture says how little.
+    """
     known = gaps[np.isfinite(gaps)]
-    return max(2.0, float(np.quantile(known, 0.995)) if known.size else 2.0)
+    return max(LEAST, float(np.quantile(known, 0.995)) if known.size else LEAST)
 
 
 def shade(gap: float, darkest: float) -> str | None:

@@ -1,8 +1,8 @@
 """The picture in a terminal: a row per line, wide gaps as blanks and as tint, numbers below.
 
 A terminal cannot set letters closer than one column, so a row does not stand to scale: a gap of g
-units before a cell gives g - 1 blank columns, rounded, and none where the cells are packed. The
-tint tells the rest. Real spaces of the text are shown as the symbol ␣, so every blank is a gap.
+units before a cell gives (g - 1) / step blank columns, rounded, and none where the cells are packed;
+the step is 1 where some gap reaches 3 units, and finer where all gaps are alike. The tint tells the rest. Real spaces of the text are shown as the symbol ␣, so every blank is a gap.
 Text is printed as symbols only: nothing in it is obeyed by the terminal or read as markup.
 """
 
@@ -25,7 +25,7 @@ from ropewalk.views.shades import BACKWARD, shade, top
 
 __all__ = ["ACCEPTS", "TerminalView", "render"]
 
-WIDTH, NARROWEST, MOST_BLANKS, LONGEST, TINTED = 100, 24, 12, 20, 1.5
+WIDTH, NARROWEST, MOST_BLANKS, LONGEST = 100, 24, 12, 20
 
 
 def render(
@@ -77,11 +77,12 @@ class TerminalView:
         columns = np.array([cell_len(label) for label in labels])
         names = ["text", *map(str, self.drawn.lines)]
         margin = max(map(len, names)) + 2
-        blanks = _blanks(self.drawn.gaps)
+        blanks = _blanks(self.drawn.gaps, _step(top(self.drawn.gaps)))
         right = np.cumsum(blanks + columns, axis=1)
         left = right - blanks - columns
         panels = wrap(left, right, max(width, NARROWEST) - margin, len(labels), texts)
         darkest = top(self.tinted.gaps)
+        widened = _blanks(self.tinted.gaps, _step(darkest)) > 0
 
         out = Text(no_wrap=True, overflow="crop")
         for start, end in panels:
@@ -89,7 +90,8 @@ class TerminalView:
             for row, name in enumerate(names[1:]):
                 out.append(name.ljust(margin))
                 for cell in range(start, end):
-                    style = _tint(float(self.tinted.gaps[row, cell]), darkest)
+                    gap = float(self.tinted.gaps[row, cell])
+                    style = _tint(gap, darkest) if gap < 0 or widened[row, cell] else ""
                     out.append(" " * blanks[row, cell] + labels[cell], style if color else "")
                 out.append("\n")
             out.append("\n")
@@ -103,7 +105,10 @@ class TerminalView:
     def _unit(self) -> str:
         what = "sensitivity" if self.kind == "sensitivity" else "gap"
         told = f"{what} in {one_line(self.unit)}; {SCALES[self.drawn.scale]}"
-        return told if self.drawn.scale == "integer" else f"{told}; one blank for each unit above 1"
+        if self.drawn.scale == "integer":
+            return told
+        step = _step(top(self.drawn.gaps))
+        return f"{told}; one blank for each {'unit' if step == 1 else f'{step:.2g} units'} above 1"
 
     def _scale(self, out: Text, darkest: float) -> None:
         """A swatch of each tint with the gap it stands for."""
@@ -127,18 +132,21 @@ class TerminalView:
         out.append("\n")
 
 
-def _blanks(gaps: np.ndarray) -> np.ndarray:
-    """Blank columns before each cell (N, C): the units of its gap above the first, rounded half up."""
-    above = np.floor(np.nan_to_num(gaps, nan=1.0) - 1 + 0.5)
+def _step(widest: float) -> float:
+    """Units above the first that one blank stands for: the widest gap gets two blanks at least."""
+    return min(1.0, (widest - 1) / 2)
+
+
+def _blanks(gaps: np.ndarray, step: float) -> np.ndarray:
+    """Blank columns before each cell (N, C): the steps of its gap above the first unit, rounded half up."""
+    above = np.floor((np.nan_to_num(gaps, nan=1.0) - 1) / step + 0.5)
     return np.clip(above, 0, MOST_BLANKS).astype(np.int64)
 
 
-def _tint(gap: float, darkest: float) -> Style | str:
-    """Black on the gap's shade where it has a blank; no pale shades, which glare on a dark screen."""
+def _tint(gap: float, darkest: float) -> Style:
+    """Black on the gap's shade, for a gap with a blank; no pale shades, which glare on a dark screen."""
     if gap < 0:
         return Style(color="black", bgcolor=BACKWARD)
-    if not gap >= TINTED:
-        return ""
     share = min(1.0, (gap - 1) / (darkest - 1))
     return Style(color="black", bgcolor=shade(1 + (0.4 + 0.6 * share) * (darkest - 1), darkest))
 

@@ -24,11 +24,11 @@ function warm(share) {
   return `rgb(${mixed.join()})`;
 }
 
-// The warmest gap of these rows: the widest but for a rare outlier, at least twice the mean; see views/shades.py.
+// The warmest gap of these rows: the widest but for a rare outlier, at least 1.2 times the mean; see views/shades.py.
 function warmest(tints) {
   const all = [];
   tints.forEach((row) => row.forEach((gap) => Number.isFinite(gap) && all.push(gap)));
-  return Math.max(2, quantile(all, 0.995) || 2);
+  return Math.max(1.2, quantile(all, 0.995) || 1.2);
 }
 
 function quantile(values, share) {
