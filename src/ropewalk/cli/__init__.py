@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ropewalk.cli import demo, measure, model, show, train
+from ropewalk.cli import demo, measure, model, show, train, view
 from ropewalk.errors import UserError
 
 app = typer.Typer(
@@ -32,6 +32,10 @@ for function in (
     model.generate,
     model.info,
     model.freeze,
+    view.view,
+    view.page,
+    view.film,
+    view.export_site,
     measure.measure,
     measure.analyse,
 ):
@@ -53,9 +57,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if not hasattr(
-            error, "format_message"
-        ):  # what the argument parser raises has this; anything else is ours
+        if not hasattr(error, "format_message"):  # what the argument parser raises has it
             raise
         _misunderstood(error.format_message(), getattr(error, "ctx", None))
 
