@@ -18,7 +18,7 @@ def byte_trace(text: str, rows: Sequence[Sequence[float]] | None = None, **parts
         "kind": "increment",
         "unit": "token-equivalents",
         "gap": "before",
-        "provenance": {"model": "planted"},
+        "provenance": {"name": "planted"},
     }
     return Trace(text, np.array(tokens), byte_spans(text), values=values, **(usual | parts))
 

@@ -43,7 +43,7 @@ class Picture:
     def __init__(self, trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> None:
         self.trace, self.shown, self.scene = trace, shown, drawn
         texts = [cell.text for cell in drawn.cells]
-        self.model = one_line(str(trace.provenance.get("model") or "a model"))
+        self.model = one_line(str(trace.provenance.get("name") or "a model"))
         usual = (
             "Where {} feels the distance"
             if trace.kind == "sensitivity"
