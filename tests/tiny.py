@@ -11,7 +11,8 @@ from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.increments import IncrementConfig
 from ropewalk.recipe import Recipe
 
-LEARNED = ("positive", "bounded", "signed", "constant")
+SUMMED = ("positive", "bounded", "signed", "constant")
+LEARNED = (*SUMMED, "free", "coordinate")
 
 
 def config(

@@ -23,7 +23,7 @@ from ropewalk.decay import DECAYS
 from ropewalk.encoding import ENCODINGS, Pope, Rope
 from ropewalk.errors import UserError
 from ropewalk.host import Edit, Output, apply_edit
-from ropewalk.increments import IncrementConfig
+from ropewalk.increments import Absolute, IncrementConfig
 from ropewalk.lines import Line, layer_lines
 
 
@@ -283,9 +283,10 @@ class Decoder(nn.Module):
                     own = (
                         self.lines if len(self.laws) == 1 else tuple(ln for ln in self.lines if ln.layer == i)
                     )
-                    r = apply_edit(edit, own, law(x, tokens))
                     carry = cache.carries[i] if cache else None
-                    p, end = positions.walk(r, n, gap=self.config.increments.gap, starts=starts, carry=carry)
+                    r = apply_edit(edit, own, advance(law, x, tokens, n, carry))
+                    absolute, gap = isinstance(law, Absolute), self.config.increments.gap
+                    p, end = positions.walk(r, n, gap=gap, starts=starts, carry=carry, absolute=absolute)
                     cos, sin = encoding.angles(p)
                     if cache:
                         cache.carries[i] = end
@@ -308,12 +309,18 @@ def block(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return layer(x, cos, sin)
 
 
+def advance(law: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, carry: Tensor | None = None) -> Tensor:
+    """r = d - 1 of a stretch (B, T, G), also of laws that place tokens without a sum."""
+    r = law(x, tokens)
+    return positions.differences(law.offset(r, n), carry) if isinstance(law, Absolute) else r
+
+
 def stride(
     law: nn.Module, encoding: Rope | Pope, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One walk from the beginning of a window: increments r, positions, cosines, sines."""
-    r = law(x, tokens)
-    p, _ = positions.walk(r, n, gap=gap)
+    r = advance(law, x, tokens, n)
+    p, _ = positions.walk(r, n, gap=gap, absolute=isinstance(law, Absolute))
     return r, p, *encoding.angles(p)
 
 

@@ -3,6 +3,8 @@
 A law reads what a layer knows about token t and emits r = d - 1, shape (B, T, G), float32, where d is the
 increment and G the number of lines (1, or one per key head). r = 0 everywhere is integer RoPE, bit for bit.
 With the default start every learned law emits exactly 0 before training and has a non-zero gradient.
+Laws of the class Absolute place tokens without a running sum: their offset from the integer position is
+turned into increments by `ropewalk.positions`.
 Source of the positive and bounded laws: Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?",
 2026. This module knows nothing of positions, rotation or attention. A new law is one class here and one entry
 in LAWS.
@@ -16,16 +18,21 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from ropewalk.errors import UserError
 
 FLAT = 30.0  # exp(-30) vanishes beside 1 in float32: beyond it both bends are flat or straight
 
+GELU_SPREAD = 0.587  # the standard deviation of gelu(u) for a standard normal u
+
 
 class IncrementConfig(BaseModel):
-    """Which law, for which lines. `hidden` is the width of the increment network; `ceiling` the largest d."""
+    """Which law, for which lines. `hidden` is the width of the increment network; `ceiling` the largest d;
+    `reach` the position up to which the coordinate law moves tokens; `spread` the standard deviation of the
+    random law's d.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -35,6 +42,8 @@ class IncrementConfig(BaseModel):
     gap: Literal["before", "after"] = "before"
     hidden: int = Field(default=64, ge=1)
     ceiling: float = Field(default=10.0, gt=1.0)
+    reach: int = Field(default=512, ge=2)
+    spread: float = Field(default=0.3, gt=0)
     start: Literal["identity", "random"] = "identity"
     table: Path | None = None
 
@@ -44,6 +53,14 @@ class IncrementConfig(BaseModel):
         if law not in LAWS:
             raise ValueError(f"unknown law '{law}': choose one of {', '.join(LAWS)}")
         return law
+
+    @model_validator(mode="after")
+    def _absolute_before(self) -> IncrementConfig:
+        if self.gap == "after" and issubclass(LAWS[self.law], Absolute):
+            raise ValueError(
+                f"the law '{self.law}' places each token itself, so it has no gap after; use before"
+            )
+        return self
 
     @property
     def shared(self) -> bool:
@@ -144,6 +161,61 @@ class Signed(Network):
         return self.z(x)
 
 
+class Random(Network):
+    """A network that is never trained, of d > 0 with mean 1 and a given spread: content without learning.
+
+    d = exp(s z - s^2 / 2) with z of about unit variance over tokens, s^2 = ln(1 + spread^2).
+    """
+
+    normed = True
+
+    def __init__(self, config: IncrementConfig, width: int, lines: int, vocabulary: int) -> None:
+        super().__init__(config, width, lines, vocabulary)
+        self.s = math.sqrt(math.log1p(config.spread**2))
+        self.requires_grad_(False)
+
+    def start(self) -> None:
+        with torch.no_grad():
+            for weight, spread in ((self.inner.weight, 1.0), (self.outer.weight, GELU_SPREAD)):
+                weight.div_(weight.std() * math.sqrt(weight.shape[1]) * spread)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        return torch.expm1((self.s * self.z(x)).clamp(max=FLAT) - self.s**2 / 2)
+
+
+class Absolute(Network):
+    """A position for each token by itself, no running sum: p = n + offset, read from the normed input.
+
+    The free form: the offset is z, in token-equivalents, wherever that leads. Source: RePo, arXiv 2512.14391.
+    """
+
+    normed = True
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        return self.z(x)
+
+    def offset(self, z: Tensor, n: Tensor) -> Tensor:
+        """p - n (B, T, G) from z (B, T, G) and the integer positions n (B, T)."""
+        return z
+
+
+class Coordinate(Absolute):
+    """A bounded place within `reach` L: p = L sigmoid(z + logit(n / L)), tokens from L on stay at n.
+
+    z = 0 is integer RoPE, exactly: p - n = n (L - n) e / (L + n e), e = expm1(z). Source of the form: DaRoPE,
+    2026, there for the slow frequencies only.
+    """
+
+    def __init__(self, config: IncrementConfig, width: int, lines: int, vocabulary: int) -> None:
+        super().__init__(config, width, lines, vocabulary)
+        self.reach = config.reach
+
+    def offset(self, z: Tensor, n: Tensor) -> Tensor:
+        m = n[..., None].clamp(max=self.reach - 1).to(z.dtype)
+        e = torch.expm1(z.clamp(max=FLAT)) * (n < self.reach)[..., None]
+        return m * (self.reach - m) * e / (self.reach + m * e)
+
+
 class Frozen(nn.Module):
     """A per-token table of r taken from a trained model: (vocabulary, lines), never trained."""
 
@@ -173,6 +245,9 @@ LAWS: dict[str, type[nn.Module]] = {
     "signed": Signed,
     "constant": Constant,
     "frozen": Frozen,
+    "random": Random,
+    "free": Absolute,
+    "coordinate": Coordinate,
 }
 
 

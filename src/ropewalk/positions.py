@@ -4,7 +4,7 @@
 1. The sum runs in float64 where the device has it and is rounded once. The r of a document's first token is
 left out: no gap precedes it. `gap="before"` lets the increment of token t lie between t-1 and t;
 `gap="after"` lets it lie between t and t+1. This module knows neither where r comes from nor what a position
-is used for.
+is used for. Absolute forms, p = n + offset, walk the differences of their offsets, from the first one on.
 """
 
 from __future__ import annotations
@@ -29,14 +29,19 @@ def walk(
     gap: Gap = "before",
     starts: Tensor | None = None,
     carry: Tensor | None = None,
+    absolute: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Positions of a stretch of tokens, and the sum to carry into the next stretch.
 
     r: (B, T, G). n: (B, T) integer positions. starts: (B, T) bool, True where a document starts; None when
     only the first token does. carry: (B, G), the sum over the stretches before this one; None at the
-    beginning. Returns p (B, T, G) float32 and the new carry (B, G) in the dtype of `wide`.
+    beginning. absolute: r are the `differences` of offsets, so nothing is left out and nothing restarts but n.
+    Returns p (B, T, G) float32 and the new carry (B, G) in the dtype of `wide`.
     """
-    running, ends = offsets(r, gap=gap, starts=starts, carry=carry)
+    if absolute:
+        running = ends = offsets(r, carry=carry if carry is not None else torch.zeros_like(r[:, 0]))[0]
+    else:
+        running, ends = offsets(r, gap=gap, starts=starts, carry=carry)
     return (n[..., None] + running).to(torch.float32), ends[:, -1]
 
 
@@ -60,6 +65,12 @@ def offsets(
         running = running - base
         ends = running if gap == "before" else ends - base
     return running, ends
+
+
+def differences(o: Tensor, carry: Tensor | None = None) -> Tensor:
+    """The r whose running sum is o (B, T, G), float32; carry: (B, G), the last offset of the stretch before."""
+    before = torch.zeros_like(o[:, :1]) if carry is None else carry[:, None].to(o.dtype)
+    return torch.diff(o, dim=1, prepend=before)
 
 
 def document_starts(documents: Tensor) -> Tensor:
