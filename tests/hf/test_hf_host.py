@@ -4,6 +4,8 @@ float32.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +78,25 @@ def test_documents_in_a_row_see_only_themselves() -> None:
     assert (packed - apart).abs().max() < 1e-5
     with pytest.raises(UserError, match="restart inside a row"):
         grafted(ids, torch.tensor([[*range(5), *range(7)]]))
+
+
+@pytest.mark.parametrize("gap", ["before", "after"])
+@pytest.mark.parametrize("per", ["layer", "shared"])
+def test_positions_restart_at_documents_and_after_padding(per: Any, gap: Any) -> None:
+    model, ids = host("llama"), tokens(1, 12)
+    grafted = graft(model, per=per, gap=gap)
+    perturb(grafted)
+
+    def walked(part: torch.Tensor, documents: torch.Tensor | None = None) -> torch.Tensor:
+        with torch.no_grad():
+            return grafted(part, documents=documents, taps=["positions.0"]).taps["positions.0"]
+
+    packed = walked(ids, torch.tensor([[0] * 5 + [1] * 7]))
+    padded = walked(ids, torch.tensor([[-1] * 5 + [0] * 7]))
+    alone = walked(ids[:, 5:])
+    assert packed[0, 5, 0] == 0 and (packed[:, 5:] - alone).abs().max() < 1e-4
+    assert (packed[:, :5] - walked(ids[:, :5])).abs().max() < 1e-4
+    assert (padded[:, 5:] - packed[:, 5:]).abs().max() < 1e-4
 
 
 def test_taps() -> None:
