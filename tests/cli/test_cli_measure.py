@@ -71,6 +71,37 @@ def test_saved_traces_are_analysed_without_their_model(ropewalk, model, segmente
     assert answer.status == 0 and (tmp_path / "gain.json").exists()
 
 
+def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, texts):
+    models = {}
+    for law in ("bounded", "unit"):
+        for seed in (1, 2):
+            run = texts / f"{law}-{seed}"
+            sets = (f"model.increments.law={law}", f"train.seed={seed}", "model.increments.start=random")
+            words = [word for one in sets for word in ("--set", one)]
+            assert ropewalk("train", texts / "recipe.toml", "--out", run, *words).status == 0
+            models.setdefault(law, []).append(run / "model")
+    even = [word for path in models["unit"] for word in ("--against", path)]
+    (texts / "text.txt").write_text("A line of text that nobody has trained on. " * 20)
+    reads = ("--text", texts / "text.txt", "--windows", 3)
+    answer = ropewalk("measure", "knockout", *models["bounded"], *reads, *even)
+    assert answer.status == 0 and "integer RoPE" in answer.out and "Primary endpoint" in answer.out
+    assert ropewalk("measure", "lookback", *models["bounded"], *reads).status == 0
+    answer = ropewalk("measure", "extrapolation", *models["bounded"], *reads, *even)
+    assert answer.status == 0 and "4x to 8x" in answer.out
+    answer = ropewalk("measure", "neutrality", *models["bounded"], *even, "--out", texts)
+    assert answer.status == 0 and Result.load(texts / "neutrality.json").rows[0]["pairs"] == 2
+    traces = []
+    for i, path in enumerate(models["bounded"]):
+        traces.append(texts / f"{i}.json")
+        assert (
+            ropewalk(
+                "show", "One. Two! Three? Four. Five.\n" * 3, "--model", path, "--json", traces[-1], "-q"
+            ).status
+            == 0
+        )
+    assert "matched" in ropewalk("analyse", "agreement", *traces).out
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -78,6 +109,7 @@ def test_saved_traces_are_analysed_without_their_model(ropewalk, model, segmente
         (["measure", "spacing", "x"], "needs --text"),
         (["measure", "boundaries", "x"], "needs --dev"),
         (["measure", "bytes", "nowhere"], "nowhere"),
+        (["measure", "neutrality", "x"], "needs --against"),
         (["analyse", "nothing", "x"], "must be one of"),
         (["analyse", "boundaries", "x"], "--gold"),
         (["analyse", "spacing", "nowhere.json"], "nowhere.json"),

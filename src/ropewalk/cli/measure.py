@@ -11,8 +11,11 @@ import typer
 if TYPE_CHECKING:
     from ropewalk.analyses.result import Result
 
-MEASUREMENTS = ("bytes", "spacing", "boundaries", "entities")
-ANALYSES = ("spacing", "surface", "extremes", "boundaries")
+MEASUREMENTS = (
+    "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "extrapolation", "neutrality",
+)  # fmt: skip
+TEXTS = ("spacing", "knockout", "lookback", "extrapolation")
+ANALYSES = ("spacing", "surface", "extremes", "boundaries", "agreement")
 
 Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md and .png into this folder.")]
 
@@ -22,7 +25,9 @@ def measure(
     models: Annotated[
         list[str], typer.Argument(help="Models of one kind, one per seed: folders or bundled names.")
     ],
-    text: Annotated[Path | None, typer.Option(help="A UTF-8 text to read (spacing).")] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="A UTF-8 text to read, which no model was trained on.")
+    ] = None,
     dev: Annotated[
         Path | None, typer.Option(help="Segmented sentences to choose line and threshold on.")
     ] = None,
@@ -30,6 +35,11 @@ def measure(
         Path | None, typer.Option(help="Segmented sentences to score; without it --dev is split in halves.")
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Read so many sentences of each segmented file.")] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Integer-RoPE models of the same seeds (neutrality, knockout, extrapolation)."),
+    ] = None,
+    windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32,
     out: Out = None,
 ) -> None:
     """Measure models: run them over a text and print a table with intervals.
@@ -45,31 +55,51 @@ def measure(
       ropewalk measure boundaries per-layer --dev dev.seg.txt --test test.seg.txt --out tables
 
       ropewalk measure entities runs/seed-1/model runs/seed-2/model
+
+      ropewalk measure knockout per-layer --text letter.txt --against runs/rope/model
+
+      ropewalk measure neutrality runs/a1/model runs/a2/model --against runs/rope1/model --against runs/rope2/model
     """
     from ropewalk.cli.options import one_of
     from ropewalk.errors import UserError
 
     one_of("the measurement", name, MEASUREMENTS)
-    needed = {"spacing": ("--text", text), "boundaries": ("--dev", dev)}.get(name)
-    if needed is not None and needed[1] is None:
-        raise UserError(f"measuring {name} needs {needed[0]} FILE; see: ropewalk measure --help")
+    missing = (
+        ("--text FILE" if name in TEXTS and text is None else "")
+        or ("--dev FILE" if name == "boundaries" and dev is None else "")
+        or ("--against MODEL" if name == "neutrality" and not against else "")
+    )
+    if missing:
+        raise UserError(f"measuring {name} needs {missing}; see: ropewalk measure --help")
 
     from ropewalk.analyses import gold
     from ropewalk.checkpoint import load
+    from ropewalk.measure.windows import tokens_of
     from ropewalk.studies import tables
     from ropewalk.text import read_text
 
-    loaded = [load(model) for model in models]
+    loaded, others = [load(model) for model in models], [load(model) for model in against or []]
+    content = "" if text is None else read_text(text)
     if name == "bytes":
         results = tables.bytes_(loaded)
-    elif name == "spacing" and text is not None:
-        results = tables.spacing_(loaded, read_text(text))
+    elif name == "spacing":
+        results = tables.spacing_(loaded, content)
     elif name == "boundaries" and dev is not None:
         tested = None if test is None else gold.read(test, limit)
         results = tables.boundaries(loaded, gold.read(dev, limit), tested)
+    elif name == "knockout":
+        results = tables.knockout(loaded, tokens_of(content), others, windows)
+    elif name == "lookback":
+        results = tables.lookback(loaded, tokens_of(content), windows)
+    elif name == "extrapolation":
+        kinds = {"models": loaded, **({"integer RoPE": others} if others else {})}
+        results = tables.extrapolation(kinds, tokens_of(content), windows)
+    elif name == "neutrality":
+        results = tables.neutrality({"models": loaded, "integer RoPE": others}, "integer RoPE")
     else:
         results = tables.entities(loaded)
-    options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit}
+    options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--against": against}
+    options |= {"--windows": windows} if name in TEXTS[1:] else {}
     _show(results, _command("measure", name, models, options), out)
 
 
@@ -95,6 +125,7 @@ def analyse(
     """
     from ropewalk.analyses import boundaries, gain, gaps, spacing
     from ropewalk.analyses import gold as golds
+    from ropewalk.analyses.agreement import agreement
     from ropewalk.cli.options import one_of
     from ropewalk.errors import UserError
     from ropewalk.traces import Trace
@@ -109,6 +140,8 @@ def analyse(
         both = [gaps.gaps(loaded[i % len(loaded)], files[i % len(files)], parts[i]) for i in range(2)]
         part = boundaries.Part(*both)
         results = [boundaries.boundaries([part]), gain.gain([part])]
+    elif name == "agreement":
+        results = [agreement(loaded)]
     elif name == "surface":
         results = [spacing.surface(loaded)]
     else:

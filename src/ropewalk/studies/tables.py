@@ -6,7 +6,7 @@ functions; nothing is measured anywhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -14,13 +14,23 @@ from ropewalk.analyses import boundaries as boundary_analysis
 from ropewalk.analyses import entities as entity_analysis
 from ropewalk.analyses import gain as gain_analysis
 from ropewalk.analyses import gaps, gold, pairs, spacing
+from ropewalk.analyses.agreement import agreement
+from ropewalk.analyses.causality import causality
+from ropewalk.analyses.extrapolation import MULTIPLES
+from ropewalk.analyses.extrapolation import extrapolation as extrapolation_analysis
+from ropewalk.analyses.kinds import byte_kind_numbers
+from ropewalk.analyses.lookback import lookback as lookback_analysis
+from ropewalk.analyses.neutrality import neutrality as neutrality_analysis
 from ropewalk.analyses.result import Result
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
-from ropewalk.measure import chance
+from ropewalk.measure import chance, windows
 from ropewalk.measure.bytes import context_free
 from ropewalk.measure.capture import trace
 from ropewalk.measure.entities import entities as read_entities
+from ropewalk.measure.extrapolation import loss_by_position
+from ropewalk.measure.knockout import jitter, knockouts
+from ropewalk.measure.lookback import lookback as read_lookback
 
 
 def bytes_(models: Sequence[Decoder]) -> list[Result]:
@@ -71,6 +81,71 @@ def entities(models: Sequence[Decoder]) -> list[Result]:
             seen[language] = read_entities(model, words, between, pairs.CARRIERS[language])  # type: ignore[index]
         read.append(seen)
     return [entity_analysis.entities(models[0].lines, read)]
+
+
+def knockout(
+    models: Sequence[Decoder], tokens: np.ndarray, even: Sequence[Decoder] = (), count: int = 32
+) -> list[Result]:
+    """Other increments than a model's own; even: integer-RoPE models, which are given noise of equal spread."""
+    cut = windows.cut(tokens, alike(models)[0].context, count)
+    found = [knockouts(model, cut, byte_kind_numbers) for model in models]
+    spread = float(np.mean([k.spread for k in found]))
+    return [causality(found, [jitter(model, cut, spread) for model in even])]
+
+
+def lookback(models: Sequence[Decoder], tokens: np.ndarray, count: int = 32) -> list[Result]:
+    """Mean attended distance of every head beside its line's increments."""
+    cut = windows.cut(tokens, alike(models)[0].context, count)[:, :-1]
+    return [lookback_analysis([read_lookback(model, cut) for model in models])]
+
+
+def extrapolation(
+    kinds: Mapping[str, Sequence[Decoder]], tokens: np.ndarray, count: int = 16
+) -> list[Result]:
+    """Loss by position up to eight training lengths, or as far as the text reaches."""
+    context = next(iter(kinds.values()))[0].context
+    reach = max((m for m in MULTIPLES if len(tokens) >= 2 * (m * context + 1)), default=1)
+    cut = windows.cut(tokens, reach * context, count)
+    losses = {
+        name: [loss_by_position(model, cut) for model in alike(members)] for name, members in kinds.items()
+    }
+    return [extrapolation_analysis(losses, context)]
+
+
+def agreement_(models: Sequence[Decoder], text: str) -> list[Result]:
+    """Agreement of two or more trainings on one text."""
+    return [agreement([trace(model, text) for model in alike(models)])]
+
+
+def neutrality(
+    kinds: Mapping[str, Sequence[Decoder]], baseline: str, name: str = "neutrality"
+) -> list[Result]:
+    """Held-out losses as the runs recorded them, paired by seed. UserError for runs of other data or length."""
+    losses = {
+        kind: {_run(m)[0]: float(m.provenance["validation"]) for m in models}
+        for kind, models in kinds.items()
+    }
+    seen = {_run(model)[1:] for models in kinds.values() for model in models}
+    if len(seen) > 1:
+        raise UserError(
+            "the runs saw different data or different numbers of bytes; compare runs of one recipe."
+        )
+    megabytes = next(iter(seen))[0] / 1e6
+    return [neutrality_analysis(losses, baseline, seen=f"{megabytes:.3g} MB", name=name)]
+
+
+def _run(model: Decoder) -> tuple[int, int, str]:
+    """Seed, bytes seen and corpus of a model's run. UserError when it does not say."""
+    told = model.provenance
+    try:
+        recipe = told["recipe"]
+        seen = int(told["step"]) * recipe["train"]["batch"] * recipe["model"]["context"]
+        float(told["validation"])
+        return recipe["train"]["seed"], seen, told["corpus"]["hash"]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"the model '{told.get('name')}' does not say how it was trained; name models of `ropewalk train`."
+        ) from error
 
 
 def alike(models: Sequence[Decoder]) -> Sequence[Decoder]:
