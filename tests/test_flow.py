@@ -23,7 +23,7 @@ ORDER = (
     "run",
     "train generation",
     "traces",
-    "hf",
+    "hf importers",
     "measure",
     "tuning",
     "analyses",
