@@ -65,22 +65,10 @@ def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[st
     when the packages for it are missing, when the file stays too large, and when the numbers differ by more
     than TOLERANCE.
     """
-    exporter = _packages()
-    length = min(24, model.context)
-    lines = len(model.lines)
-    example = (torch.full((1, length), 32), torch.ones(1, lines, length), torch.zeros(1, lines, length))
-    tokens = torch.export.Dim("tokens", min=2, max=max(4096, model.context))
-    with _quietly():
-        program: Any = torch.onnx.export(
-            _Graph(model).eval(), example, dynamo=True, opset_version=OPSET, optimize=True, verbose=False,
-            input_names=["tokens", "keep", "shift"], output_names=["increments", "logits"],
-            dynamic_shapes=({1: tokens}, {2: tokens}, {2: tokens}),
-        )  # fmt: skip
-    proto = program.model_proto
-    _forget_sources(proto)
+    proto = build(model)
     data = proto.SerializeToString()
     if len(data) > most:
-        _halve(exporter, proto)
+        _halve(proto)
         data = proto.SerializeToString()
     if len(data) > most:
         raise UserError(
@@ -97,6 +85,27 @@ def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[st
         )
     write_atomically(path, data)
     return found
+
+
+def build(model: Decoder) -> Any:
+    """The graph as an onnx ModelProto, not yet compared with the model."""
+    _check_packages()
+    length, lines = 24, len(model.lines)
+    example = (torch.full((1, length), 32), torch.ones(1, lines, length), torch.zeros(1, lines, length))
+    tokens = torch.export.Dim("tokens", min=3, max=max(4096, model.context))  # 2 works too, and is compared
+    with _quietly():
+        traced = torch.export.export(
+            _Graph(model).eval(), example, dynamic_shapes=({1: tokens}, {2: tokens}, {2: tokens})
+        )
+        program = torch.onnx.export(
+            traced, dynamo=True, opset_version=OPSET, verbose=False, optimize=True,
+            input_names=["tokens", "keep", "shift"], output_names=["increments", "logits"],
+        )  # fmt: skip
+    if program is None:
+        raise RuntimeError("torch.onnx.export gave no program")
+    proto = program.model_proto
+    _forget_sources(proto)
+    return proto
 
 
 def differences(model: Decoder, data: bytes) -> dict[str, float]:
@@ -123,8 +132,10 @@ def differences(model: Decoder, data: bytes) -> dict[str, float]:
     return largest
 
 
-def _halve(exporter: Any, proto: Any) -> None:
+def _halve(proto: Any) -> None:
     """Stores the float32 matrices of a graph as float16 and widens them when the graph is run."""
+    import onnx as exporter
+
     graph = proto.graph
     for tensor in list(graph.initializer):
         if tensor.data_type != exporter.TensorProto.FLOAT or len(tensor.dims) < 2:
@@ -162,13 +173,12 @@ def _quietly() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _packages() -> Any:
+def _check_packages() -> None:
     try:
-        import onnx as package
+        import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
             f"Exporting needs {error.name}, which is not installed; run: pip install 'ropewalk[export]'"
         ) from error
-    return package

@@ -1,0 +1,100 @@
+"""The commands that write pages, films and sites, and the one that serves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from samples import CHINESE, sample
+from tiny import config, moved
+from typer.testing import CliRunner
+
+from ropewalk import checkpoint
+from ropewalk.cli import view
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+
+app = typer.Typer()
+for function in (view.view, view.page, view.film, view.export_site):
+    app.command()(function)
+
+
+def run(*words: str) -> Any:
+    result = CliRunner().invoke(app, list(words))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    sample(CHINESE, 2).save(tmp_path / "t.json")
+    return tmp_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for step in (1, 20):
+        model = moved(Decoder(config(), seed=step))
+        checkpoint.save(tmp_path / "run" / "checkpoints" / f"step-{step:08d}", model, {})
+    return tmp_path / "run"
+
+
+def test_a_page_is_written_from_saved_traces(saved: Path) -> None:
+    (saved / "gold.json").write_text(json.dumps({"name": "gold words", "offsets": [6]}))
+    run("page", str(saved / "t.json"), str(saved / "t.json"), "--out", str(saved / "p.html"), "--name", "one",
+        "--name", "two", "--overlay", "entropy", "--boundaries", str(saved / "gold.json"))  # fmt: skip
+    html = (saved / "p.html").read_text(encoding="utf-8")
+    assert '"name":"one"' in html and '"name":"two"' in html
+    assert html.count('"name":"gold words"') == 2 and html.count('"name":"entropy peaks"') == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--out", "p.txt"], "ends in .html"),
+        (["--overlay", "tea leaves"], "must be one of entropy, jieba"),
+        (["--name", "a", "--name", "b"], "one per trace"),
+        (["--boundaries", "missing.json"], "missing.json"),
+    ],
+)
+def test_a_page_that_cannot_be_made_is_told(
+    saved: Path, words: list[str], reason: str, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(saved)
+    with pytest.raises(UserError, match=reason):
+        run("page", "t.json", *words)
+    assert not (saved / "page.html").exists()
+
+
+def test_a_film_is_written_from_a_run(folder: Path, tmp_path: Path) -> None:
+    run("film", str(folder), "--text", "rope", "--out", str(tmp_path / "f.html"))
+    html = (tmp_path / "f.html").read_text(encoding="utf-8")
+    assert '"name":"step 1"' in html and '"name":"step 20"' in html
+
+
+def test_a_film_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least two checkpoints, got 0"):
+        run("film", str(tmp_path))
+
+
+def test_view_serves_the_models_it_is_given(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "ropewalk.live.serve", lambda models, text, **how: seen.update(models=models, text=text, **how)
+    )
+    one = str(folder / "checkpoints" / "step-00000001")
+    run("view", one, one, "--text", "rope", "--port", "8123", "--no-browser")
+    assert list(seen["models"]) == ["step-00000001", "step-00000001 (2)"]
+    assert (seen["text"], seen["port"], seen["browser"]) == ("rope", 8123, False)
+
+
+def test_a_site_of_a_missing_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not exist"):
+        run("export-site", str(tmp_path / "site"), "--model", str(tmp_path / "no-model"))
+
+
+@pytest.mark.parametrize("command", ["view", "page", "film", "export-site"])
+def test_help_has_examples(command: str) -> None:
+    assert "Examples" in run(command, "--help").output
