@@ -81,8 +81,9 @@ def test_a_second_graft_and_unknown_words_are_refused() -> None:
     model = host("llama")
     with pytest.raises(UserError, match="unknown law 'sigmoid'"):
         graft(model, law="sigmoid")
-    with pytest.raises(UserError, match="frozen law"):
-        graft(model, law="frozen")
+    for law in ("frozen", "free", "coordinate"):
+        with pytest.raises(UserError, match=f"the {law} law needs more"):
+            graft(model, law=law)
     with graft(model), pytest.raises(UserError, match="already carries a graft"):
         graft(model)
     graft(model).detach()

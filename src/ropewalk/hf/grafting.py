@@ -65,10 +65,6 @@ class Graft(Grafted):
     def __init__(self, model: nn.Module, config: IncrementConfig, seed: int = 0) -> None:
         if getattr(model, "ropewalk_graft", None) is not None:
             raise UserError(f"{type(model).__name__} already carries a graft; detach that one first.")
-        if config.law == "frozen":
-            raise UserError(
-                "the frozen law needs a table per token, which a graft has not; choose another law."
-            )
         anatomy = examine(model)
         owners = owners_of(anatomy, config)
         self.laws = nn.ModuleList(build(anatomy, config) for _ in owners)
@@ -157,6 +153,11 @@ def attach(
 
 def build(anatomy: Anatomy, config: IncrementConfig) -> Increments:
     """One law for one place of a host, undrawn weights and all."""
+    if issubclass(increments.LAWS[config.law], increments.Frozen | increments.Absolute):
+        raise UserError(
+            f"the {config.law} law needs more than what an attention reads, so a graft cannot have it; choose "
+            "bounded, positive, signed or constant."
+        )
     law = increments.build(config, width=anatomy.width, key_heads=anatomy.key_heads, vocabulary=1)
     return Increments(law, anatomy.key_heads if config.lines == "key_head" else 1)
 
