@@ -38,9 +38,15 @@ def main() -> None:
     checkpoint.save(folder, rounded, {**origin, "validation": held_out}, dtype=torch.float16)
     size = (folder / checkpoint.WEIGHTS).stat().st_size
     print(f"{words.name}: {sum(p.numel() for p in rounded.parameters()):,} parameters, {size:,} bytes")
-    print(f"steps {origin['step']:,}, bytes seen {origin['step'] * recipe.train.batch * recipe.model.context:,}")
-    print(f"held-out loss {held_out:.4f} nats per byte = {bits_per_byte(held_out):.4f} bits per byte (rounded weights)")
-    print(f"before rounding {origin['validation']:.4f}; sha256 {checkpoint.read_config(folder)['weights']['sha256']}")
+    print(
+        f"steps {origin['step']:,}, bytes seen {origin['step'] * recipe.train.batch * recipe.model.context:,}"
+    )
+    print(
+        f"held-out loss {held_out:.4f} nats per byte = {bits_per_byte(held_out):.4f} bits per byte (rounded weights)"
+    )
+    print(
+        f"before rounding {origin['validation']:.4f}; sha256 {checkpoint.read_config(folder)['weights']['sha256']}"
+    )
 
 
 if __name__ == "__main__":

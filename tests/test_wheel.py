@@ -27,7 +27,11 @@ def unpacked(tmp_path_factory) -> Path:
 
 def test_nothing_is_left_behind(unpacked):
     def files(folder: Path) -> set[str]:
-        return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file() and "__pycache__" not in str(p)}
+        return {
+            str(p.relative_to(folder))
+            for p in folder.rglob("*")
+            if p.is_file() and "__pycache__" not in str(p)
+        }
 
     assert files(SOURCE) == files(unpacked / "ropewalk")
 
