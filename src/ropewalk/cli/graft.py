@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,14 +147,16 @@ def graft_train(
     named = _reader(base)
     read = read_corpus(prepare_corpus(plan.corpus, progress=first), named)
     try:
-        with watching(folder, steps) as watch:
+        with watching(folder, steps) if first else nullcontext() as watch:
             report = paired.train(plan, read, folder, resume=resume, watch=watch)
     except KeyboardInterrupt:
         typer.echo(f"ropewalk: stopped; the run is saved in {folder}. Go on with --resume.", err=True)
         raise typer.Exit(130) from None
     if first:
         for spacing in report.grafted.spacing:
-            typer.echo(f"{spacing['line']}: mean increment {spacing['mean']:.3f}, spread {spacing['std']:.3f}")
+            typer.echo(
+                f"{spacing['line']}: mean increment {spacing['mean']:.3f}, spread {spacing['std']:.3f}"
+            )
         typer.echo(report.told())
         typer.echo(f"report in {folder / 'report.json'}; increments in {folder / 'grafted' / 'model'}")
 
