@@ -75,7 +75,7 @@ def read(path: Path, overrides: list[str] | None = None) -> Recipe:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UserError(f"the recipe {path} is not readable TOML: {error}; correct the file.") from error
     for override in overrides or []:
-        _override(table, override)
+        apply(table, override)
     try:
         return Recipe.model_validate(table)
     except ValidationError as error:
@@ -84,7 +84,8 @@ def read(path: Path, overrides: list[str] | None = None) -> Recipe:
         ) from error
 
 
-def _override(table: dict[str, Any], override: str) -> None:
+def apply(table: dict[str, Any], override: str) -> None:
+    """Puts one `section.key=value` into a table. UserError when it cannot be read."""
     key, equals, text = override.partition("=")
     if not equals or "." not in key:
         raise UserError(f"cannot read the override '{override}': write it as section.key=value.")

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ropewalk.cli import demo, measure, model, show, train, view
+from ropewalk.cli import demo, measure, model, show, study, train, view
 from ropewalk.errors import UserError
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ for function in (
     view.export_site,
     measure.measure,
     measure.analyse,
+    study.study,
 ):
     app.command()(function)
 

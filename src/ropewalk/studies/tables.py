@@ -52,17 +52,9 @@ def boundaries(
 ) -> list[Result]:
     """Word boundaries of Chinese: the table and the nested gain. Without a test file, `dev` is split by the
     hash of its lines."""
-    halves: tuple[np.ndarray | None, np.ndarray | None] = dev.halves() if test is None else (None, None)
-    files = (dev, dev if test is None else test)
-    parts = []
-    for model in alike(models):
-        read = [
-            (trace(model, g.text, start="text"), chance.random_networks(model, g.text, start="text"))
-            for g in (files if test is not None else files[:1])
-        ]
-        read = read if test is not None else [*read, *read]
-        both = [gaps.gaps(t, g, part, c) for (t, c), g, part in zip(read, files, halves, strict=True)]
-        parts.append(boundary_analysis.Part(*both))
+    halves: tuple[np.ndarray | None, np.ndarray | None] = (None, None) if test else dev.halves()
+    files = (dev, test or dev)
+    parts = [part(model, dev, test) for model in alike(models)]
     cuts = None
     if jieba:
         known = [gaps.characters(gold.by_jieba(g)) for g in files]
@@ -71,15 +63,30 @@ def boundaries(
     return [table, gain_analysis.gain(parts, cuts)]  # type: ignore[arg-type]
 
 
+def part(
+    model: Decoder, dev: gold.Gold, test: gold.Gold | None, *, draws: int = chance.DRAWS
+) -> boundary_analysis.Part:
+    """A model's gaps of both parts, with random networks beside them."""
+    halves = dev.halves() if test is None else (None, None)
+    seen: dict[int, tuple] = {}
+    both = []
+    for g, half in zip((dev, test or dev), halves, strict=True):
+        if id(g) not in seen:
+            random = chance.random_networks(model, g.text, draws=draws, start="text") if draws else None
+            seen[id(g)] = (trace(model, g.text, start="text"), random)
+        both.append(gaps.gaps(seen[id(g)][0], g, half, seen[id(g)][1]))
+    return boundary_analysis.Part(*both)
+
+
 def entities(models: Sequence[Decoder]) -> list[Result]:
     """Two-word names in English and Chinese."""
     read = []
     for model in alike(models):
-        seen = {}
+        languages = {}
         for language, between in (("en", " "), ("zh", "")):
             words = [(p.first, p.second) for p in pairs.pairs() if p.language == language]
-            seen[language] = read_entities(model, words, between, pairs.CARRIERS[language])  # type: ignore[index]
-        read.append(seen)
+            languages[language] = read_entities(model, words, between, pairs.CARRIERS[language])  # type: ignore[index]
+        read.append(languages)
     return [entity_analysis.entities(models[0].lines, read)]
 
 
@@ -107,41 +114,25 @@ def extrapolation(
     reach = max((m for m in MULTIPLES if len(tokens) >= 2 * (m * context + 1)), default=1)
     cut = windows.cut(tokens, reach * context, count)
     losses = {
-        name: [loss_by_position(model, cut) for model in alike(members)] for name, members in kinds.items()
-    }
-    return [extrapolation_analysis(losses, context)]
-
-
-def agreement_(models: Sequence[Decoder], text: str) -> list[Result]:
-    """Agreement of two or more trainings on one text."""
-    return [agreement([trace(model, text) for model in alike(models)])]
-
-
-def neutrality(
-    kinds: Mapping[str, Sequence[Decoder]], baseline: str, name: str = "neutrality"
-) -> list[Result]:
-    """Held-out losses as the runs recorded them, paired by seed. UserError for runs of other data or length."""
-    losses = {
-        kind: {_run(m)[0]: float(m.provenance["validation"]) for m in models}
+        kind: {seen(m)[0]: float(m.provenance.get("validation") or np.nan) for m in models}
         for kind, models in kinds.items()
     }
-    seen = {_run(model)[1:] for models in kinds.values() for model in models}
-    if len(seen) > 1:
+    data = {seen(model)[1:] for models in kinds.values() for model in models}
+    if len(data) > 1:
         raise UserError(
             "the runs saw different data or different numbers of bytes; compare runs of one recipe."
         )
-    megabytes = next(iter(seen))[0] / 1e6
+    megabytes = next(iter(data))[0] / 1e6
     return [neutrality_analysis(losses, baseline, seen=f"{megabytes:.3g} MB", name=name)]
 
 
-def _run(model: Decoder) -> tuple[int, int, str]:
+def seen(model: Decoder) -> tuple[int, int, str]:
     """Seed, bytes seen and corpus of a model's run. UserError when it does not say."""
     told = model.provenance
     try:
         recipe = told["recipe"]
-        seen = int(told["step"]) * recipe["train"]["batch"] * recipe["model"]["context"]
-        float(told["validation"])
-        return recipe["train"]["seed"], seen, told["corpus"]["hash"]
+        count = int(told["step"]) * recipe["train"]["batch"] * recipe["model"]["context"]
+        return recipe["train"]["seed"], count, told["corpus"]["hash"]
     except (KeyError, TypeError) as error:
         raise UserError(
             f"the model '{told.get('name')}' does not say how it was trained; name models of `ropewalk train`."

@@ -1,0 +1,95 @@
+"""ropewalk study: from a recipe to trained models, to tables, to a report beside the published figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def study(
+    recipe: Annotated[Path, typer.Argument(help="A study's recipe, such as recipes/study-cpu.toml.")],
+    out: Annotated[Path | None, typer.Option(help="The study's folder (default: studies/RECIPE).")] = None,
+    set: Annotated[
+        list[str] | None, typer.Option("--set", help="Override one key: section.key=value.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 ...")] = "auto",
+    table: Annotated[
+        str | None, typer.Option(help="Make only this table again, as the report names it.")
+    ] = None,
+) -> None:
+    """Train what a study lacks, measure everything, and write report.html, report.md and report.json.
+
+    What is done is skipped, what was interrupted goes on: the same command again.
+
+    Examples:
+
+      ropewalk study recipes/study-cpu.toml --plan
+
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --set groups.real.recipe.corpus.root=/data
+
+      ropewalk study recipes/study-post.toml --set study.scale=0.001 --out /tmp/rehearsal
+
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --table "real/per-layer/boundaries gsdsimp"
+    """
+    import shlex
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ropewalk.studies import book, execute, report
+    from ropewalk.studies import plan as plans
+    from ropewalk.train import Progress, Watcher
+
+    asked = plans.read(recipe, set)
+    folder = out or Path("studies") / recipe.stem
+    jobs = list(plans.jobs(asked, device))
+    console = Console()
+    rows = plans.table(asked)
+    shown = Table(*rows[0], title=f"{asked.study.title}: {sum(row['hours'] for row in rows):.2f} hours expected")
+    for row in rows:
+        shown.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()))
+    console.print(shown)
+    left = sum(not execute.done(job, folder) for job in jobs)
+    console.print(f"{len(jobs) - left} of {len(jobs)} runs are done in {folder}", soft_wrap=True)
+    if plan:
+        return
+
+    def tell(job: plans.Job, state: str) -> Watcher | None:
+        name = f"{job.group}/{job.variant}/seed-{job.seed}"
+        if state == "done":
+            return None
+        typer.echo(
+            f"{'resuming' if state == 'resume' else 'training'} {name}, {job.bytes / 1e6:.3g} MB", err=True
+        )
+        every = max(1, job.recipe.train.steps // 10)
+
+        def watch(p: Progress) -> None:
+            if p.step % every == 0:
+                typer.echo(
+                    f"  {name}: step {p.step} of {p.steps}, {p.loss:.3f} nats per byte, {p.seconds:.0f} s",
+                    err=True,
+                )
+
+        return watch
+
+    try:
+        if table is None:
+            execute.execute(jobs, folder, tell)
+        sets = [word for one in set or [] for word in ("--set", one)]
+        command = shlex.join(["ropewalk", "study", str(recipe), "--out", str(folder), *sets])
+        found = book.entries(asked, folder)
+        book.compute(found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table)
+    except KeyboardInterrupt:
+        typer.echo(f"ropewalk: stopped; what is done is in {folder}. Go on with the same command.", err=True)
+        raise typer.Exit(130) from None
+    if table is not None:
+        for result in book.results(found, folder)[table]:
+            console.print(result)
+    told = report.write(asked, folder)
+    console.print(
+        f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
+        soft_wrap=True,
+    )

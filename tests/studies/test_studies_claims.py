@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import pytest
+
+from ropewalk.analyses.result import Result
+from ropewalk.studies.claims import Claim, claims, judge, verdict
+
+
+def claim(rule: str, null: float = 0.5) -> Claim:
+    return Claim("x", "s", "0.6", "v", "t", "t", {"line": "L0"}, "auc", rule, null)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rule", "row", "word"),
+    [
+        ("above", {"auc_low": 0.55, "auc_high": 0.65}, "replicated"),
+        ("above", {"auc_low": 0.35, "auc_high": 0.45}, "not replicated"),
+        ("above", {"auc_low": 0.45, "auc_high": 0.55}, "undecided at 3 MB"),
+        ("below", {"auc_low": 0.35, "auc_high": 0.45}, "replicated"),
+        ("above", {"auc_low": None, "auc_high": None}, "one seed, no verdict"),
+        ("figure", {"auc_low": 0.55, "auc_high": 0.65}, "no verdict"),
+        (
+            "equivalent",
+            {"auc_low": 0.1, "auc_high": 0.2, "equivalent": True, "different": True},
+            "replicated",
+        ),
+        (
+            "equivalent",
+            {"auc_low": 0.1, "auc_high": 0.2, "equivalent": False, "different": True},
+            "not replicated",
+        ),
+        (
+            "equivalent",
+            {"auc_low": -1, "auc_high": 1, "equivalent": False, "different": False},
+            "undecided at 3 MB",
+        ),
+    ],
+)
+def test_a_verdict_follows_from_the_interval(rule, row, word):
+    assert verdict(claim(rule), row, "3 MB") == word
+
+
+def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
+    result = Result(
+        "t",
+        "T",
+        {"line": "line", "auc": "AUC"},
+        ({"line": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.7},),
+        ("auc",),
+        command="again",
+        provenance={"models": ["a", "b"]},
+    )
+    told = judge(
+        iter([claim("above"), Claim("y", "s", "1", "w", "t", "t", {}, "auc")]),
+        "g",
+        {"g/v/t": [result]},
+        "3 MB",
+    )
+    assert [(row["id"], row["ours"], row["seeds"], row["verdict"], row["command"]) for row in told] == [
+        ("x", 0.6, 2, "replicated", "again")
+    ]
+
+
+def test_every_claim_has_a_name_of_its_own():
+    names = [one.id for one in claims()]
+    assert len(names) == len(set(names)) > 30
