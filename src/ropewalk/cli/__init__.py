@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ropewalk.cli import demo, measure, model, show, study, train, view
+from ropewalk.cli import demo, graft, measure, model, show, study, train, view
 from ropewalk.errors import UserError
 
 app = typer.Typer(
@@ -36,6 +36,10 @@ for function in (
     view.page,
     view.film,
     view.export_site,
+    graft.graft_train,
+    graft.probe,
+    graft.vocabulary,
+    graft.export_llama,
     measure.measure,
     measure.analyse,
     study.study,
