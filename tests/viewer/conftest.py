@@ -57,15 +57,3 @@ def open_page(chromium: Any, tmp_path: Path) -> Iterator[Opened]:
     for context in contexts:
         context.close()
     assert troubles == []
-
-
-def place(page: Any, cell: int, row: int, picture: int = 0) -> tuple[float, float]:
-    """Where a character stands in the window, in pixels, scrolled into view."""
-    spot = page.evaluate(
-        """([cell, row, n]) => {
-          const { stage, placeOf } = window.ropewalk;
-          return placeOf(stage.pictures[n], cell, row);
-        }""",
-        [cell, row, picture],
-    )
-    return spot[0], spot[1]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from conftest import place
+from browsing import place
 from samples import CHINESE, sample
 
 from ropewalk.traces import Trace

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import place
+from browsing import place
 from samples import ARABIC, CHINESE, ENGLISH, FAMILY, sample
 
 from ropewalk.views import overlays, page

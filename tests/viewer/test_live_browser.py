@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import place
+from browsing import place
 from samples import ARABIC, CHINESE
 from test_live_server import Failing
 from tiny import config, moved
