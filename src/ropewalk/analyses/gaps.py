@@ -130,13 +130,12 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace
         first=trace.tokens[at],
         characters=known,
         saturated=full,
-        chance=None if chance is None else _draws(chance)[:, :, at],
+        chance=None if chance is None else _draws(chance, at),
     )
 
 
-def _draws(chance: Trace) -> np.ndarray:
-    """(D, N, T) values of a trace of random networks."""
+def _draws(chance: Trace, at: np.ndarray) -> np.ndarray:
+    """(D, N, n) values of a trace of random networks, at these tokens."""
+    values = chance.values[:, at]
     heads = sorted({line.head or 0 for line in chance.lines})
-    return np.stack(
-        [chance.values[[(line.head or 0) == head for line in chance.lines]] for head in heads]
-    ).astype(np.float64)
+    return np.stack([values[[(line.head or 0) == head for line in chance.lines]] for head in heads])

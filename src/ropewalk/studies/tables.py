@@ -114,6 +114,21 @@ def extrapolation(
     reach = max((m for m in MULTIPLES if len(tokens) >= 2 * (m * context + 1)), default=1)
     cut = windows.cut(tokens, reach * context, count)
     losses = {
+        name: [loss_by_position(model, cut) for model in alike(members)] for name, members in kinds.items()
+    }
+    return [extrapolation_analysis(losses, context)]
+
+
+def agreement_(models: Sequence[Decoder], text: str) -> list[Result]:
+    """Agreement of two or more trainings on one text."""
+    return [agreement([trace(model, text) for model in alike(models)])]
+
+
+def neutrality(
+    kinds: Mapping[str, Sequence[Decoder]], baseline: str, name: str = "neutrality"
+) -> list[Result]:
+    """Held-out losses as the runs recorded them, paired by seed. UserError for runs of other data or length."""
+    losses = {
         kind: {seen(m)[0]: float(m.provenance.get("validation") or np.nan) for m in models}
         for kind, models in kinds.items()
     }
