@@ -15,7 +15,7 @@ from ropewalk.live import Live
 from ropewalk.live.answers import Model
 from ropewalk.live.server import MOST_BYTES
 
-SECRET = "/home/somebody/private/model.safetensors"
+SECRET = "/vault/somebody/private/model.safetensors"
 
 
 class Failing:
@@ -131,7 +131,7 @@ def test_a_failing_model_is_told_without_paths_and_the_others_go_on(
 ) -> None:
     status, content, _ = send(live, body={"model": name, "text": "rope"})
     assert status in (400, 500) and json.loads(content)["error"]
-    assert "somebody" not in content and "/home" not in content
+    assert "somebody" not in content and "/vault" not in content
     assert send(live, body=ROPE)[0] == 200
     capfd.readouterr()
 

@@ -299,7 +299,7 @@ def export_llama(
 ) -> None:
     """Write a native model with integer RoPE as a plain Llama, which needs no ropewalk to load.
 
-    Example:
+    Examples:
 
       ropewalk export-llama runs/unit/model my-llama
     """
