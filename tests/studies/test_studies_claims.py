@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ropewalk.analyses.result import Result
+from ropewalk.analyses.result import Endpoint, Result
+from ropewalk.analyses.statistics import Estimate
 from ropewalk.studies.claims import Claim, claims, judge, verdict
 
 
@@ -59,6 +60,17 @@ def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
     assert [(row["id"], row["ours"], row["seeds"], row["verdict"], row["command"]) for row in told] == [
         ("x", 0.6, 2, "replicated", "again")
     ]
+
+
+def test_an_auc_of_boundaries_must_clear_random_networks():
+    row = {"line": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65}
+    words = []
+    for null in (0.5, 0.58):
+        primary = Endpoint("AUC", Estimate(0.6, 0.55, 0.65), null, "")
+        result = Result("boundaries", "T", {"line": "line", "auc": "AUC"}, (row,), ("auc",), primary)
+        one = Claim("x", "s", "0.6", "v", "t", "boundaries", {"line": "L0"}, "auc", "above", 0.5)
+        words.append(judge(iter([one]), "g", {"g/v/t": [result]}, "3 MB")[0]["verdict"])
+    assert words == ["replicated", "undecided at 3 MB"]
 
 
 def test_every_claim_has_a_name_of_its_own():

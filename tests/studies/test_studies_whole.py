@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ropewalk import cli
+from ropewalk.analyses import statistics
 from ropewalk.errors import UserError
 from ropewalk.measure import entities
 from ropewalk.studies import book, execute, plan
@@ -97,6 +99,7 @@ def run(monkeypatch, capsys, *words: object) -> tuple[int, str, str]:
 def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     recipe, out = folder / "study.toml", folder / "out"
     monkeypatch.setattr(entities, "CANDIDATES", 2)
+    monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=50))
     monkeypatch.setattr(book, "PLANTED_DOCUMENTS", 4)
     monkeypatch.setattr(book, "SAMPLE", 2_000)
     status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
@@ -113,7 +116,8 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
 
     with pytest.raises(KeyboardInterrupt):
         execute.execute(jobs, out, cut_off)
-    status, told, said = run(monkeypatch, capsys, recipe, "--out", out)
+    root = f"groups.real.recipe.corpus.root={folder}"
+    status, told, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root)
     assert status == 0, said
     assert "resuming planted/per-layer/seed-1" in said and "training planted/rope/seed-1" not in said
 
@@ -139,11 +143,13 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         "verdict",
         "command",
     }
+    assert "--set groups.real.recipe.corpus.root=FOLDER --table" in claims["bytes/shared/space"]["command"]
     assert report["corpus"].keys() == {"planted", "real"} and report["commit"] and report["hardware"]
     page = (out / "report.html").read_text()
     assert "rehearsal at 0.001" in page and "<svg" in page and "data:image/png" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page) and "fathoms" not in page
-    assert "learned content" in (out / "report.md").read_text()
+    told = (out / "report.md").read_text()
+    assert "learned content" in told and "- real/per-layer/boundaries ours: " in told
 
     first = {path: path.read_bytes() for path in out.glob("report.*")}
     status, _, said = run(monkeypatch, capsys, recipe, "--out", out)

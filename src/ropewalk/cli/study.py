@@ -48,7 +48,9 @@ def study(
     jobs = list(plans.jobs(asked, device))
     console = Console()
     rows = plans.table(asked)
-    shown = Table(*rows[0], title=f"{asked.study.title}: {sum(row['hours'] for row in rows):.2f} hours expected")
+    shown = Table(
+        *rows[0], title=f"{asked.study.title}: {sum(row['hours'] for row in rows):.2f} hours expected"
+    )
     for row in rows:
         shown.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()))
     console.print(shown)
@@ -78,7 +80,7 @@ def study(
     try:
         if table is None:
             execute.execute(jobs, folder, tell)
-        sets = [word for one in set or [] for word in ("--set", one)]
+        sets = [word for one in set or [] for word in ("--set", _portable(one))]
         command = shlex.join(["ropewalk", "study", str(recipe), "--out", str(folder), *sets])
         found = book.entries(asked, folder)
         book.compute(found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table)
@@ -93,3 +95,9 @@ def study(
         f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
         soft_wrap=True,
     )
+
+
+def _portable(override: str) -> str:
+    """An override as a report can tell it: the folders of one machine are FOLDER."""
+    key, _, _ = override.partition("=")
+    return f"{key}=FOLDER" if key.endswith("root") else override

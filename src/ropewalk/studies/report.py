@@ -72,6 +72,7 @@ def markdown(told: dict[str, Any], made: dict[str, list[Result]]) -> str:
         lines = [f"### {section}", "", "| claim | " + " | ".join(CLAIM.values()) + " |", "|---" * 6 + "|"]
         lines += [f"| {row['id']} | " + " | ".join(_cells(row)) + " |" for row in rows]
         parts.append("\n".join(lines))
+    parts += ["## Primary endpoints", "\n".join(f"- {line}" for line in _endpoints(made))]
     parts += ["## Every table"]
     parts += [f"### {name}: {r.title}\n\n{r.markdown()}" for name, kept in made.items() for r in kept]
     return "\n\n".join(parts) + "\n"
@@ -86,6 +87,7 @@ def page(told: dict[str, Any], made: dict[str, list[Result]], pictures: list[tup
     for section, rows in _sections(told["claims"]).items():
         body = [[row["id"], *_cells(row)] for row in rows]
         parts.append(f"<h3>{e(section)}</h3>{_table(['claim', *CLAIM.values()], body)}")
+    parts += ["<h2>Primary endpoints</h2><ul>", *(f"<li>{e(line)}" for line in _endpoints(made)), "</ul>"]
     parts += ["<h2>Sentences of our own, as the first model of each kind spaces them</h2>"]
     for name, png in pictures:
         data = base64.b64encode(png).decode()
@@ -136,8 +138,13 @@ def _claims(study: plan.Study, made: dict[str, list[Result]]) -> list[dict[str, 
     return told
 
 
+def _endpoints(made: dict[str, list[Result]]) -> list[str]:
+    """Every number that was named beforehand, with its verdict."""
+    return [f"{name}: {sentence(r.primary)}" for name, kept in made.items() for r in kept if r.primary]
+
+
 def _summary(told: dict[str, Any]) -> list[str]:
-    """What replicated and what did not, in plain words; then every primary endpoint."""
+    """What replicated and what did not, in plain words."""
     words: dict[str, list[str]] = {}
     for row in told["claims"]:
         if "no verdict" not in row["verdict"]:
