@@ -14,7 +14,7 @@ from ropewalk import cli
 from ropewalk.analyses import statistics
 from ropewalk.errors import UserError
 from ropewalk.measure import entities
-from ropewalk.studies import book, execute, plan
+from ropewalk.studies import book, execute, plan, report
 from ropewalk.studies.variants import VARIANTS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -98,6 +98,7 @@ def run(monkeypatch, capsys, *words: object) -> tuple[int, str, str]:
 
 def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     recipe, out = folder / "study.toml", folder / "out"
+    monkeypatch.setattr(report, "commit", lambda: "a commit")  # which may change while this runs
     monkeypatch.setattr(entities, "CANDIDATES", 2)
     monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=50))
     monkeypatch.setattr(book, "PLANTED_DOCUMENTS", 4)
@@ -121,8 +122,8 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     assert status == 0, said
     assert "resuming planted/per-layer/seed-1" in said and "training planted/rope/seed-1" not in said
 
-    report = json.loads((out / "report.json").read_text())
-    ids = {table["id"] for table in report["tables"]}
+    found = json.loads((out / "report.json").read_text())
+    ids = {table["id"] for table in found["tables"]}
     for wanted in (
         "planted/neutrality", "planted/content against constant", "planted/content against permuted",
         "planted/per-layer/boundaries planted", "planted/per-layer/curve planted", "real/neutrality",
@@ -131,7 +132,7 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         "real/shared/agreement", "real/extrapolation", "real/per-layer/entities", "real/shared/spacing",
     ):  # fmt: skip
         assert wanted in ids
-    claims = {row["id"]: row for row in report["claims"]}
+    claims = {row["id"]: row for row in found["claims"]}
     assert {"bytes/shared/space", "boundaries/L1", "loss/per-layer", "surface"} <= claims.keys()
     assert claims["loss/alibi"]["verdict"] == "one seed, no verdict"
     assert set(claims["loss/per-layer"]) >= {
@@ -144,7 +145,7 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         "command",
     }
     assert "--set groups.real.recipe.corpus.root=FOLDER --table" in claims["bytes/shared/space"]["command"]
-    assert report["corpus"].keys() == {"planted", "real"} and report["commit"] and report["hardware"]
+    assert found["corpus"].keys() == {"planted", "real"} and found["commit"] and found["hardware"]
     page = (out / "report.html").read_text()
     assert "rehearsal at 0.001" in page and "<svg" in page and "data:image/png" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page) and "fathoms" not in page
@@ -157,7 +158,9 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     assert all(path.read_bytes() == content for path, content in first.items())
     kept = out / "tables" / "real/shared/bytes" / "bytes.json"
     before = kept.read_bytes()
-    status, shown, said = run(monkeypatch, capsys, recipe, "--out", out, "--table", "real/shared/bytes")
+    status, shown, said = run(
+        monkeypatch, capsys, recipe, "--out", out, "--set", root, "--table", "real/shared/bytes"
+    )
     assert status == 0 and said.count("measuring") == 1 and "Chinese lead byte" in shown
     assert kept.read_bytes() == before
     status, _, said = run(monkeypatch, capsys, recipe, "--out", out, "--table", "nothing")
