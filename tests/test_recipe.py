@@ -140,3 +140,9 @@ def test_a_recipe_that_is_not_there_is_told(tmp_path: Path) -> None:
         recipe.read(tmp_path / "none.toml")
     with pytest.raises(UserError, match="is not readable TOML"):
         recipe.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["post", "bundled", "cpu", "smoke"])
+def test_a_resolved_recipe_reads_back_the_same(name: str) -> None:
+    read = recipe.read(RECIPES / f"{name}.toml")
+    assert recipe.Recipe.model_validate(read.model_dump(mode="json")) == read

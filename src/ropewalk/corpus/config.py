@@ -51,7 +51,11 @@ class Source(BaseModel):
                 f"this one has {' and '.join(given) or 'none of them'}"
             )
         what = self.builtin or given[0]
-        foreign = sorted(self.model_fields_set - {given[0]} - OPTIONS[what])
+        foreign = sorted(
+            name
+            for name, field in type(self).model_fields.items()
+            if name not in {given[0], *OPTIONS[what]} and getattr(self, name) != field.default
+        )
         if foreign:
             raise ValueError(f"a {what} source does not take {', '.join(foreign)}")
         return self
