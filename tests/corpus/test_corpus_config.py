@@ -38,7 +38,7 @@ def test_the_key_given_says_the_kind() -> None:
     [
         ({}, "this one has none of them"),
         ({"path": "a", "builtin": "python"}, "this one has path and builtin"),
-        ({"path": "a", "split": "train"}, "a path source does not take split"),
+        ({"path": "a", "split": "test"}, "a path source does not take split"),
         ({"builtin": "python", "seed": 1}, "a python source does not take seed"),
         ({"dataset": "a", "seed": 1}, "a dataset source does not take seed"),
         ({"builtin": "ruby"}, "Input should be 'python' or 'planted'"),
