@@ -27,6 +27,9 @@ lint: .venv/ready-dev
 docs: .venv/ready-dev
 	$(BIN)/python docs/generate.py
 
+bench: .venv/ready-dev
+	cd bench && ../$(BIN)/python training_step.py
+
 # The CPU build of torch: from an index that has one, else through uv, which knows where to find it.
 .venv/ready-torch:
 	$(PYTHON) -m venv .venv

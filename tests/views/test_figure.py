@@ -168,7 +168,7 @@ def test_heads_layers_scales_and_titles_can_be_chosen() -> None:
     assert {"L1.h0", "L1.h1"} < set(writing(heads=True, layers=[1]))
     assert "L0.h0" not in writing(heads=True, layers=[1])
     titled = writing(title="Two $words$\n here")
-    assert titled[0] == "Two $words$ here" and any("Model: planted." in text for text in titled)
+    assert titled[0] == "Two $words$ here" and any("By the model “planted”." in text for text in titled)
     assert "all rows on one scale" in writing(scale="same")
     assert "gap in token-equivalents" in writing(scale="same")
     assert "every row scaled to mean 1 per character" in writing(placement="last")
@@ -192,7 +192,7 @@ def test_positions_that_step_back_and_sensitivities_are_drawn(tmp_path) -> None:
     back = draw(byte_trace("abcd", [[0, 3, 1, 4]], kind="position", unit="positions", gap=None))
     assert any("Blue: steps backwards." in text.get_text() for text in back.axes[0].texts)
     felt = draw(byte_trace("abcd", [[0, 1e-6, -2e-6, 0]], kind="sensitivity", unit="nats"))
-    assert felt.axes[0].texts[0].get_text() == "Where planted feels the distance"
+    assert felt.axes[0].texts[0].get_text() == "Where the model “planted” feels the distance"
     with pytest.raises(UserError, match="got one of forget"):
         draw(byte_trace("ab", kind="forget"))
 

@@ -43,7 +43,8 @@ class Picture:
     def __init__(self, trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> None:
         self.trace, self.shown, self.scene = trace, shown, drawn
         texts = [cell.text for cell in drawn.cells]
-        self.model = one_line(str(trace.provenance.get("name") or "a model"))
+        named = trace.provenance.get("name")
+        self.model = one_line(f"the model “{named}”") if named else "a model"
         usual = (
             "Where {} feels the distance"
             if trace.kind == "sensitivity"
@@ -177,7 +178,7 @@ class Picture:
             rows = "A row per head of each layer" if not shared else "A row per head"
         elif heads > 1:
             rows += f", the mean of its {heads} heads"
-        parts = [] if self.named else [f"Model: {self.model}."]
+        parts = [] if self.named else [f"By {self.model}."]
         parts.append(f"{rows}; at the right its mean in {self.unit_name}.")
         if len(self.panels) > 1:
             parts.append(f"Wrapped into {len(self.panels)} panels; each row starts anew in each.")
