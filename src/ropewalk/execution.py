@@ -21,17 +21,23 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run executes on: device, compute dtype, compiled or eager, CPU threads, torch version."""
+    """What a run executes on: device, compute dtype, compiled or eager, CPU threads, torch version, CUDA graphs."""
 
     device: str
     precision: str
     compiled: bool
     threads: int
     torch: str
+    graphs: bool = False
 
 
-def plan(device: str = "auto", precision: Precision = "auto", compile: bool = True) -> tuple[Plan, list[str]]:
-    """The best plan this machine allows, and one sentence for each wish it could not grant."""
+def plan(
+    device: str = "auto", precision: Precision = "auto", compile: bool = True, graphs: bool = False
+) -> tuple[Plan, list[str]]:
+    """The best plan this machine allows, and one sentence for each wish it could not grant.
+
+    graphs: replay compiled regions as CUDA graphs; written for GPUs and not yet tried on one.
+    """
     notes = []
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,7 +50,10 @@ def plan(device: str = "auto", precision: Precision = "auto", compile: bool = Tr
     if compile and device == "cpu" and (problem := compiler_problem()):
         notes.append(f"running without compilation, about a sixth slower: {problem}")
         compile = False
-    return Plan(device, precision, compile, torch.get_num_threads(), torch.__version__), notes
+    if graphs and not (compile and device == "cuda"):
+        notes.append("running without CUDA graphs: they need a GPU and train.compile")
+        graphs = False
+    return Plan(device, precision, compile, torch.get_num_threads(), torch.__version__, graphs), notes
 
 
 def apply(plan: Plan, model: Decoder) -> Decoder:
@@ -54,8 +63,9 @@ def apply(plan: Plan, model: Decoder) -> Decoder:
     if plan.compiled:
         # one function serves every model of a process; past the limit, 8, torch refuses to compile it for another
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
-        model.block = torch.compile(block, fullgraph=True, dynamic=False)
-        model.stride = torch.compile(stride, fullgraph=True, dynamic=False)
+        mode = "reduce-overhead" if plan.graphs else "default"
+        model.block = torch.compile(block, fullgraph=True, dynamic=False, mode=mode)
+        model.stride = torch.compile(stride, fullgraph=True, dynamic=False, mode=mode)
     return model
 
 

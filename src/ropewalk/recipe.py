@@ -37,6 +37,7 @@ class TrainConfig(BaseModel):
     device: str = "auto"
     precision: Precision = "auto"
     compile: bool = True
+    graphs: bool = False
     log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=1_000, ge=1)
     validation_bytes: int = Field(default=1_000_000, ge=1)

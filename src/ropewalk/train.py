@@ -86,7 +86,8 @@ def train(
     Raises UserError for a folder that holds another run, and for a run that stopped making sense;
     KeyboardInterrupt passes through after a checkpoint is written.
     """
-    plan, notes = execution.plan(recipe.train.device, recipe.train.precision, recipe.train.compile)
+    wishes = recipe.train
+    plan, notes = execution.plan(wishes.device, wishes.precision, wishes.compile, wishes.graphs)
     with Run(folder, recipe, asdict(plan), corpus, resume=resume) as run:
         for note in notes:
             run.note(note)
