@@ -23,7 +23,7 @@ function updateDetail() {
   if (picture && hit.cell < picture.entry.cells.length) {
     parts.push(character(picture.entry, hit.cell, pinnedHere(picture.entry, hit.cell)));
     for (const one of shown.filter((other) => owned(other, hit) && !other.difference)) {
-      parts.push(gapTable(one, hit, shown.length > 1));
+      parts.push(gapTable(one, hit, titleOf(shown, one)));
     }
     for (const one of shown.filter((other) => owned(other, hit) && other.difference)) parts.push(differenceTable(one, hit));
   }
@@ -36,6 +36,11 @@ function updateDetail() {
   }
   if (picture || state.pins.length) parts.unshift(el("button", { type: "button", class: "close", "aria-label": "close", onclick: letGo }, "×"));
   panelOf.replaceChildren(...parts);
+}
+
+// What a trace is called where two are shown: as above its picture, for two may bear one name.
+function titleOf(shown, picture) {
+  return shown.length > 1 ? `${"AB"[shown.indexOf(picture)]} ${picture.entry.name}` : "";
 }
 
 function character(entry, index, pinned) {
@@ -79,7 +84,7 @@ function learnedRows(picture) {
   return picture.rows.map((row, r) => [row, r]).filter(([row]) => row.members.length);
 }
 
-function gapTable(picture, hit, titled) {
+function gapTable(picture, hit, title) {
   const { entry, scenes } = picture, { x, left, factor, mean } = scenes.line, c = hit.cell;
   const what = entry.kind === "sensitivity" ? "sensitivity before it" : "increment: the gap before it";
   const rows = learnedRows(picture).map(([row, r]) => {
@@ -95,7 +100,7 @@ function gapTable(picture, hit, titled) {
   });
   const ceiling = learnedRows(picture).some(([row]) => atCeiling(entry, row, c));
   return el("section", {},
-    titled ? el("h2", {}, entry.name) : null,
+    title ? el("h2", {}, title) : null,
     el("table", {}, el("caption", {}, `${what}, in ${entry.unit}`),
       el("thead", {}, el("tr", {}, ...["", "", "gap", "× mean", entry.kind === "sensitivity" ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...rows)),
@@ -130,13 +135,12 @@ function distances(shown) {
     });
     sections.push(el("section", { class: "distance" },
       el("h2", {}, el("b", { class: state.pins[0] === a ? "pin-a" : "pin-b" }, entry.cells[a].label), " to ",
-        el("b", { class: state.pins[0] === a ? "pin-b" : "pin-a" }, entry.cells[b].label), shown.length > 1 ? ` · ${entry.name}` : ""),
+        el("b", { class: state.pins[0] === a ? "pin-b" : "pin-a" }, entry.cells[b].label), shown.length > 1 ? ` · ${titleOf(shown, picture)}` : ""),
       el("p", {}, el("strong", {}, plural(tokens, "token")), " apart in the text"),
       el("table", {}, el("caption", {}, `distance in each row, in ${entry.unit} and in mean gaps of the row`),
-        el("thead", {}, el("tr", {}, ...["", "distance", "mean gaps"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...rows)),
-      el("button", { type: "button", class: "pin", onclick: clearPins }, "Clear pins")));
+        el("thead", {}, el("tr", {}, ...["", "distance", "mean gaps"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...rows))));
   }
-  return el("div", {}, ...sections);
+  return el("div", {}, ...sections, el("button", { type: "button", class: "clear", onclick: clearPins }, "Clear pins"));
 }
 
 function letGo() {

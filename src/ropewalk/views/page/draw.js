@@ -89,9 +89,12 @@ function drawName(pen, picture, row, r) {
   pen.text(picture.nameNote ? picture.nameNote(r) : `mean ${number(picture.mean[r], 2)}`, 4, y + small * 0.75, small * 0.9, palette.soft, { anchor: "left" });
 }
 
-// A ghost of the character that ended the panel before: the first gap of a panel begins there.
+// A ghost of the character that ended the panel before: the first gap of a panel begins there. None where it would
+// lie under the first letter: that gap begins at a character's last token, closer to the next than its letter is wide.
 function drawContinued(pen, picture, { start }, at) {
   const { entry, rows, sizes, now } = picture, { label } = entry.cells[start - 1];
+  const both = (labelWidth(label, sizes.size) + labelWidth(entry.cells[start].label, sizes.size)) / 2;
+  if (rows.some((_, r) => Math.abs(now.x[r][start] - now.left[r][start]) * now.unit < both * 0.8)) return;
   for (let r = 0; r < rows.length; r++) {
     pen.text(label, at(now.left[r][start], r), rowMiddle(picture, r) - sizes.size * 0.04, sizes.size, palette.soft, { alpha: 0.35 });
   }

@@ -18,7 +18,7 @@ function metrics(width) {
   const narrow = width < 560, size = (narrow ? 15 : 16) * state.size;
   const pitch = size * 2.75;
   return {
-    width, size, pitch, gutter: narrow ? 42 : 58, right: 14, band: size * 1.5,
+    width, size, pitch, gutter: narrow ? 54 : 58, right: 14, band: size * 1.5,
     strip: state.strip === "none" ? 0 : 34, top: 6, bottom: 4,
   };
 }

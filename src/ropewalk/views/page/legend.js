@@ -23,8 +23,9 @@ function updateLegend() {
       el("span", { class: "unit" }, `difference of gaps, each in units of ${unit}; full height ${number(picture.highest, 2)}`), ...marks);
   } else {
     const least = Math.min(...picture.scenes.line.gap.slice(1).map((row) => Math.min(...row.filter(Number.isFinite))));
+    const wider = picture.now.gap.slice(1).some((row) => row.some((gap) => gap > picture.tops * 1.01));
     strip.style.background = `linear-gradient(to right, ${stops.map(warm).join()})`;
-    legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 2)}×`),
+    legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 2)}×${wider ? " or more" : ""}`),
       el("span", { class: "unit" }, `${what} before a character, in units of ${unit}`),
       ...(least < 0 ? [el("span", {}, el("i", { class: "mark backward" }), "a step backwards")] : []), ...marks);
   }

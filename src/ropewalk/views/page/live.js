@@ -103,6 +103,7 @@ function guide() {
     lesson.textContent = example.lesson;
     if (composer.box.value === example.text && entries[0]?.text === example.text) return;
     composer.box.value = example.text;
+    fitBox();
     composer.edits.clear();
     take({ entry: example.entry, loss: example.loss, following: example.following }, { model: composer.model, text: example.text, edits: [] });
   };
@@ -115,11 +116,16 @@ function guide() {
   return el("div", { class: "guide" }, el("div", { class: "actions" }, ...tabs), lesson);
 }
 
+// The box is as high as its text, up to a limit.
+function fitBox() {
+  composer.box.style.height = "auto";
+  composer.box.style.height = `${Math.min(composer.box.scrollHeight + 2, 180)}px`;
+}
+
 function typed() {
   composer.edits.clear();
   composer.hold = false;
-  composer.box.style.height = "auto";
-  composer.box.style.height = `${Math.min(composer.box.scrollHeight + 2, 180)}px`;
+  fitBox();
   composer.ask();
 }
 
@@ -145,6 +151,7 @@ function attach() {
     below: composer.result,
     footer: payload.mode === "site" ? el("p", { class: "colophon" }, "The model runs inside this page; what you type stays in your browser. ropewalk is a Python package that trains such models, grafts increments onto others, and measures what they learn.") : null,
     start() {
+      fitBox();
       if (starting) showResult();
       if (!starting) composer.ask();
       else backend.ready.catch((error) => composer.say(error.message));

@@ -48,11 +48,11 @@ new ResizeObserver(() => {
 }).observe(stage.node);
 
 function header() {
-  const name = entries[0]?.name || "";
+  const name = () => (entries.length === 1 ? ` · ${entries[0].name}` : ""), told = el("span", {}, name());
   const lead = payload.mode === "film" ? "A sentence leaves integer spacing while the model is trained."
     : "Each row is a layer of the model, and every character stands where that layer puts it. The wider and warmer the gap before a character, the further the layer keeps it from the one before.";
   return el("header", {}, el("h1", {}, "How far apart does a model think its tokens are?"), el("p", { class: "lead" }, lead),
-    el("p", { class: "by" }, el("b", {}, "ropewalk"), entries.length > 1 ? "" : ` · ${name}`));
+    el("p", { class: "by" }, el("b", {}, "ropewalk"), synced(told, () => told.textContent = name())));
 }
 
 function build() {
