@@ -1,7 +1,7 @@
 """Three guided examples, each with one sentence that the model's own numbers on it bear out.
 
 A lesson compares the mean gap before one sort of byte with that before another, layer by layer, and tells the
-layer where they differ most; where no layer tells them apart, it says so.
+layer where they differ most; where no layer tells them apart on average, it says so.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,7 @@ LESSONS = (
     Lesson(
         "Code",
         'for name in names:\n    if name:\n        print("Hello, " + name)\n',
-        "Does code have joints of its own?",
+        "Do lines of code come apart where they end?",
         lambda before, byte: byte == 10,
         "the gap before a line end",
         lambda before, byte: _letter(before) and _letter(byte),
@@ -87,8 +87,8 @@ def tell(lesson: Lesson, trace: Trace) -> str:
     where = "in the one row that all layers share" if name == "all" else f"in {name}"
     if times < PLAIN:
         return (
-            f"{lesson.opening} This model hardly shows it: nowhere is {lesson.wide_name} more than "
-            f"{PLAIN} times {lesson.plain_name}."
+            f"{lesson.opening} This model hardly shows it: in no layer is {lesson.wide_name} on average more "
+            f"than {PLAIN} times {lesson.plain_name}."
         )
     return (
         f"{lesson.opening} Yes, most of all {where}: {lesson.wide_name} is on average {times:.1f} times "
