@@ -204,10 +204,11 @@ def test_a_kill_at_any_write_leaves_a_run_to_go_on_with(
 
 def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not(tmp_path: Path) -> None:
     recipe = tiny.recipe(steps=5, checkpoint_minutes=9)
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tiny.corpus(), tmp_path / "run", watch=Stop(2, times=2))
     assert not list((tmp_path / "run" / "checkpoints").iterdir())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
     with Interrupt() as interrupt:
         assert not interrupt.asked
         os.kill(os.getpid(), signal.SIGINT)
