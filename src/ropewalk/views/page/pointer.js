@@ -11,7 +11,7 @@ function watchPointer(picture) {
     const hit = find(picture, event);
     if (!hit || event.button) return;
     pressed = { hit, x: event.clientX, moved: false };
-    if (picture.drag && hit.near && hit.row > 0) holder.setPointerCapture(event.pointerId);
+    if (picture.drag && hit.near && hit.row > 0) event.target.setPointerCapture(event.pointerId);
   });
   holder.addEventListener("pointerup", (event) => {
     const was = pressed;
