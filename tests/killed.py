@@ -8,7 +8,7 @@ import torch
 
 from ropewalk.train import Progress, train
 
-STEPS = 24
+STEPS = 90
 RECIPE = tiny.recipe(
     steps=STEPS, model={"increments": {"hidden": 4}}, optimizer={"name": "muon"}, log_every=2
 )

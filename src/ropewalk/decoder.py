@@ -192,7 +192,7 @@ class Layer(nn.Module):
 class Decoder(nn.Module):
     """A causal language model whose layers choose their own token spacing: the native host.
 
-    `compute_dtype` is the dtype of the residual stream. `block` and `stride` are what each layer runs; the
+    `compute_dtype` is the dtype of the residual stream. `stride` and `block` are what plain training runs; the
     execution room may put compiled versions of the same functions in their place, used in plain training
     passes only. With `seed=None` the weights are left undrawn, for a loader to fill. `provenance` says where
     the weights come from.
@@ -268,7 +268,8 @@ class Decoder(nn.Module):
         tokens, n = tokens.to(device), None if n is None else n.to(device)
         documents = None if documents is None else documents.to(device)
         n, starts, documents = _integer_positions(tokens, n, documents, cache)
-        plain = self.training and edit is None and cache is None and documents is None and not taps
+        if self.training and edit is None and cache is None and documents is None and not taps:
+            return self._plain(tokens, n)
         wanted, found = _known_taps(taps, len(self.layers)), dict[str, Tensor]()
         x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
         walked: list[Tensor] = []
@@ -277,31 +278,38 @@ class Decoder(nn.Module):
                 found[f"residual.{i}"] = x
             if i < len(self.laws):
                 law, encoding = self.laws[i], layer.attention.encoding
-                if plain:
-                    r, p, cos, sin = self.stride(law, encoding, x, tokens, n, self.config.increments.gap)
-                else:
-                    own = (
-                        self.lines if len(self.laws) == 1 else tuple(ln for ln in self.lines if ln.layer == i)
-                    )
-                    carry = cache.carries[i] if cache else None
-                    r = apply_edit(edit, own, advance(law, x, tokens, n, carry))
-                    absolute, gap = isinstance(law, Absolute), self.config.increments.gap
-                    p, end = positions.walk(r, n, gap=gap, starts=starts, carry=carry, absolute=absolute)
-                    cos, sin = encoding.angles(p)
-                    if cache:
-                        cache.carries[i] = end
+                own = self.lines if len(self.laws) == 1 else tuple(ln for ln in self.lines if ln.layer == i)
+                carry = cache.carries[i] if cache else None
+                r = apply_edit(edit, own, advance(law, x, tokens, n, carry))
+                absolute, gap = isinstance(law, Absolute), self.config.increments.gap
+                p, end = positions.walk(r, n, gap=gap, starts=starts, carry=carry, absolute=absolute)
+                cos, sin = encoding.angles(p)
+                if cache:
+                    cache.carries[i] = end
                 walked.append(r)
             if f"positions.{i}" in wanted:
                 found[f"positions.{i}"] = p
-            if plain:
-                x = self.block(layer, x, cos, sin)
-            else:
-                memory = cache.layers[i] if cache else None
-                seen: dict[str, Tensor] | None = {} if f"attention.{i}" in wanted else None
-                x = layer(x, cos, sin, documents, memory, seen)
-                if seen is not None:
-                    found[f"attention.{i}"] = seen["attention"]
-        return Output(F.linear(self.norm(x), self.embedding.to(x.dtype)), tuple(walked), found)
+            memory = cache.layers[i] if cache else None
+            seen: dict[str, Tensor] | None = {} if f"attention.{i}" in wanted else None
+            x = layer(x, cos, sin, documents, memory, seen)
+            if seen is not None:
+                found[f"attention.{i}"] = seen["attention"]
+        return Output(self._logits(x), tuple(walked), found)
+
+    def _plain(self, tokens: Tensor, n: Tensor) -> Output:
+        """The same pass for training, in pieces that may be compiled: no documents, edit, taps or memory."""
+        x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
+        walked: list[Tensor] = []
+        for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
+            if i < len(self.laws):
+                law, encoding = self.laws[i], layer.attention.encoding
+                r, _, cos, sin = self.stride(law, encoding, x, tokens, n, self.config.increments.gap)
+                walked.append(r)
+            x = self.block(layer, x, cos, sin)
+        return Output(self._logits(x), tuple(walked))
+
+    def _logits(self, x: Tensor) -> Tensor:
+        return F.linear(self.norm(x), self.embedding.to(x.dtype))
 
 
 def block(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -57,6 +57,7 @@ class Optimizers:
         adamw = torch.optim.AdamW(
             [{"params": list(g.values()), "lr": lr} for g, lr in groups if g],
             weight_decay=config.weight_decay,
+            fused=True,
         )
         self._add(adamw)
         if muon:
