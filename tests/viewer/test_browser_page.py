@@ -116,12 +116,14 @@ def test_every_control_has_a_name(open_page: Any) -> None:
     assert nameless == 0
 
 
-def test_overlays_and_bars_are_drawn_when_asked_for(open_page: Any) -> None:
+def test_overlays_are_drawn_until_put_away_and_bars_when_asked_for(open_page: Any) -> None:
     trace = sample()
     opened = open_page(page.html(trace, [overlays.entropy(trace)]))
-    assert "stroke-dasharray" not in (plain := opened.evaluate("() => window.ropewalk.svgOf()"))
+    marked = opened.evaluate("() => window.ropewalk.svgOf()")
     opened.get_by_role("button", name="entropy peaks").click()
-    assert opened.evaluate("() => window.ropewalk.svgOf()").count("<path") > plain.count("<path")
+    plain = opened.evaluate("() => window.ropewalk.svgOf()")
+    assert marked.count("<path") > plain.count("<path")
+    assert "stroke-dasharray" not in plain
     opened.get_by_role("button", name="surprisal").click()
     assert opened.evaluate("() => window.ropewalk.svgOf()").count("<rect") > plain.count("<rect")
 

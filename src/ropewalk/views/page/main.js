@@ -60,6 +60,7 @@ function build() {
   readPalette();
   refreshControls();
   if (entries.length > 1 && payload.mode === "page") state.view = "side";
+  if (payload.mode === "page") entries.forEach((entry) => entry.overlays.forEach((one) => state.overlays.add(one.name)));
   const extra = typeof attach === "function" ? attach() : {};
   app.replaceChildren(...[extra.header || header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, stage.message,
     el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, extra.footer, spoken].filter(Boolean));
