@@ -303,7 +303,7 @@ class Decoder(nn.Module):
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if i < len(self.laws):
                 law, encoding = self.laws[i], layer.attention.encoding
-                r, _, cos, sin = self.stride(law, encoding, x, tokens, n, self.config.increments.gap)
+                r, cos, sin = self.stride(law, encoding, x, tokens, n, self.config.increments.gap)
                 walked.append(r)
             x = self.block(layer, x, cos, sin)
         return Output(self._logits(x), tuple(walked))
@@ -325,11 +325,11 @@ def advance(law: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, carry: Tensor 
 
 def stride(
     law: nn.Module, encoding: Rope | Pope, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One walk from the beginning of a window: increments r, positions, cosines, sines."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One walk from the beginning of a window: increments r, cosines and sines of its positions."""
     r = advance(law, x, tokens, n)
     p, _ = positions.walk(r, n, gap=gap, absolute=isinstance(law, Absolute))
-    return r, p, *encoding.angles(p)
+    return r, *encoding.angles(p)
 
 
 def initialise(model: nn.Module, seed: int, std: float = 0.02) -> None:
