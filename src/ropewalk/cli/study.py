@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ropewalk.studies.plan import Job
+    from ropewalk.train import Progress, Watcher
 
 
 def study(
@@ -15,7 +19,9 @@ def study(
         list[str] | None, typer.Option("--set", help="Override one key: section.key=value.")
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
-    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 ...")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="Where to train: cpu, cuda, or several at once: cuda:0,cuda:1 or cpu,cpu.")
+    ] = "auto",
     table: Annotated[
         str | None, typer.Option(help="Make only this table again, as the report names it.")
     ] = None,
@@ -30,6 +36,8 @@ def study(
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --set groups.real.recipe.corpus.root=/data
 
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --device cpu,cpu
+
       ropewalk study recipes/study-post.toml --set study.scale=0.001 --out /tmp/rehearsal
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --table "real/per-layer/boundaries gsdsimp"
@@ -41,11 +49,11 @@ def study(
 
     from ropewalk.studies import book, execute, report
     from ropewalk.studies import plan as plans
-    from ropewalk.train import Progress, Watcher
 
+    devices = [name.strip() for name in device.split(",")]
     asked = plans.read(recipe, set)
     folder = out or Path("studies") / recipe.stem
-    jobs = list(plans.jobs(asked, device))
+    jobs = list(plans.jobs(asked, devices[0].partition(":")[0] if len(devices) > 1 else device))
     console = Console()
     rows = plans.table(asked)
     shown = Table(
@@ -59,27 +67,8 @@ def study(
     if plan:
         return
 
-    def tell(job: plans.Job, state: str) -> Watcher | None:
-        name = f"{job.group}/{job.variant}/seed-{job.seed}"
-        if state == "done":
-            return None
-        typer.echo(
-            f"{'resuming' if state == 'resume' else 'training'} {name}, {job.bytes / 1e6:.3g} MB", err=True
-        )
-        every = max(1, job.recipe.train.steps // 10)
-
-        def watch(p: Progress) -> None:
-            if p.step % every == 0:
-                typer.echo(
-                    f"  {name}: step {p.step} of {p.steps}, {p.loss:.3f} nats per byte, {p.seconds:.0f} s",
-                    err=True,
-                )
-
-        return watch
-
     try:
-        if table is None:
-            execute.execute(jobs, folder, tell)
+        failed = [] if table is not None else execute.execute(jobs, folder, say, devices)
         sets = [word for one in set or [] for word in ("--set", _portable(one))]
         command = shlex.join(["ropewalk", "study", str(recipe), "--out", str(folder), *sets])
         found = book.entries(asked, folder)
@@ -95,6 +84,34 @@ def study(
         f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
         soft_wrap=True,
     )
+    if failed:
+        typer.echo(
+            f"ropewalk: {len(failed)} of {len(jobs)} runs could not be trained and are missing from the report; the "
+            "reasons are above.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+def say(job: Job, state: str) -> Watcher | None:
+    """One line when a training starts, goes on or fails, and a watcher that adds one at every tenth of it."""
+    name = f"{job.group}/{job.variant}/seed-{job.seed}"
+    if state == "done":
+        return None
+    if state.startswith("failed"):
+        typer.echo(f"{name} {state}", err=True)
+        return None
+    typer.echo(
+        f"{'resuming' if state == 'resume' else 'training'} {name}, {job.bytes / 1e6:.3g} MB", err=True
+    )
+    every = max(1, job.recipe.train.steps // 10)
+
+    def watch(p: Progress) -> None:
+        if p.step % every == 0:
+            at = f"step {p.step} of {p.steps}, {p.loss:.3f} nats per byte, {p.seconds:.0f} s"
+            typer.echo(f"  {name}: {at}", err=True)
+
+    return watch
 
 
 def _portable(override: str) -> str:

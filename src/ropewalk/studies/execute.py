@@ -1,31 +1,29 @@
-"""Execution: trains what a study lacks, goes on with what was cut off, leaves what is done alone."""
+"""Execution: trains what a study lacks, goes on with what was cut off, leaves what is done alone.
+
+On one device the trainings follow one another in this process; on several, every device has a process of its own
+and takes the next training whose needs are there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import save as pack
 
-from ropewalk.checkpoint import load
-from ropewalk.corpus import Corpus, prepare
-from ropewalk.decoder import Decoder
-from ropewalk.files import write_atomically
-from ropewalk.host import increments_of
-from ropewalk.measure.table import mean_by_token
-from ropewalk.measure.windows import cut
-from ropewalk.recipe import Recipe
+from ropewalk.corpus import prepare
+from ropewalk.errors import UserError
+from ropewalk.studies.feed import fed
 from ropewalk.studies.plan import Job, place
 from ropewalk.studies.variants import VARIANTS
 from ropewalk.train import Watcher, train
 
-TABLE_TOKENS = 200_000
-
 State = Callable[[Job, str], Watcher | None]
-"""Told each job and what happens to it: "done", "resume" or "start"; gives who watches it."""
+"""Told each job and what happens to it: "done", "resume", "start" or "failed: WHY"; gives who watches it."""
 
 
 def done(job: Job, out: Path) -> bool:
@@ -33,59 +31,88 @@ def done(job: Job, out: Path) -> bool:
     return (job.folder(out) / "model" / "config.json").is_file()
 
 
-def execute(jobs: list[Job], out: Path, tell: State) -> None:
-    """Runs all jobs in order, one after the other."""
+def execute(jobs: Sequence[Job], out: Path, tell: State, devices: Sequence[str] = ("auto",)) -> list[Job]:
+    """Runs all jobs that are not done, over the devices, in order as far as they allow it.
+
+    devices: such as ("cuda:0", "cuda:1"), or ("cpu", "cpu") for two processes that share the cores. With more
+    than one, `tell` is called in the processes and must be a function of a module. Returns the jobs that could not
+    be trained (a runaway, a missing file, or a job that needs such a one); the others are not held up by them.
+    """
+    waiting = []
     for job in jobs:
-        folder = job.folder(out)
         if done(job, out):
             tell(job, "done")
-            continue
-        resume = (folder / "recipe.json").is_file()
+        else:
+            waiting.append(job)
+    if len(devices) == 1:
+        return [job for job in waiting if not run(job, out, tell)]
+    for corpus in dict.fromkeys(job.recipe.corpus for job in waiting):
+        prepare(corpus)
+    return _spread(waiting, out, tell, devices)
+
+
+def run(job: Job, out: Path, tell: State) -> bool:
+    """Trains one job; False, with the reason told, when it cannot be."""
+    resume = (job.folder(out) / "recipe.json").is_file()
+    watch = tell(job, "resume" if resume else "start")
+    try:
         corpus = prepare(job.recipe.corpus)
-        train(
-            _fed(job, out, corpus),
-            corpus,
-            folder,
-            resume=resume,
-            watch=tell(job, "resume" if resume else "start"),
-        )
+        train(fed(job, out, corpus), corpus, job.folder(out), resume=resume, watch=watch)
+    except UserError as error:
+        tell(job, f"failed: {error}")
+        return False
+    return True
 
 
-def _fed(job: Job, out: Path, corpus: Corpus) -> Recipe:
-    """The recipe, with what the variant takes from another one's model."""
-    variant = VARIANTS[job.variant]
-    if variant.needs is None:
-        return job.recipe
-    source = place(out, job.group, variant.needs, job.seed)
-    model = load(source / "model")
-    if variant.takes == "spread":
-        taken: dict[str, Any] = {"spread": spread(model, corpus)}
-    else:
-        path = source / f"{variant.takes.replace(' ', '-')}.safetensors"
-        if not path.is_file():
-            _write_table(model, corpus, path, job.seed if "permuted" in variant.takes else None)
-        taken = {"table": path}
-    increments = job.recipe.model.increments.model_copy(update=taken)
-    shape = job.recipe.model.model_copy(update={"increments": increments})
-    return job.recipe.model_copy(update={"model": shape})
+def _spread(waiting: list[Job], out: Path, tell: State, devices: Sequence[str]) -> list[Job]:
+    threads = max(1, (os.cpu_count() or 1) // len(devices))
+    context = multiprocessing.get_context("spawn")
+    free = [
+        ProcessPoolExecutor(1, mp_context=context, initializer=_settle, initargs=(device, threads))
+        for device in devices
+    ]
+    pools, failed = list(free), list[Job]()
+    running: dict[Future[bool], tuple[Job, ProcessPoolExecutor]] = {}
+    try:
+        while waiting or running:
+            while free and (job := _next(waiting, out)) is not None:
+                pool = free.pop()
+                waiting.remove(job)
+                running[pool.submit(run, job, out, tell)] = (job, pool)
+            if not running:  # the rest needs what failed
+                return failed + waiting
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                job, pool = running.pop(future)
+                free.append(pool)
+                if not _outcome(future, job):
+                    failed.append(job)
+        return failed
+    finally:
+        for pool in pools:
+            pool.shutdown(cancel_futures=True)
 
 
-def _write_table(model: Decoder, corpus: Corpus, path: Path, permuted: int | None) -> None:
-    """The table for the frozen law; with `permuted`, the tokens that were seen exchange their entries."""
-    tables, counts = mean_by_token(model, corpus, tokens=TABLE_TOKENS)
-    if permuted is not None:
-        seen = np.flatnonzero(counts.numpy() > 0)
-        order = np.random.default_rng(permuted).permutation(seen)
-        tables = [one.clone() for one in tables]
-        for one in tables:
-            one[seen] = one[order]
-    write_atomically(path, pack({f"increments.{i}": one.contiguous() for i, one in enumerate(tables)}))
+def _next(waiting: list[Job], out: Path) -> Job | None:
+    """The first job whose needs are trained."""
+    for job in waiting:
+        needs = VARIANTS[job.variant].needs
+        if needs is None or (place(out, job.group, needs, job.seed) / "model" / "config.json").is_file():
+            return job
+    return None
 
 
-def spread(model: Decoder, corpus: Corpus) -> float:
-    """Root mean square over lines of the increments' standard deviation over their mean."""
-    windows = cut(corpus.validation, model.context, 16)[:, :-1]
-    with torch.inference_mode():
-        d = increments_of(model(windows))
-    relative = d.std((0, 2)) / d.mean((0, 2))
-    return max(1e-3, round(float(relative.square().mean().sqrt()), 4))
+def _outcome(future: Future[bool], job: Job) -> bool:
+    try:
+        return future.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            f"the process that trained {job.group}/{job.variant}/seed-{job.seed} was killed, perhaps for want of "
+            "memory; what is done is kept: the same command goes on, with fewer devices if memory is short."
+        ) from error
+
+
+def _settle(device: str, threads: int) -> None:
+    """In a new process: the device that it may use, and its share of the cores."""
+    if device.startswith("cuda:"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = device.removeprefix("cuda:")
+    torch.set_num_threads(threads)

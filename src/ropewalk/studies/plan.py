@@ -128,13 +128,16 @@ def read(path: Path, overrides: list[str] | None = None) -> Study:
 
 
 def jobs(study: Study, device: str = "auto") -> Iterator[Job]:
-    """Every training, groups in order, seeds outermost, so that a study that is cut short has whole pairs."""
+    """Every training, groups in order; in a group seeds outermost, so that a study that is cut short has whole
+    pairs, and the variants of one seed last. What a variant needs comes before it."""
     for name, group in study.groups.items():
-        for number, seed in enumerate(group.seeds):
-            wanted = set(group.variants) | (set(group.single) if number == 0 else set())
-            needed = {VARIANTS[variant].needs for variant in wanted} - {None}
+        given: set[tuple[str, int]] = set()
+        rounds = [(seed, group.variants) for seed in group.seeds] + [(group.seeds[0], group.single)]
+        for seed, variants in rounds:
+            wanted = {needed for v in variants if (needed := VARIANTS[v].needs)} | set(variants)
             for variant in VARIANTS:
-                if variant in wanted | needed:
+                if variant in wanted and (variant, seed) not in given:
+                    given.add((variant, seed))
                     yield Job(name, variant, seed, _recipe(study, group, variant, seed, device))
 
 
