@@ -128,17 +128,18 @@ def read(path: Path, overrides: list[str] | None = None) -> Study:
 
 
 def jobs(study: Study, device: str = "auto") -> Iterator[Job]:
-    """Every training, groups in order; in a group seeds outermost, so that a study that is cut short has whole
-    pairs, and the variants of one seed last. What a variant needs comes before it."""
-    for name, group in study.groups.items():
-        given: set[tuple[str, int]] = set()
-        rounds = [(seed, group.variants) for seed in group.seeds] + [(group.seeds[0], group.single)]
-        for seed, variants in rounds:
-            wanted = {needed for v in variants if (needed := VARIANTS[v].needs)} | set(variants)
-            for variant in VARIANTS:
-                if variant in wanted and (variant, seed) not in given:
-                    given.add((variant, seed))
-                    yield Job(name, variant, seed, _recipe(study, group, variant, seed, device))
+    """Every training: groups in order, in a group seeds outermost, so that a study that is cut short has whole
+    pairs; the variants of one seed come last of all. What a variant needs comes before it."""
+    given: set[tuple[str, str, int]] = set()
+    for main in (True, False):
+        for name, group in study.groups.items():
+            for seed in group.seeds if main else group.seeds[:1]:
+                variants = group.variants if main else group.single
+                wanted = {needed for v in variants if (needed := VARIANTS[v].needs)} | set(variants)
+                for variant in VARIANTS:
+                    if variant in wanted and (name, variant, seed) not in given:
+                        given.add((name, variant, seed))
+                        yield Job(name, variant, seed, _recipe(study, group, variant, seed, device))
 
 
 def _recipe(study: Study, group: Group, variant: str, seed: int, device: str) -> Recipe:
