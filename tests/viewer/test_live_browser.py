@@ -126,6 +126,14 @@ def test_a_gap_dragged_wider_changes_the_model(open_page: Any, live: Live) -> No
     assert "Later layers recompute" in told and "1 gap set by hand" in told and "was" in told
 
 
+def test_a_click_on_a_letter_pins_it_and_drags_nothing(open_page: Any, live: Live) -> None:
+    page = open_page(live.url)
+    before = values(page)
+    page.mouse.click(*place(page, 3, 1))
+    assert page.evaluate("() => window.ropewalk.state.pins") == [3]
+    assert values(page) == before and "→" not in page.locator(".result").inner_text()
+
+
 def test_a_gap_can_be_held_alone_and_undone(open_page: Any, live: Live) -> None:
     page = open_page(live.url)
     before = values(page)
