@@ -4,20 +4,27 @@
 #   scripts/test-transformers-versions.sh              the oldest supported release and the newest
 #   scripts/test-transformers-versions.sh 5.17.0 5.20  these
 #
-# Environments are kept in .venvs/ and made again only when they are deleted.
+# Environments are kept in $VENVS (default .venvs/) and made again only when they are deleted.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 oldest=$(sed -n 's/^hf = \["transformers>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+torch=$(sed -n 's/^torch==//p' constraints.txt)
 versions=("$@")
 [ ${#versions[@]} -gt 0 ] || versions=("$oldest" newest)
 status=0
 for version in "${versions[@]}"; do
-  folder=".venvs/transformers-$version"
-  if [ "$version" = newest ]; then wanted="transformers"; else wanted="transformers~=$version"; [[ "$version" == *.*.* ]] || wanted="transformers==$version.*"; fi
-  if [ ! -x "$folder/bin/python" ]; then
+  folder="${VENVS:-.venvs}/transformers-$version"
+  case "$version" in
+    newest) wanted="transformers" ;;
+    *.*.*) wanted="transformers==$version" ;;
+    *) wanted="transformers==$version.*" ;;
+  esac
+  if [ ! -e "$folder/ready" ]; then
     python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet --upgrade pip
-    "$folder/bin/pip" install --quiet ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch "$wanted" peft accelerate pytest hypothesis -e .
+    "$folder/bin/pip" install --quiet "torch==$torch+cpu" \
+      || { "$folder/bin/pip" install --quiet uv && "$folder/bin/uv" pip install --python "$folder/bin/python" --torch-backend=cpu "torch==$torch"; }
+    "$folder/bin/pip" install --quiet "$wanted" peft accelerate pytest hypothesis -e .
+    touch "$folder/ready"
   fi
   "$folder/bin/python" -c 'import transformers, peft, torch; print("transformers", transformers.__version__, "peft", peft.__version__, "torch", torch.__version__)'
   "$folder/bin/python" -m pytest tests/hf tests/tuning || status=1

@@ -91,7 +91,7 @@ def graft_train(
     from ropewalk.measure.naming import native
     from ropewalk.tuning import memory, paired
     from ropewalk.tuning.recipe import GraftConfig, GraftRecipe, rates
-    from ropewalk.tuning.tokens import read_corpus
+    from ropewalk.tuning.tokens import read_corpus, reader_of
 
     if native(base):
         raise UserError(
@@ -144,8 +144,7 @@ def graft_train(
     if dry_run:
         return
     folder = out or Path("runs") / f"graft-{Path(base).name}"
-    named = _reader(base)
-    read = read_corpus(prepare_corpus(plan.corpus, progress=first), named)
+    read = read_corpus(prepare_corpus(plan.corpus, progress=first), reader_of(base))
     try:
         with watching(folder, steps) if first else nullcontext() as watch:
             report = paired.train(plan, read, folder, resume=resume, watch=watch)
@@ -307,16 +306,6 @@ def export_llama(
     from ropewalk.hf import llama
 
     typer.echo(f"wrote {llama.export(load(model), folder)}")
-
-
-def _reader(base: str) -> Any:
-    from ropewalk.hf.loading import open_config, open_tokenizer
-    from ropewalk.measure.reading import Reader
-    from ropewalk.text import VOCABULARY
-
-    size = int(open_config(base).get_text_config().vocab_size)
-    alone = Path(base).is_dir() and not any(Path(base).glob("*token*")) and size == VOCABULARY
-    return Reader() if alone else Reader(open_tokenizer(base))
 
 
 def _windows(found: Any, file: Path, context: int) -> Any:

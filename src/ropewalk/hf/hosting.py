@@ -42,6 +42,13 @@ class Grafted:
         return int(getattr(self.anatomy.config, "max_position_embeddings", None) or 2048)
 
     @property
+    def law_inputs(self) -> tuple[tuple[str, ...], int]:
+        """The taps that hold what its laws read, and how wide that is."""
+        if self.config.per == "shared":
+            return ("residual.0",), self.anatomy.width
+        return tuple(f"input.{place.index}" for place in self.anatomy.places), self.anatomy.width
+
+    @property
     def gap(self) -> positions.Gap:
         return self.config.gap
 
@@ -78,9 +85,9 @@ class Grafted:
     ) -> Output:
         """tokens (B, T) -> logits, increments and taps; see `ropewalk.host.Host`.
 
-        taps: "residual.I", the input of layer I; "positions.I", where layer I is grafted (I = 0 where all
-        share); "attention.I", on hosts loaded with attn_implementation="eager". cache: a transformers
-        cache.
+        taps: "residual.I", the input of layer I; "input.I", that of its attention; "positions.I", where layer
+        I is grafted (I = 0 where all share); "attention.I", on hosts loaded with
+        attn_implementation="eager". cache: a transformers cache.
         """
         if edit is not None and checkpointing(self.anatomy) != "no":
             raise UserError(
@@ -99,9 +106,14 @@ class Grafted:
         try:
             with ExitStack() as hooks:
                 for i in wanted["residual"]:
-                    hook = partial(_residual, found, f"residual.{i}")
+                    hook = partial(_input, found, f"residual.{i}")
                     handle = self.anatomy.layers[i].register_forward_pre_hook(hook, with_kwargs=True)
                     hooks.callback(handle.remove)
+                for place in self.anatomy.places:
+                    if place.index in wanted["input"]:
+                        hook = partial(_input, found, f"input.{place.index}")
+                        handle = place.attention.register_forward_pre_hook(hook, with_kwargs=True)
+                        hooks.callback(handle.remove)
                 output = self.run(
                     input_ids=tokens.to(self.device),
                     position_ids=None if n is None else n.to(self.device),
@@ -116,17 +128,20 @@ class Grafted:
         return Output(output.logits, tuple(recording.r), found)
 
     def _known(self, taps: Collection[str]) -> dict[str, list[int]]:
-        walks = [0] if self.config.per == "shared" else [place.index for place in self.anatomy.places]
+        places = [place.index for place in self.anatomy.places]
+        walks = [0] if self.config.per == "shared" else places
         every = list(range(len(self.anatomy.layers)))
         eager = getattr(self.anatomy.config, "_attn_implementation", None) == "eager"
-        known = {"residual": every, "positions": walks, "attention": every if eager else []}
+        known = {
+            "residual": every, "input": places, "positions": walks, "attention": every if eager else [],
+        }  # fmt: skip
         wanted: dict[str, list[int]] = {kind: [] for kind in known}
         for tap in taps:
             kind, _, index = tap.partition(".")
             if kind not in known or not index.isdigit() or int(index) not in known[kind]:
                 raise UserError(
-                    f"unknown tap '{tap}': this host has residual.I for its {len(every)} layers, "
-                    "positions.I for "
+                    f"unknown tap '{tap}': this host has residual.I for its {len(every)} layers, input.I for "
+                    f"{', '.join(map(str, places))}, positions.I for "
                     f"{', '.join(map(str, walks))}, and attention.I if loaded with "
                     f'attn_implementation="eager".'
                 )
@@ -134,7 +149,7 @@ class Grafted:
         return wanted
 
 
-def _residual(
+def _input(
     found: dict[str, Tensor], name: str, layer: nn.Module, args: tuple, kwargs: dict[str, Any]
 ) -> None:
     found[name] = args[0] if args else kwargs["hidden_states"]

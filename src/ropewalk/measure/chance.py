@@ -1,68 +1,85 @@
 """Chance: random networks of the law's own shape on every residual stream, in place of the trained ones.
 
-Whatever a trained increment reads off the residual stream, part of it any network would show. The draws are a
-Trace: line L2.h5 is draw 5 on the input of layer 2.
+Whatever a trained increment reads off the residual stream, part of it any network would show, and so would the
+law at its start. `Drawn` is a host like any other, so that every measurement can be made of it: line L2.h5 is draw
+5 on the input of layer 2.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Collection
+from typing import Any, Literal, cast
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from ropewalk import increments
 from ropewalk.decoder import Decoder, initialise
-from ropewalk.errors import UserError
+from ropewalk.host import Edit, Output
 from ropewalk.increments import Network
 from ropewalk.lines import Line
-from ropewalk.measure.capture import Start, byte_tokens, windows
+from ropewalk.measure.capture import Start, trace
 from ropewalk.traces import Trace
 
 DRAWS = 19  # the highest of 19 is what chance exceeds one time in twenty
 
 
+class Drawn:
+    """A trained decoder that walks as it has learned to, and reports `draws` random networks on each layer's input.
+
+    One line per draw and walk. Laws that are no network are drawn as random bounded networks. An edit changes
+    nothing: the walk is the model's own.
+    """
+
+    def __init__(self, model: Decoder, draws: int = DRAWS, seed: int = 0) -> None:
+        config = model.config.increments
+        self.law = config.law if issubclass(increments.LAWS[config.law], Network) else "bounded"
+        told = config.model_copy(update={"law": self.law, "start": "random", "lines": "one"})
+        self.model, self.draws, self.seed = model, draws, seed
+        self.nets = [
+            [_network(told, model.config.width, seed * 1_000_003 + d * 1_009 + layer) for d in range(draws)]
+            for layer in range(len(model.laws))
+        ]
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return tuple(Line(i, d) for i in range(len(self.nets)) for d in range(self.draws))
+
+    @property
+    def context(self) -> int:
+        return self.model.context
+
+    @property
+    def gap(self) -> Literal["before", "after"]:
+        return self.model.gap
+
+    def describe(self) -> dict[str, Any]:
+        return {**self.model.describe(), "law": f"random {self.law}", "seed": self.seed}
+
+    def __call__(
+        self,
+        tokens: Tensor,
+        n: Tensor | None = None,
+        *,
+        documents: Tensor | None = None,
+        edit: Edit | None = None,
+        taps: Collection[str] = (),
+        cache: object | None = None,
+    ) -> Output:
+        own = [f"residual.{i}" for i in range(len(self.nets))]
+        output = self.model(tokens, n, documents=documents, taps=[*taps, *own])
+        drawn = tuple(
+            torch.cat([net(output.taps[tap], tokens) for net in members], -1)
+            for tap, members in zip(own, self.nets, strict=True)
+        )
+        return Output(output.logits, drawn, {name: output.taps[name] for name in taps})
+
+
 def random_networks(
     model: Decoder, text: str, *, draws: int = DRAWS, seed: int = 0, start: Start = "document"
 ) -> Trace:
-    """`draws` random networks on the input of every layer that has a law, kind "increment".
-
-    UserError for a law that is no network. Models without one are read by random bounded networks.
-    """
-    config = model.config.increments
-    law = config.law if issubclass(increments.LAWS[config.law], Network) else "bounded"
-    told = config.model_copy(update={"law": law, "start": "random", "lines": "one"})
-    layers = range(len(model.laws))
-    nets = [
-        [_network(told, model.config.width, seed * 1_000_003 + d * 1_009 + layer) for d in range(draws)]
-        for layer in layers
-    ]
-    tokens = byte_tokens(text)
-    if not len(tokens.ids):
-        raise UserError("the text is empty: expected at least one character; give some text.")
-    prefix = [tokens.start] if start == "document" and tokens.start is not None else []
-    sequence = torch.from_numpy(np.concatenate([np.array(prefix, np.int64), tokens.ids]))
-    values = np.empty((len(nets), draws, len(sequence)), np.float32)
-    with torch.inference_mode():
-        for first, keep, last in windows(len(sequence), model.context):
-            part = sequence[None, first:last]
-            taps = model(part, taps=[f"residual.{i}" for i in layers]).taps
-            for i, members in enumerate(nets):
-                x = taps[f"residual.{i}"]
-                for d, net in enumerate(members):
-                    values[i, d, keep:last] = 1.0 + net(x, part)[0, keep - first :, 0].numpy(force=True)
-    return Trace(
-        text=text,
-        tokens=tokens.ids,
-        spans=tokens.spans,
-        lines=tuple(Line(i, d) for i in layers for d in range(draws)),
-        values=values.reshape(len(nets) * draws, -1)[:, len(prefix) :],
-        kind="increment",
-        unit="token-equivalents",
-        gap=model.gap,
-        context={"start": start, "window": model.context},
-        provenance={**model.describe(), "law": f"random {law}", "seed": seed},
-    )
+    """`draws` random networks on the input of every layer that has a law, kind "increment"."""
+    return trace(Drawn(model, draws, seed), text, start=start)
 
 
 def _network(config: increments.IncrementConfig, width: int, seed: int) -> Network:

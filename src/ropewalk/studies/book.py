@@ -16,7 +16,7 @@ import numpy as np
 from ropewalk.analyses import gold as golds
 from ropewalk.analyses.curve import Point, curve
 from ropewalk.analyses.result import Result
-from ropewalk.checkpoint import load, read_config
+from ropewalk.checkpoint import load, read_config, sha256
 from ropewalk.corpus import Corpus, prepare
 from ropewalk.corpus.planted import PlantedConfig
 from ropewalk.decoder import Decoder
@@ -36,7 +36,7 @@ Kinds = dict[str, list[Decoder]]
 
 @dataclass(frozen=True)
 class Entry:
-    """A table to make: its name, the models it is of, how."""
+    """A table to make: its name, the models it is of (folders, or files known by their hash), how."""
 
     id: str
     models: tuple[Path, ...]
@@ -57,7 +57,7 @@ def compute(
     if only is not None and only not in {entry.id for entry in found}:
         raise UserError(f"the study has no table '{only}'; its tables are {', '.join(e.id for e in found)}.")
     for entry in found:
-        hashes = [read_config(folder)["weights"]["sha256"] for folder in entry.models]
+        hashes = [sha256(m) if m.is_file() else read_config(m)["weights"]["sha256"] for m in entry.models]
         stale = [told["provenance"].get("models") != hashes for told in _kept(entry.id, out)] or [True]
         if entry.id != only and (only is not None or not any(stale)):
             continue

@@ -17,12 +17,23 @@ import numpy as np
 from ropewalk.checkpoint import read_json, write_folder
 from ropewalk.corpus import Corpus, default_cache
 from ropewalk.errors import UserError
+from ropewalk.hf.llama import byte_tokenizer
+from ropewalk.hf.loading import open_config, open_tokenizer
 from ropewalk.measure.reading import Reader
-from ropewalk.text import END
+from ropewalk.text import END, VOCABULARY
 
 SPLITS = ("train", "validation")
 TOGETHER = 256
 SYMBOL = np.dtype("<u4")
+
+
+def reader_of(base: str) -> Reader:
+    """How a base reads text: by its tokenizer, or as raw bytes where those are its symbols."""
+    size = int(open_config(base).get_text_config().vocab_size)
+    if size == VOCABULARY and Path(base).is_dir() and not any(Path(base).glob("*token*")):
+        return Reader()
+    tokenizer = open_tokenizer(base)
+    return Reader() if tokenizer.get_vocab() == byte_tokenizer().get_vocab() else Reader(tokenizer)
 
 
 def read_corpus(corpus: Corpus, reader: Reader, cache: Path | None = None) -> Corpus:
