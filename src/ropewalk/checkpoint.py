@@ -8,12 +8,14 @@ not how it was trained.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
 import secrets
 import shutil
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +39,7 @@ CONFIG, WEIGHTS, OPTIMIZER, TRAINING = (
 )
 DTYPES = ("F32", "F16", "BF16")
 LONGEST_HEADER = 10_000_000
+AT_CWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 
 
 def save(
@@ -154,18 +157,18 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         fill(temporary)
         for path in (*temporary.iterdir(), temporary):
             _flush(path)
-        old = _beside(folder) if folder.exists() else None
-        if old is not None:
-            os.replace(folder, old)
-        try:
+        if not folder.exists():
             os.replace(temporary, folder)
-        except OSError:
-            if old is not None:
+        elif not _exchange(temporary, folder):
+            old = _beside(folder)
+            os.replace(folder, old)
+            try:
+                os.replace(temporary, folder)
+            except OSError:
                 os.replace(old, folder)
-            raise
+                raise
+            os.replace(old, temporary)
         _flush(folder.parent)
-        if old is not None:
-            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; free some space or choose another disk."
@@ -278,6 +281,12 @@ def _check_header(path: Path, header: dict[str, Any], expected: dict[str, tuple[
 def _beside(folder: Path) -> Path:
     """A hidden name next to a folder, used by nobody."""
     return folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swaps the names of two folders in one step; False on systems that need two, and lose both names between."""
+    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    return swap is not None and swap(AT_CWD, os.fsencode(a), AT_CWD, os.fsencode(b), RENAME_EXCHANGE) == 0
 
 
 def _flush(path: Path) -> None:
