@@ -46,17 +46,16 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
                         "language": language,
                         "line": str(line),
                         "pairs": d.shape[1],
-                        **_share(d[:, :, n]),
+                        **share(d[:, :, n]),
                         "difference": float(d[:, :, n].mean()) if d.shape[1] else None,
                         "p": p[n],
                         "holm": adjusted[n],
                     }
                 )
-    deep = _deeper(lines)
+    deep = deeper(lines)
     last = np.concatenate([_differences(COMPARISONS[2], read, lang) for lang in read[0]], 1)
-    scaled = last / np.maximum(last.std(1, keepdims=True), 1e-12)
-    share = _share(scaled[:, :, deep].mean(2))
-    e = statistics.Estimate(share["share"], share["share_low"], share["share_high"])
+    told = share(scaled(last, deep))
+    e = statistics.Estimate(told["share"], told["share_low"], told["share_high"])
     off = np.mean([np.mean(np.abs(x.control.word - x.real.word)) for seed in read for x in seed.values()])
     word = {"above": "smaller than the control", "below": "larger than the control"}
     return Result(
@@ -112,8 +111,8 @@ def _differences(name: str, read: Sequence[Mapping[str, Entities]], language: st
     return np.stack(found)
 
 
-def _share(d: np.ndarray) -> dict[str, float]:
-    """Share of pairs that are smaller, (S, P) differences; a tie counts half. Interval over pairs and models."""
+def share(d: np.ndarray) -> dict[str, float]:
+    """Share of pairs that are smaller, from (S, P) differences; a tie counts half. Interval over pairs and models."""
     if d.shape[1] < 2:
         return dict.fromkeys(("share", "share_low", "share_high"), float("nan"))
     smaller = (d < 0) + 0.5 * (d == 0)
@@ -123,9 +122,16 @@ def _share(d: np.ndarray) -> dict[str, float]:
     return {"share": e.value, "share_low": e.low, "share_high": e.high}
 
 
-def _deeper(lines: Sequence[Line]) -> list[int]:
+def scaled(d: np.ndarray, deep: list[int]) -> np.ndarray:
+    """(S, P, N) differences, each line in units of its own spread over pairs, averaged over the lines `deep`."""
+    if not d.shape[1]:
+        return np.empty(d.shape[:2])
+    return (d / np.maximum(d.std(1, keepdims=True), 1e-12))[:, :, deep].mean(2)
+
+
+def deeper(lines: Sequence[Line]) -> list[int]:
     """The lines of the deeper half of the layers; all of them where the layers share one."""
     layers = [line.layer for line in lines if line.layer is not None]
-    if not layers:
+    if not any(layers):
         return list(range(len(lines)))
     return [n for n, line in enumerate(lines) if (line.layer or 0) > max(layers) / 2]

@@ -37,7 +37,7 @@ def neutrality(
         d = np.array([by_seed[seed] - losses[baseline][seed] for seed in seeds])
         e = statistics.paired(d)
         close = statistics.equivalence(d, MARGIN)
-        p.append(_t_test(d))
+        p.append(statistics.t_test(d))
         told = flags(e, close, seen)
         rows.append(
             {
@@ -95,11 +95,3 @@ def flags(e: statistics.Estimate, close: float, seen: str = "") -> str:
     if close < 0.05:
         return f"equivalent, though {different}" if different else "equivalent"
     return different or f"undecided{at}"
-
-
-def _t_test(d: np.ndarray) -> float:
-    if len(d) < 2:
-        return float("nan")
-    if d.std() == 0:
-        return 1.0 if d[0] == 0 else 0.0
-    return float(statistics.stats().ttest_1samp(d, 0.0).pvalue)

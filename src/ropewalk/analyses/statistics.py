@@ -134,6 +134,21 @@ def equivalence(differences: np.ndarray, margin: float) -> float:
     return float(max(t.sf((value + margin) / error, freedom), t.cdf((value - margin) / error, freedom)))
 
 
+def beyond(value: float, reached: np.ndarray, null: float) -> float:
+    """What an effect must clear: the most that chance reached (D,) on the side of `null` where `value` lies."""
+    return float(np.max(reached, initial=null) if value >= null else np.min(reached, initial=null))
+
+
+def t_test(differences: np.ndarray) -> float:
+    """p of Student's two-sided test of a mean difference of zero; NaN from a single pair."""
+    d = np.asarray(differences, np.float64)
+    if len(d) < 2:
+        return float("nan")
+    if d.std() == 0:
+        return 1.0 if d[0] == 0 else 0.0
+    return float(stats().ttest_1samp(d, 0.0).pvalue)
+
+
 def signed_rank(differences: np.ndarray) -> float:
     """p of Wilcoxon's two-sided signed-rank test; 1 where every difference is zero."""
     if not np.any(differences):

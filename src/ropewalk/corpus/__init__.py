@@ -2,8 +2,18 @@
 
 from ropewalk.corpus import windows
 from ropewalk.corpus.config import CorpusConfig, Source
+from ropewalk.corpus.lookup import LookupConfig
 from ropewalk.corpus.planted import PlantedConfig
 from ropewalk.corpus.prepare import default_cache, prepare
 from ropewalk.corpus.store import Corpus
 
-__all__ = ["Corpus", "CorpusConfig", "PlantedConfig", "Source", "default_cache", "prepare", "windows"]
+__all__ = [
+    "Corpus",
+    "CorpusConfig",
+    "LookupConfig",
+    "PlantedConfig",
+    "Source",
+    "default_cache",
+    "prepare",
+    "windows",
+]

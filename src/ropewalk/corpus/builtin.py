@@ -1,4 +1,4 @@
-"""Sources that need no network: the Python standard library's own files, and the planted language.
+"""Sources that need no network: the Python standard library's own files, the planted language, the look-up task.
 
 The library differs between Python versions and machines, and so does the fingerprint. Its files come sorted
 by a hash of their name, so that the held-out head is a fair sample of it; tests and installed packages are
@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from ropewalk.corpus import planted
+from ropewalk.corpus import lookup, planted
 from ropewalk.corpus.files import Files
 from ropewalk.corpus.formats import Document
 from ropewalk.errors import UserError
@@ -63,6 +63,26 @@ class Planted:
     def documents(self, count: Callable[[int], None]) -> Generator[Document, None, None]:
         for number, document in enumerate(planted.generate(self.config, self.seed)):
             yield Document(f"planted document {number} of seed {self.seed}", document.text)
+
+
+class Lookup:
+    """An endless stream of look-up documents."""
+
+    name = "look-up task"
+    total: int | None = None
+    estimate = 0
+
+    def __init__(self, config: lookup.LookupConfig, seed: int) -> None:
+        self.config, self.seed = config, seed
+
+    def fingerprint(self) -> Any:
+        """The configuration, the seed, and a hash of the first document, lest the generator change."""
+        first = lookup.document(self.config, self.seed, 0).text
+        return [self.config.model_dump(mode="json"), self.seed, _place(first).hex()]
+
+    def documents(self, count: Callable[[int], None]) -> Generator[Document, None, None]:
+        for number, document in enumerate(lookup.generate(self.config, self.seed)):
+            yield Document(f"look-up document {number} of seed {self.seed}", document.text)
 
 
 def _place(text: str) -> bytes:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ropewalk.corpus.lookup import LookupConfig
 from ropewalk.corpus.planted import PlantedConfig
 
 OPTIONS = {
@@ -17,6 +18,7 @@ OPTIONS = {
     "dataset": {"name", "split", "revision", "data_files"},
     "python": set[str](),
     "planted": {"planted", "seed"},
+    "lookup": {"lookup", "seed"},
 }
 
 
@@ -26,8 +28,9 @@ class Source(BaseModel):
     path     a file, or a folder read recursively in sorted order
     dataset  a Hugging Face data set, with its `name` (configuration), `split`, `revision` and `data_files`;
              a folder of data files, or "json", "parquet" or "text" with data_files, is read from this machine
-    builtin  "python", the standard library's own source files, or "planted", the made-up language of
-             ropewalk.corpus.planted, with its configuration `planted` and the `seed` of its documents
+    builtin  "python", the standard library's own source files; or, with the `seed` of their documents,
+             "planted", the made-up language of ropewalk.corpus.planted, with its configuration `planted`, and
+             "lookup", the pairs and questions of ropewalk.corpus.lookup, with its configuration `lookup`
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,8 +41,9 @@ class Source(BaseModel):
     split: str = "train"
     revision: str | None = None
     data_files: tuple[str, ...] | None = None
-    builtin: Literal["python", "planted"] | None = None
+    builtin: Literal["python", "planted", "lookup"] | None = None
     planted: PlantedConfig | None = None
+    lookup: LookupConfig | None = None
     seed: int = 0
 
     @model_validator(mode="after")
@@ -61,7 +65,7 @@ class Source(BaseModel):
         return self
 
     @property
-    def kind(self) -> Literal["files", "huggingface", "python", "planted"]:
+    def kind(self) -> Literal["files", "huggingface", "python", "planted", "lookup"]:
         """Which kind of source it is."""
         if self.path is not None:
             return "files"

@@ -8,11 +8,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from ropewalk.corpus.builtin import Library, Planted
+from ropewalk.corpus.builtin import Library, Lookup, Planted
 from ropewalk.corpus.config import CorpusConfig, Source
 from ropewalk.corpus.files import Files
 from ropewalk.corpus.formats import Document
 from ropewalk.corpus.hub import Hub
+from ropewalk.corpus.lookup import LookupConfig
 from ropewalk.corpus.planted import PlantedConfig
 from ropewalk.errors import UserError
 
@@ -47,7 +48,10 @@ def open_source(source: Source, config: CorpusConfig) -> Opened:
     if source.builtin == "python":
         return Library()
     if config.documents is None:
-        raise UserError("the planted language never ends; set documents to how many there are to be.")
+        what = "planted language" if source.builtin == "planted" else "look-up task"
+        raise UserError(f"the {what} never ends; set documents to how many there are to be.")
+    if source.builtin == "lookup":
+        return Lookup(source.lookup or LookupConfig(), source.seed)
     return Planted(source.planted or PlantedConfig(), source.seed)
 
 

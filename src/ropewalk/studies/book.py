@@ -17,7 +17,7 @@ from ropewalk.analyses import gold as golds
 from ropewalk.analyses.curve import Point, curve
 from ropewalk.analyses.result import Result
 from ropewalk.checkpoint import load, read_config, sha256
-from ropewalk.corpus import Corpus, prepare
+from ropewalk.corpus import Corpus, LookupConfig, prepare
 from ropewalk.corpus.planted import PlantedConfig
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
@@ -29,6 +29,7 @@ from ropewalk.text import decode
 SAMPLE = 60_000  # bytes of held-out text for spacing and agreement
 CONTROLS = ("constant", "permuted", "random")
 POINTS = 5
+FILES = 24
 PLANTED_DOCUMENTS = 30
 
 Kinds = dict[str, list[Decoder]]
@@ -94,6 +95,9 @@ class _Group:
         for table in self.group.tables:
             if table == "neutrality":
                 found += self._losses()
+            elif table == "lookup":
+                kinds = {v: self._folders(v) for v in self._variants}
+                found.append(self._entry("lookup", {v: p for v, p in kinds.items() if p}, self._lookup))
             elif table == "extrapolation":
                 kinds = {v: self._folders(v) for v in (*self.group.main, BASELINE)}
                 made = partial(tables.extrapolation, tokens=self._tokens, count=self.group.windows)
@@ -113,11 +117,7 @@ class _Group:
 
     def _losses(self) -> list[Entry]:
         """The loss of every variant against the baseline, and of the main ones against what has no content."""
-        trained = {
-            v: p
-            for v in (*self.group.main, *self.group.variants, *self.group.single)
-            if (p := self._folders(v))
-        }
+        trained = {v: p for v in self._variants if (p := self._folders(v))}
         made = []
         if BASELINE in trained and len(trained) > 1:
             made.append(self._entry("neutrality", trained, partial(tables.neutrality, baseline=BASELINE)))
@@ -157,16 +157,38 @@ class _Group:
             ),
             "lookback": lambda m: tables.lookback(m, self._tokens, count),
             "agreement": lambda m: tables.agreement_(m, self._text),
+            "scopes": lambda m: tables.scopes(m, self._sources),
+            "planted": lambda m: tables.planted(m, self._planted),
         }
         return [entry(table, make[table])]
+
+    @property
+    def _variants(self) -> dict[str, None]:
+        """The main variants, then the others, each once."""
+        return dict.fromkeys((*self.group.main, *self.group.variants, *self.group.single))
+
+    def _lookup(self, kinds: Kinds) -> list[Result]:
+        known = self.group.recipe.corpus.sources[0].lookup or LookupConfig()
+        return tables.lookup(kinds, BASELINE if BASELINE in kinds else None, known)
+
+    @property
+    def _sources(self) -> list[str]:
+        """Held-out files of Python source."""
+        held_out = self.group.recipe.corpus.validation_documents
+        return tables.library(min(FILES, held_out))
+
+    @property
+    def _planted(self) -> PlantedConfig:
+        return self.group.recipe.corpus.sources[0].planted or PlantedConfig()
 
     def _gold_names(self) -> list[str]:
         return ["planted"] if self.group.planted else list(self.group.gold)
 
     def _gold(self, name: str) -> tuple[golds.Gold, golds.Gold | None]:
         if self.group.planted:
-            config = self.group.recipe.corpus.sources[0].planted or PlantedConfig()
-            dev, test = (golds.by_planted(config, PLANTED_DOCUMENTS, seed)[0] for seed in (1_001, 1_002))
+            dev, test = (
+                golds.by_planted(self._planted, PLANTED_DOCUMENTS, seed)[0] for seed in (1_001, 1_002)
+            )
             return dev, test
         told, root, limit = self.group.gold[name], self.study.study.gold_root, self.group.sentences
         return golds.read(root / told.dev, limit), None if told.test is None else golds.read(

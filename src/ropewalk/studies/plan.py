@@ -20,7 +20,7 @@ from ropewalk.studies.variants import VARIANTS
 
 Table = Literal[
     "neutrality", "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "agreement",
-    "extrapolation", "curve",
+    "extrapolation", "curve", "lookup", "scopes", "planted",
 ]  # fmt: skip
 
 
@@ -62,8 +62,14 @@ class Group(BaseModel):
         return names
 
     @property
+    def reads(self) -> str:
+        """What the trainings read: "planted", "lookup" or "python" where their first source is built in, else
+        "text"."""
+        return self.recipe.corpus.sources[0].builtin or "text"
+
+    @property
     def planted(self) -> bool:
-        return self.recipe.corpus.sources[0].builtin == "planted"
+        return self.reads == "planted"
 
 
 class Header(BaseModel):

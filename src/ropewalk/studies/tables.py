@@ -7,21 +7,28 @@ functions; nothing is measured anywhere else.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 
 from ropewalk.analyses import boundaries as boundary_analysis
+from ropewalk.analyses import code, gaps, gold, pairs, spacing
 from ropewalk.analyses import entities as entity_analysis
 from ropewalk.analyses import gain as gain_analysis
-from ropewalk.analyses import gaps, gold, pairs, spacing
+from ropewalk.analyses import planted as planted_analysis
 from ropewalk.analyses.agreement import agreement
 from ropewalk.analyses.causality import causality
 from ropewalk.analyses.extrapolation import MULTIPLES
 from ropewalk.analyses.extrapolation import extrapolation as extrapolation_analysis
 from ropewalk.analyses.kinds import byte_kind_numbers
 from ropewalk.analyses.lookback import lookback as lookback_analysis
+from ropewalk.analyses.lookup import lookup as lookup_analysis
 from ropewalk.analyses.neutrality import neutrality as neutrality_analysis
 from ropewalk.analyses.result import Result
+from ropewalk.analyses.scopes import marks
+from ropewalk.analyses.scopes import scopes as scope_analysis
+from ropewalk.corpus import LookupConfig, PlantedConfig
+from ropewalk.corpus.builtin import Library
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.measure import chance, windows
@@ -31,6 +38,10 @@ from ropewalk.measure.entities import entities as read_entities
 from ropewalk.measure.extrapolation import loss_by_position
 from ropewalk.measure.knockout import jitter, knockouts
 from ropewalk.measure.lookback import lookback as read_lookback
+from ropewalk.measure.lookup import lookup as ask
+
+CODE = 5_000  # bytes of each Python file
+PLANTED = 40  # documents
 
 
 def bytes_(models: Sequence[Decoder]) -> list[Result]:
@@ -117,6 +128,49 @@ def extrapolation(
         name: [loss_by_position(model, cut) for model in alike(members)] for name, members in kinds.items()
     }
     return [extrapolation_analysis(losses, context)]
+
+
+def lookup(
+    kinds: Mapping[str, Sequence[Decoder]], baseline: str | None, config: LookupConfig
+) -> list[Result]:
+    """The answers of every kind of model to the same questions; differences from `baseline`, paired by seed."""
+    answers = {
+        name: {i if baseline is None else seen(m)[0]: ask(m, config) for i, m in enumerate(alike(members))}
+        for name, members in kinds.items()
+    }
+    megabytes = f"{seen(next(iter(kinds.values()))[0])[1] / 1e6:.3g} MB" if baseline is not None else ""
+    return [lookup_analysis(answers, baseline, megabytes)]
+
+
+def asked(model: Decoder) -> LookupConfig:
+    """The look-up task that a model was trained on, or the usual one."""
+    sources = model.provenance.get("recipe", {}).get("corpus", {}).get("sources", [])
+    return LookupConfig.model_validate((sources and sources[0].get("lookup")) or {})
+
+
+def library(count: int) -> list[str]:
+    """The first `count` files of the standard library that differ: those that a Python corpus holds out."""
+    written = (d.text for d in Library().documents(lambda _: None) if d.text.strip())
+    return list(islice(written, count))
+
+
+def scopes(models: Sequence[Decoder], sources: Sequence[str]) -> list[Result]:
+    """Scope delimiters of Python files, each read up to `CODE` bytes."""
+    cuts = [text[: text.rfind("\n", 0, CODE) + 1] or text[:CODE] for text in sources]
+    truth = [code.delimiters(text, len(cut.encode())) for text, cut in zip(sources, cuts, strict=True)]
+    read = []
+    for model in alike(models):
+        random = chance.Drawn(model)
+        read.append(marks([trace(model, cut) for cut in cuts], truth, [trace(random, cut) for cut in cuts]))
+    return [scope_analysis(read)]
+
+
+def planted(models: Sequence[Decoder], config: PlantedConfig) -> list[Result]:
+    """The gaps inside planted entities and phrases."""
+    truth = planted_analysis.Truth(*gold.by_planted(config, PLANTED, seed=1_003))
+    traces = [trace(model, truth.gold.text) for model in alike(models)]
+    random = [trace(chance.Drawn(model), truth.gold.text) for model in models]
+    return [planted_analysis.planted(traces, truth, random)]
 
 
 def agreement_(models: Sequence[Decoder], text: str) -> list[Result]:

@@ -1,0 +1,203 @@
+"""Planted pairs: is the gap inside a planted phrase or entity unlike other gaps that surprise as much?
+
+The planted language knows its pairs exactly. The gap before a pair's second word is set against gaps of the same
+text: before other words (is a pair more of a unit than any two words?) and within words (is it as close as the
+inside of a word?). Every gap is matched to one with the same first token and a surprisal within a caliper, because
+the second word of an entity is expected and a common word is not. The unit is the pair, averaged over its
+occurrences. Knows no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ropewalk.analyses import statistics
+from ropewalk.analyses.entities import deeper, scaled, share
+from ropewalk.analyses.gold import Gold
+from ropewalk.analyses.result import Chart, Endpoint, Result
+from ropewalk.errors import UserError
+from ropewalk.traces import Trace
+
+CALIPER = 0.5  # nats: a gap whose token is further away in surprisal is no match
+CONTROLS = ("between words", "within a word")
+FEWEST = 5  # pairs: fewer give no interval
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """A planted text: its words and sentences, its phrases (P, 2) and entities (E, 2) as byte spans."""
+
+    gold: Gold
+    phrases: np.ndarray
+    entities: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Byte offsets of gaps: before the second word of each pair, before other words, within words."""
+
+    pairs: dict[str, np.ndarray]
+    names: dict[str, np.ndarray]
+    controls: dict[str, np.ndarray]
+
+
+def places(truth: Truth) -> Places:
+    """Gaps of the text; the first word of a sentence and its full stop are left out."""
+    text, words = truth.gold.text.encode(), truth.gold.words
+    begins = set(truth.gold.sentences[:, 0].tolist())
+    stops = set((truth.gold.sentences[:, 1]).tolist())
+    inner: dict[str, list[int]] = {}
+    names: dict[str, list[bytes]] = {}
+    starts = words[:, 0]
+    for kind, spans in (("phrase", truth.phrases), ("entity", truth.entities)):
+        for start, end in spans.tolist():
+            second = int(starts[np.searchsorted(starts, end) - 1])
+            if second > start:
+                inner.setdefault(kind, []).append(second)
+                names.setdefault(kind, []).append(text[start:end])
+    taken = {at for found in inner.values() for at in found}
+    between, within = [], []
+    for start, end in words.tolist():
+        if end in stops:
+            continue
+        first = 0 if not begins or start - 1 not in stops else 1
+        if start not in taken and start not in begins and first == 0:
+            between.append(start)
+        within += [at for at in range(start + 1, end) if _symbol(text, start, at)]
+    return Places(
+        {kind: np.array(found) for kind, found in inner.items()},
+        {kind: np.unique(np.array(found), return_inverse=True)[1] for kind, found in names.items()},
+        {CONTROLS[0]: np.array(between), CONTROLS[1]: np.array(within)},
+    )
+
+
+def _symbol(text: bytes, start: int, at: int) -> bool:
+    """Does a symbol of the language begin here? Two letters, or one character of several bytes."""
+    return (text[at] & 0xC0) != 0x80 if text[start] >= 0x80 else (at - start) % 2 == 0
+
+
+def planted(models: Sequence[Trace], truth: Truth, chance: Sequence[Trace] = ()) -> Result:
+    """models: the planted text in models of one kind, one per seed; chance: the same text's random networks.
+
+    Primary endpoint: share of entities whose inner gap is smaller than matched gaps between words, over the lines
+    of the deeper half of the model, each in units of its own spread.
+    """
+    known = places(truth)
+    if any(t.text != truth.gold.text or t.lines != models[0].lines for t in models):
+        raise UserError("expected traces of the planted text in models of one kind; trace them again.")
+    lines = models[0].lines
+    deep = deeper(lines)
+    rows: list[dict[str, Any]] = []
+    primary, notes = None, []
+    for kind in ("entity", "phrase"):
+        for control in CONTROLS:
+            found = [_differences(t, known, kind, control) for t in models]
+            keep = np.logical_and.reduce([np.isfinite(d).all(1) for d, _ in found])
+            d = np.stack([differences[keep] for differences, _ in found])
+            notes.append(f"{kind}, {control}: {np.mean([share for _, share in found]):.0%}")
+            drawn = [_of_chance(t, known, kind, control, keep) for t in chance]
+            p = [
+                statistics.signed_rank(d[:, :, n].mean(0)) if d.shape[1] else np.nan
+                for n in range(len(lines))
+            ]
+            for n, (line, adjusted) in enumerate(zip(lines, statistics.holm(p), strict=True)):
+                rows.append(
+                    {
+                        "pair": kind,
+                        "control": control,
+                        "line": str(line),
+                        "pairs": d.shape[1],
+                        **share(d[:, :, n]),
+                        "difference": float(d[:, :, n].mean()) if d.shape[1] else None,
+                        "holm": adjusted,
+                    }
+                )
+            if primary is None:
+                primary = _primary(d, deep, drawn)
+    return Result(
+        "planted",
+        "The gap inside planted entities and phrases",
+        {
+            "pair": "pair",
+            "control": "against",
+            "line": "line",
+            "pairs": "pairs",
+            "share": "share smaller",
+            "difference": "mean difference",
+            "holm": "p (Holm)",
+        },
+        tuple(rows),
+        ("share",),
+        primary,
+        Chart("bars", "line", "share", by="pair", base=0.5, where={"control": CONTROLS[0]}),
+        (
+            f"{len(models)} model(s). A match has the same first token and is within {CALIPER} nats of surprisal; "
+            f"matched: {'; '.join(notes)}. The unit is the pair, averaged over its occurrences; intervals draw pairs"
+            f"{' and models' if len(models) > 1 else ''} again. Holm over lines. Every row but the primary "
+            "endpoint is exploratory.",
+        ),
+    )
+
+
+def _differences(trace: Trace, known: Places, kind: str, control: str) -> tuple[np.ndarray, float]:
+    """(P, N): mean increment of each pair's inner gaps less that of their matches, NaN without a match; and
+    which share of the gaps was matched."""
+    token = np.full(len(trace.text.encode()), -1)
+    token[trace.spans[:, 0]] = np.arange(len(trace.tokens))
+    at, other = token[known.pairs[kind]], token[known.controls[control]]
+    match = _nearest(trace, at, other)
+    good = match >= 0
+    d = trace.increments[:, at[good]] - trace.increments[:, match[good]]
+    names = known.names[kind]
+    size = int(names.max()) + 1
+    counts = np.bincount(names[good], minlength=size)
+    with np.errstate(invalid="ignore"):
+        found = np.stack([np.bincount(names[good], row, size) / counts for row in d], 1)
+    return found, float(good.mean())
+
+
+def _nearest(trace: Trace, at: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """For each token of `at`, that of `other` with its symbol and the nearest surprisal; -1 beyond the caliper."""
+    match = np.full(len(at), -1)
+    for symbol in np.unique(trace.tokens[at]):
+        mine = np.flatnonzero(trace.tokens[at] == symbol)
+        theirs = other[trace.tokens[other] == symbol]
+        if not len(theirs):
+            continue
+        theirs = theirs[np.argsort(trace.surprisal[theirs], kind="stable")]
+        s, ladder = trace.surprisal[at[mine]], trace.surprisal[theirs]
+        above = np.clip(np.searchsorted(ladder, s), 0, len(ladder) - 1)
+        below = np.maximum(above - 1, 0)
+        chosen = np.where(np.abs(ladder[below] - s) <= np.abs(ladder[above] - s), below, above)
+        close = np.abs(ladder[chosen] - s) <= CALIPER
+        match[mine[close]] = theirs[chosen[close]]
+    return match
+
+
+def _primary(d: np.ndarray, deep: list[int], drawn: list[np.ndarray]) -> Endpoint:
+    """d (S, P, N); drawn: per model the shares that random networks reach."""
+    told = share(scaled(d, deep))
+    e = statistics.Estimate(told["share"], told["share_low"], told["share_high"])
+    null = statistics.beyond(e.value, np.mean(drawn, 0) if drawn else np.empty(0), 0.5)
+    if d.shape[1] < FEWEST:
+        return Endpoint(_WHAT, statistics.Estimate(e.value), null, "too few pairs were matched")
+    word = {"above": "smaller than between words", "below": "larger than between words"}
+    return Endpoint(_WHAT, e, null, word.get(e.verdict(null), "undecided"))
+
+
+_WHAT = "Share of entities with a smaller inner gap than matched gaps between words, deeper half"
+
+
+def _of_chance(trace: Trace, known: Places, kind: str, control: str, keep: np.ndarray) -> np.ndarray:
+    """The share that each draw of random networks reaches (D,), over the deeper half as the increments."""
+    d, _ = _differences(trace, known, kind, control)
+    found = []
+    for head in sorted({line.head or 0 for line in trace.lines}):
+        own = [n for n, line in enumerate(trace.lines) if (line.head or 0) == head]
+        lines = [trace.lines[n] for n in own]
+        found.append(share(scaled(d[None, keep][:, :, own], deeper(lines)))["share"])
+    return np.array(found)
