@@ -72,3 +72,12 @@ def test_damage_is_told_in_one_sentence(saved: Any, damage: Any, message: str) -
 def _edit(folder: Path, **changes: Any) -> None:
     path = folder / "ropewalk.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_base_in_fewer_bits_is_the_same_base(saved: Any) -> None:
+    folder, _ = saved
+    rounded: Any = host("llama", seed=9)  # other weights, as rounding makes them
+    rounded.quantization_method = "eight bits"
+    told = load(rounded, folder).save(folder.parent / "again")
+    assert json.loads((told / "ropewalk.json").read_text())["base"]["quantised"] is True
+    load(host("llama"), told)

@@ -24,7 +24,7 @@ from ropewalk.checkpoint import read_json, sha256, write_folder
 from ropewalk.errors import UserError, first_problem
 from ropewalk.hf.anatomy import GraftWarning
 from ropewalk.hf.grafting import Graft
-from ropewalk.hf.identity import gathered, identity
+from ropewalk.hf.identity import gathered, identity, quantised
 from ropewalk.increments import IncrementConfig
 
 FORMAT, SCHEMA = "ropewalk-graft", 1
@@ -43,7 +43,11 @@ def save(graft: Graft, folder: Path, *, write: bool = True, **provenance: Any) -
         "version": ropewalk.__version__,
         "increments": graft.config.model_dump(mode="json", exclude={"table"}),
         "places": [place.index for place in graft.anatomy.places],
-        "base": {"name": graft.describe()["name"], **identity(graft.model)},
+        "base": {
+            "name": graft.describe()["name"],
+            **identity(graft.model),
+            "quantised": quantised(graft.model),
+        },
         "provenance": provenance,
     }
 
@@ -108,23 +112,17 @@ def check_base(model: nn.Module, base: Any, place: Path, strict: bool) -> None:
         raise UserError(
             f"{place / CONFIG} does not say which base model it belongs to; copy the adapter again."
         )
-    quantised = here["shapes"] != base["shapes"] and _quantised(model)
-    if here["architecture"] != base["architecture"] or (here["shapes"] != base["shapes"] and not quantised):
+    rounded = quantised(model) or base.get("quantised", False)
+    if here["architecture"] != base["architecture"] or (here["shapes"] != base["shapes"] and not rounded):
         raise UserError(
             f"{place} was trained on {base['name']} ({base['architecture']}), not on this "
             f"{here['architecture']}; "
             "load that model first."
         )
-    if here["weights"] != base["weights"] and not quantised:
+    if here["weights"] != base["weights"] and not rounded:
         text = (
             f"{place} was trained on {base['name']} with other weights than this {here['architecture']} has"
         )
         if strict:
             raise UserError(f"{text}; load that model, or pass strict=False to try it all the same.")
         warnings.warn(f"{text}; its increments may mean nothing here.", GraftWarning, stacklevel=3)
-
-
-def _quantised(model: nn.Module) -> bool:
-    return getattr(model, "quantization_method", None) is not None or any(
-        not parameter.is_floating_point() for parameter in model.parameters()
-    )

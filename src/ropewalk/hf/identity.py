@@ -23,7 +23,7 @@ def identity(model: nn.Module) -> dict[str, str]:
     shapes, weights = hashlib.sha256(), hashlib.sha256()
     for name, parameter in sorted(_own(model).items()):
         shapes.update(f"{name} {tuple(parameter.shape)}\n".encode())
-        if parameter.is_floating_point():
+        if _plain(parameter):
             weights.update(name.encode())
             weights.update(_sample(parameter).view(torch.int16).numpy().tobytes())
     return {
@@ -43,6 +43,20 @@ def _own(model: nn.Module) -> dict[str, Any]:
                 plain = plain.removeprefix("base_model.model.")
             found[plain] = parameter
     return found
+
+
+def quantised(model: nn.Module) -> bool:
+    """Whether some weights are kept in fewer bits, whatever the method."""
+    told: Any = model
+    return getattr(told, "quantization_method", None) is not None or not all(
+        _plain(parameter) for parameter in _own(model).values()
+    )
+
+
+def _plain(parameter: Any) -> bool:
+    """Whether a weight is an ordinary tensor of floating-point numbers, or one that is sharded."""
+    ordinary = type(parameter.data) is Tensor or hasattr(parameter, "full_tensor")
+    return ordinary and parameter.is_floating_point()
 
 
 def _architecture(model: Any) -> str:

@@ -23,7 +23,7 @@ from ropewalk.errors import UserError, first_problem
 from ropewalk.hf import grafting
 from ropewalk.hf.anatomy import Anatomy, examine
 from ropewalk.hf.hosting import Grafted
-from ropewalk.hf.identity import identity
+from ropewalk.hf.identity import identity, quantised
 from ropewalk.hf.seam import Seam
 from ropewalk.increments import IncrementConfig
 
@@ -119,8 +119,9 @@ class Tuner(BaseTuner):
         config: IncrementConfig = peft_config.increments
         anatomy = self._examined(peft_config)
         here = identity(self.model)
-        if peft_config.base and peft_config.base != here:
-            differs = sorted(key for key in here if here[key] != peft_config.base.get(key))
+        compared = {"architecture"} if quantised(self.model) else set(here)
+        differs = sorted(key for key in compared if here[key] != (peft_config.base or here).get(key))
+        if differs:
             raise UserError(
                 f"this adapter belongs to another base model (its {', '.join(differs)} differ from this "
                 f"{here['architecture']}'s); load it onto the model it was trained on."
