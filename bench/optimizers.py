@@ -1,0 +1,124 @@
+"""Muon against AdamW on a small per-layer model: held-out loss and boundary AUC, at equal bytes and at equal time.
+
+    python bench/optimizers.py --root FOLDER --out runs/optimizers [--busy]
+
+FOLDER holds en.jsonl.zst, zh.jsonl.zst and gold/. Each optimizer's rate is the best of a few with the first seed;
+more seeds follow at that rate. Equal time: AdamW takes as many more steps as its step is cheaper, by processor time.
+What is trained is kept in --out and not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import harness
+import numpy as np
+import torch
+from rich.console import Console
+
+from ropewalk import checkpoint, execution, loss
+from ropewalk.analyses import boundaries, gold, neutrality, statistics
+from ropewalk.corpus import prepare
+from ropewalk.decoder import Decoder
+from ropewalk.optimizer import Optimizers
+from ropewalk.recipe import Recipe, read
+from ropewalk.studies.tables import part
+from ropewalk.train import train
+
+RECIPE = Path(__file__).parent.parent / "recipes" / "optimizers.toml"
+RATES = {"adamw": (1.5e-3, 3e-3, 6e-3), "muon": (0.01, 0.02, 0.04)}
+INCREMENTS = 1e-3  # the increments' own rate, the same for both
+SEEDS = (1, 2, 3)
+
+
+def recipe(name: str, rate: float, seed: int, root: Path, steps: int | None = None) -> Recipe:
+    """The recipe of one run; Muon leaves embedding and norms to AdamW at 3e-3."""
+    lr = rate if name == "adamw" else 3e-3
+    told = {"optimizer.name": name, "optimizer.lr": lr, "optimizer.increments_lr": round(INCREMENTS / lr, 3)}
+    told |= {"train.seed": seed, "corpus.root": f'"{root}"'}
+    told |= {"optimizer.muon_lr": rate} if name == "muon" else {}
+    told |= {"train.steps": steps} if steps else {}
+    return read(RECIPE, [f"{key}={value}" for key, value in told.items()])
+
+
+def trained(asked: Recipe, folder: Path) -> Decoder:
+    """The model of a run, trained now if it is not there."""
+    if not (folder / "model").is_dir():
+        resume = (folder / "recipe.json").is_file()
+        train(asked, prepare(asked.corpus), folder, resume=resume)
+    return checkpoint.load(folder / "model")
+
+
+def cost(root: Path, rounds: int) -> dict[str, dict[str, float]]:
+    """Time of one step of each, interleaved."""
+    batch = torch.randint(0, 256, (16, 257), generator=torch.Generator().manual_seed(0))
+    steps = {}
+    for name, rates in RATES.items():
+        asked = recipe(name, rates[1], 1, root)
+        model = Decoder(asked.model, seed=0)
+        optimizers = Optimizers(model, asked.optimizer)
+        plan, _ = execution.plan()
+        execution.apply(plan, model).train()
+
+        def step(model: Decoder = model, optimizers: Optimizers = optimizers) -> None:
+            loss.nats(model(batch[:, :-1]).logits, batch[:, 1:]).backward()
+            optimizers.step(1.0)
+
+        steps[name] = step
+    return harness.interleave("a step", steps, base="adamw", rounds=rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--busy", action="store_true")
+    words = parser.parse_args()
+    harness.refuse_if_busy()
+    price = cost(words.root, words.rounds)
+
+    def model(name: str, rate: float, seed: int, steps: int | None = None) -> Decoder:
+        label = f"{name}-{rate:g}" + (f"-{steps}" if steps else "")
+        return trained(recipe(name, rate, seed, words.root, steps), words.out / label / f"seed-{seed}")
+
+    sweep = {
+        name: {f"{rate:g}": float(model(name, rate, SEEDS[0]).provenance["validation"]) for rate in rates}
+        for name, rates in RATES.items()
+    }
+    best = {name: float(min(found, key=found.__getitem__)) for name, found in sweep.items()}
+    steps = round(recipe("adamw", best["adamw"], 1, words.root).train.steps * price["muon"]["ratio"])
+    kinds = {name: [model(name, best[name], seed) for seed in SEEDS] for name in RATES}
+    kinds["adamw, equal time"] = [model("adamw", best["adamw"], seed, steps) for seed in SEEDS]
+
+    losses = {
+        kind: {seed: float(m.provenance["validation"]) for seed, m in zip(SEEDS, models, strict=True)}
+        for kind, models in kinds.items()
+    }
+    table = neutrality.neutrality(losses, "muon", name="optimizers")
+    Console().print(table)
+    sentences = [
+        gold.read(words.root / "gold" / f"UD_Chinese-GSDSimp.{half}.seg.txt") for half in ("dev", "test")
+    ]
+    chosen = {"reader": "increment, line chosen on development"}
+    auc = {
+        kind: [
+            float(boundaries.boundaries([part(m, *sentences, draws=0)]).find(**chosen)["auc"]) for m in models
+        ]
+        for kind, models in kinds.items()
+    }
+    for kind in auc:
+        d = statistics.paired(np.array(auc[kind]) - np.array(auc["muon"]))
+        shown = " ".join(f"{value:.3f}" for value in auc[kind])
+        print(
+            f"boundary AUC (GSDSimp), {kind}: {shown}; minus muon {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+        )
+    harness.report(
+        "optimizers",
+        {"step": price, "sweep": sweep, "losses": losses, "auc": auc, "equal_time_steps": steps},
+    )
+
+
+if __name__ == "__main__":
+    main()
