@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import config, moved
 
@@ -14,7 +14,7 @@ from ropewalk import loss
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.host import Output, increments_of
-from ropewalk.measure.capture import Tokens, byte_tokens, trace, windows
+from ropewalk.measure.capture import Tokens, byte_tokens, trace, trace_many, windows
 from ropewalk.text import END
 
 TEXT = "A naïve cat. 猫が座る。"
@@ -97,6 +97,34 @@ def test_a_single_token(model: Decoder, start: Any) -> None:
     made = trace(model, "x", start=start)
     assert made.values.shape == (8, 1) and np.isfinite(made.entropy_after).all()
     assert np.isfinite(made.surprisal).all() == (start == "document")
+
+
+@given(
+    texts=st.lists(
+        st.text(min_size=1, max_size=90).filter(lambda t: t.isascii() or t.isprintable()), max_size=7
+    ),
+    start=st.sampled_from(["document", "text"]),
+    together=st.integers(1, 400),
+)
+@settings(max_examples=40)
+def test_many_texts_at_once_are_traced_as_one_by_one(
+    model: Decoder, texts: list[str], start: Any, together: int
+) -> None:
+    made = trace_many(model, texts, start=start, together=together)
+    assert [one.text for one in made] == texts
+    for one in made:
+        alone = trace(model, one.text, start=start)
+        assert one.context == alone.context and one.tokens.tolist() == alone.tokens.tolist()
+        for name in ("values", "surprisal", "entropy", "entropy_after"):
+            assert np.allclose(getattr(one, name), getattr(alone, name), atol=2e-5, equal_nan=True), name
+
+
+def test_a_token_between_windows_is_expected_from_the_longer_past(model: Decoder) -> None:
+    text = "abcdefgh" * 12
+    made, last = trace(model, text, start="text"), model.context
+    with torch.inference_mode():
+        log = model(torch.tensor([list(text.encode())[:last]])).logits[0, -1].double().log_softmax(-1)
+    assert made.entropy_after[last - 1] == pytest.approx(-(log.exp() * log).sum().item(), abs=1e-4)
 
 
 def test_two_captures_are_the_same_value(model: Decoder) -> None:

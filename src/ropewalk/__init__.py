@@ -24,6 +24,7 @@ _HOMES = {
     "generate": "generation",
     "load": "checkpoint",
     "trace": "measure.capture",
+    "trace_many": "measure.capture",
 }
 
 __all__ = ["__version__", *_HOMES]

@@ -6,26 +6,48 @@ the last stretch ended. This module knows nothing of models.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
+
+ROOM = 256
+
+
+@dataclass
+class Stretches:
+    """What one layer has kept of all tokens so far, (B, S, ...), in a buffer that doubles when it is full."""
+
+    buffer: Tensor | None = None
+    length: int = 0
+
+    def extend(self, new: Tensor) -> Tensor:
+        """Adds a stretch (B, T, ...) and returns all tokens so far: a view that no later stretch changes."""
+        if self.buffer is None:
+            self.buffer, self.length = new, new.shape[1]  # a single stretch is not copied
+            return new
+        end = self.length + new.shape[1]
+        if end > self.buffer.shape[1]:
+            old = self.buffer[:, : self.length]
+            size = max(end, 2 * self.length, ROOM)
+            self.buffer = old.new_empty(old.shape[0], size, *old.shape[2:])
+            self.buffer[:, : self.length] = old
+        self.buffer[:, self.length : end] = new
+        self.length = end
+        return self.buffer[:, :end]
 
 
 @dataclass
 class LayerMemory:
     """One layer's keys (B, S, K, E) and values (B, S, K, D), and the running decay (B, S, H)."""
 
-    keys: Tensor | None = None
-    values: Tensor | None = None
+    keys: Stretches = field(default_factory=Stretches)
+    values: Stretches = field(default_factory=Stretches)
     decayed: Tensor | None = None
 
     def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Adds a stretch and returns all keys and values so far."""
-        if self.keys is not None and self.values is not None:
-            keys, values = torch.cat([self.keys, keys], 1), torch.cat([self.values, values], 1)
-        self.keys, self.values = keys, values
-        return keys, values
+        return self.keys.extend(keys), self.values.extend(values)
 
     def extend_decay(self, a: Tensor) -> Tensor:
         """Adds a stretch of decays (B, T, H) and returns the running sum over all tokens so far, float32."""

@@ -24,6 +24,7 @@ from ropewalk.encoding import ENCODINGS, Pope, Rope
 from ropewalk.errors import UserError
 from ropewalk.host import Edit, Output, apply_edit
 from ropewalk.increments import Absolute, IncrementConfig
+from ropewalk.kernels.linear import linear
 from ropewalk.lines import Line, layer_lines
 
 
@@ -95,7 +96,7 @@ class Weight(nn.Module):
         self.weight = nn.Parameter(torch.empty(out, inp))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight.to(x.dtype))
+        return linear(x, self.weight.to(x.dtype))
 
 
 class Norm(nn.Module):
@@ -134,15 +135,23 @@ class Attention(nn.Module):
         taps: dict[str, Tensor] | None = None,
     ) -> Tensor:
         batch, tokens, _ = x.shape
-        weight = torch.cat([self.q.weight, self.k.weight, self.v.weight]).to(x.dtype)
-        heads = F.linear(x, weight).view(batch, tokens, -1, self.size)
-        q, k, v = heads.split([self.heads, self.keys, self.keys], 2)
+        if (
+            self.training
+        ):  # one product is faster to differentiate; to copy the matrices costs a decoding step
+            weight = torch.cat([self.q.weight, self.k.weight, self.v.weight]).to(x.dtype)
+            heads = F.linear(x, weight).view(batch, tokens, -1, self.size)
+            q, k, v = heads.split([self.heads, self.keys, self.keys], 2)
+        else:
+            q, k, v = (each(x).view(batch, tokens, -1, self.size) for each in (self.q, self.k, self.v))
         q, k = self.encoding(q, k, cos, sin)
-        memory = memory or LayerMemory()
-        k, v = memory.extend(k, v)
+        if memory is not None:
+            k, v = memory.extend(k, v)
         bias = None
         if self.decay is not None or documents is not None:
-            decayed = memory.extend_decay(self.decay(x)) if self.decay is not None else None
+            decayed = None
+            if self.decay is not None:
+                a = self.decay(x)
+                decayed = a.float().cumsum(1) if memory is None else memory.extend_decay(a)
             seen = documents if documents is not None else x.new_zeros(batch, k.shape[1])
             bias = attention.mask(seen, tokens, decayed)
         if taps is not None:
@@ -161,8 +170,11 @@ class SwiGLU(nn.Module):
         self.down = Weight(width, inner)
 
     def forward(self, x: Tensor) -> Tensor:
-        weight = torch.cat([self.gate.weight, self.up.weight]).to(x.dtype)
-        gate, up = F.linear(x, weight).chunk(2, -1)
+        if self.training:  # as in Attention
+            weight = torch.cat([self.gate.weight, self.up.weight]).to(x.dtype)
+            gate, up = F.linear(x, weight).chunk(2, -1)
+        else:
+            gate, up = self.gate(x), self.up(x)
         return self.down(F.silu(gate) * up)
 
 
@@ -309,7 +321,7 @@ class Decoder(nn.Module):
         return Output(self._logits(x), tuple(walked))
 
     def _logits(self, x: Tensor) -> Tensor:
-        return F.linear(self.norm(x), self.embedding.to(x.dtype))
+        return linear(self.norm(x), self.embedding.to(x.dtype))
 
 
 def block(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

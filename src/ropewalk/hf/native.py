@@ -55,8 +55,7 @@ class Memory(HostCache):
         self.cache = cache
 
     def get_seq_length(self, layer_idx: int = 0, *args: Any) -> int:
-        keys = self.cache.layers[0].keys
-        return 0 if keys is None else keys.shape[1]
+        return self.cache.layers[0].keys.length
 
     def get_max_cache_shape(self, *args: Any) -> int:
         return -1
@@ -76,7 +75,8 @@ class Memory(HostCache):
 
         cache = self.cache
         for layer in cache.layers:
-            layer.keys, layer.values = changed(layer.keys), changed(layer.values)
+            for kept in (layer.keys, layer.values):
+                kept.buffer = changed(kept.buffer)
             layer.decayed = changed(layer.decayed)
         cache.carries = [changed(carry) for carry in cache.carries]
         cache.n, cache.documents = changed(cache.n), changed(cache.documents)

@@ -8,7 +8,7 @@ numbers kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +22,9 @@ from ropewalk.text import END, byte_spans, encode
 from ropewalk.traces import Trace
 
 Start = Literal["document", "text"]
+
+TOGETHER = 4096
+"""Tokens in one pass: enough to keep a processor busy, little enough to stay in its caches."""
 
 
 @dataclass(frozen=True)
@@ -45,53 +48,115 @@ def trace(
     tokens: Tokens | None = None,
     start: Start = "document",
     edit: Edit | None = None,
+    together: int = TOGETHER,
 ) -> Trace:
     """The increments of `text` in every line of `host`, kind "increment", unit "token-equivalents".
 
     tokens: how the host reads the text; UTF-8 bytes when None. start: "document" puts the start symbol before
     the text, so that the first token too has a surprisal and a gap before it; "text" begins with the text
-    itself. edit: an intervention on the increments, see `ropewalk.host`; called once per window. UserError
-    for an empty text and for tokens outside the host's vocabulary.
+    itself. edit: an intervention on the increments, see `ropewalk.host`; called once per pass. together: the
+    most tokens in one pass; a pass holds one window at least. UserError for an empty text and for tokens outside
+    the host's vocabulary.
     """
-    tokens = tokens or byte_tokens(text)
-    if len(tokens.ids) == 0:
-        raise UserError("the text is empty: expected at least one character; give some text.")
-    prefix = [tokens.start] if start == "document" and tokens.start is not None else []
-    sequence = torch.from_numpy(np.concatenate([np.array(prefix, np.int64), tokens.ids]))
-    total, skip = len(sequence), len(prefix)
-    values = np.empty((len(host.lines), total), np.float32)
-    surprisal, entropy, after = (np.full(total, np.nan, np.float32) for _ in range(3))
+    (made,) = trace_many(host, [text], tokens=[tokens], start=start, edit=edit, together=together)
+    return made
+
+
+def trace_many(
+    host: Host,
+    texts: Sequence[str],
+    *,
+    tokens: Sequence[Tokens | None] | None = None,
+    start: Start = "document",
+    edit: Edit | None = None,
+    together: int = TOGETHER,
+) -> list[Trace]:
+    """The traces of many texts, in their order; arguments as in `trace`, equal to it but for rounding.
+
+    Windows of about one length share a pass, each a row of its own, padded behind, where a causal model does not
+    look: short texts cost less so than packed into one long window, whose mask they would pay for.
+    """
+    given = tokens or [None] * len(texts)
+    gathered = [_Gathered(host, text, own, start) for text, own in zip(texts, given, strict=True)]
+    pieces = [(each, *window) for each in gathered for window in windows(len(each.sequence), host.context)]
+    pieces.sort(key=lambda piece: piece[3] - piece[1])
     with torch.inference_mode():
-        for first, keep, last in windows(total, host.context):
-            output = host(sequence[None, first:last], edit=edit)
-            values[:, keep:last] = increments_of(output)[0, :, keep - first :].numpy(force=True)
-            lost, uncertain = surprisal_and_entropy(output.logits[0, :-1].cpu(), sequence[first + 1 : last])
-            _, final = surprisal_and_entropy(output.logits[0, -1:].cpu(), sequence[-1:])
-            uncertain_after = torch.cat([uncertain, final])
-            old = max(keep, first + 1)
-            surprisal[old:last] = lost[old - first - 1 :]
-            entropy[old:last] = uncertain[old - first - 1 :]
-            after[keep:last] = uncertain_after[keep - first :]
-    if not np.isfinite(values).all():
-        raise UserError(
-            "the model gave increments that are not finite numbers; it diverged, so trace another one."
+        for batch in _batches(pieces, together):
+            longest = max(last - first for _, first, _, last in batch)
+            rows = torch.zeros(len(batch), longest, dtype=torch.int64)
+            for row, (each, first, _, last) in zip(rows, batch, strict=True):
+                row[: last - first] = each.sequence[first:last]
+            output = host(rows, edit=edit)
+            increments = increments_of(output).numpy(force=True)
+            for row, (each, first, keep, last) in enumerate(batch):
+                length = last - first
+                each.take(increments[row, :, :length], output.logits[row, :length].cpu(), first, keep)
+    return [each.trace(host, start) for each in gathered]
+
+
+class _Gathered:
+    """What is known so far of one text's tokens, the start symbol before them included."""
+
+    def __init__(self, host: Host, text: str, tokens: Tokens | None, start: Start) -> None:
+        self.text, self.tokens = text, tokens or byte_tokens(text)
+        if len(self.tokens.ids) == 0:
+            raise UserError("the text is empty: expected at least one character; give some text.")
+        prefix = [self.tokens.start] if start == "document" and self.tokens.start is not None else []
+        self.skip = len(prefix)
+        self.sequence = torch.from_numpy(np.concatenate([np.array(prefix, np.int64), self.tokens.ids]))
+        self.values = np.empty((len(host.lines), len(self.sequence)), np.float32)
+        self.signals = np.full((3, len(self.sequence)), np.nan, np.float32)
+
+    def take(self, increments: np.ndarray, logits: torch.Tensor, first: int, keep: int) -> None:
+        """A window's increments (N, T) and logits (T, V), `first` being its first token, from `keep` on."""
+        last = first + len(logits)
+        self.values[:, keep:last] = increments[:, keep - first :]
+        old = max(keep, first + 1)
+        expected = logits[old - first - 1 :]  # of the tokens old..last, and of the one after
+        following = torch.cat([self.sequence[old:last], self.sequence[-1:]])
+        lost, uncertain = surprisal_and_entropy(expected, following)
+        self.signals[0, old:last] = lost[:-1]
+        self.signals[1, old:last] = uncertain[:-1]
+        self.signals[2, keep:last] = uncertain[keep - last :]
+
+    def trace(self, host: Host, start: Start) -> Trace:
+        if not np.isfinite(self.values).all():
+            raise UserError(
+                "the model gave increments that are not finite numbers; it diverged, so trace another one."
+            )
+        window = host.context
+        count = len(list(windows(len(self.sequence), window)))
+        surprisal, entropy, after = self.signals[:, self.skip :]
+        return Trace(
+            text=self.text,
+            tokens=self.tokens.ids,
+            spans=self.tokens.spans,
+            lines=host.lines,
+            values=self.values[:, self.skip :],
+            kind="increment",
+            unit="token-equivalents",
+            gap=host.gap,
+            surprisal=surprisal,
+            entropy=entropy,
+            entropy_after=after,
+            context={"start": start, "window": window, "overlap": window // 2, "windows": count},
+            provenance=host.describe(),
         )
-    count = len(list(windows(total, host.context)))
-    return Trace(
-        text=text,
-        tokens=tokens.ids,
-        spans=tokens.spans,
-        lines=host.lines,
-        values=values[:, skip:],
-        kind="increment",
-        unit="token-equivalents",
-        gap=host.gap,
-        surprisal=surprisal[skip:],
-        entropy=entropy[skip:],
-        entropy_after=after[skip:],
-        context={"start": start, "window": host.context, "overlap": host.context // 2, "windows": count},
-        provenance=host.describe(),
-    )
+
+
+Piece = tuple[_Gathered, int, int, int]
+
+
+def _batches(pieces: list[Piece], together: int) -> Iterator[list[Piece]]:
+    """Pieces in order of their length, as many as fit into `together` tokens once padded."""
+    batch: list[Piece] = []
+    for piece in pieces:
+        if batch and (len(batch) + 1) * (piece[3] - piece[1]) > together:
+            yield batch
+            batch = []
+        batch.append(piece)
+    if batch:
+        yield batch
 
 
 def windows(total: int, context: int) -> Iterator[tuple[int, int, int]]:
