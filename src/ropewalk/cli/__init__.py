@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ropewalk.cli import demo, graft, measure, model, show, study, train, view
+from ropewalk.cli import demo, graft, graftstudy, measure, model, show, study, train, view
 from ropewalk.errors import UserError
 
 app = typer.Typer(
@@ -43,6 +43,7 @@ for function in (
     measure.measure,
     measure.analyse,
     study.study,
+    graftstudy.graft_study,
 ):
     app.command()(function)
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ropewalk import execution, loss
+from ropewalk.checkpoint import read_json
 from ropewalk.corpus import Corpus, windows
 from ropewalk.files import write_atomically
 from ropewalk.hf import adapter
@@ -30,6 +31,8 @@ from ropewalk.train import State, Watcher, Way, loop
 from ropewalk.tuning import processes, trainee
 from ropewalk.tuning.processes import Follower
 from ropewalk.tuning.recipe import GraftRecipe
+
+DONE = "side.json"
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Side:
     @property
     def loss(self) -> float:
         return float(np.mean(self.losses))
+
+    @staticmethod
+    def read(folder: Path) -> Side:
+        """What a finished training left in its folder."""
+        told = read_json(folder / DONE)
+        return Side(told["losses"], told["spacing"], told["seconds"])
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,14 @@ def train(
     return report
 
 
+def one(
+    recipe: GraftRecipe, corpus: Corpus, folder: Path, *, resume: bool = False, watch: Watcher | None = None
+) -> Side:
+    """Trains one side alone, in this process: the recipe's own increments and no baseline. Errors as in `train`."""
+    plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
+    return _side(recipe, recipe.model.increments, corpus, folder, plan, 0, 1, resume, watch)
+
+
 def _side(
     recipe: GraftRecipe,
     law: IncrementConfig,
@@ -144,6 +161,8 @@ def _side(
         provenance = run.provenance(step=state.step, validation=state.validation)
         _keep(graft, config.how, folder / "model", provenance, rank)
         side = _measured(student, corpus, recipe, state.seconds)
+        if rank == 0:
+            write_atomically(folder / DONE, json.dumps(asdict(side)).encode())
     graft.detach()
     return side
 

@@ -7,6 +7,9 @@ weights are float32 wherever they learn, so that small steps do not vanish in bf
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 
 from ropewalk.checkpoint import OPTIMIZER, TRAINING, read_json, read_tensors, sha256, write_folder
 from ropewalk.errors import UserError
+from ropewalk.hf import adapter
 from ropewalk.hf.grafting import Graft
 from ropewalk.hf.loading import open_model
 from ropewalk.host import Output
@@ -65,6 +69,20 @@ def open_base(config: GraftConfig, compute: torch.dtype, seed: int) -> Any:
     return _with_lora(model, config.lora_rank, seed) if config.how == "lora" else model
 
 
+def reopened(config: GraftConfig, folder: Path) -> Graft:
+    """A finished training's model, from the `model` folder that it left: frozen, and ready to be measured."""
+    model = open_model(str(folder / "base") if config.how == "full" else config.base, dtype=torch.float32)
+    if config.how == "lora":
+        import peft
+
+        with _quiet():
+            model = peft.PeftModel.from_pretrained(model, folder / "lora")
+    unit = config.increments.law == "unit"
+    graft = Graft(model, config.increments) if unit else adapter.load(model, folder)
+    graft.model.requires_grad_(False).eval()
+    return graft
+
+
 def learns_little(how: How, shard: bool) -> bool:
     """Whether the base can stay in a narrow dtype: it does not learn, and shards nothing of another dtype."""
     return how == "frozen" or (how == "lora" and not shard)
@@ -75,13 +93,18 @@ def _with_lora(model: Any, rank: int, seed: int) -> Any:
         import peft
     except ImportError as error:
         raise UserError("LoRA needs peft, which is not installed; run: pip install 'ropewalk[hf]'") from error
-    import warnings
-
     torch.manual_seed(seed)
     config = peft.LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT and transformers about each other's names
+    with _quiet():
         return peft.get_peft_model(model, config)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps to itself what PEFT and transformers say about each other's names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
 
 
 def save(

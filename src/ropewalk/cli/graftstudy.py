@@ -1,0 +1,101 @@
+"""ropewalk graft-study: from a pretrained base to grafts beside their baselines, to tables, to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ropewalk.studies.grafts import Job
+    from ropewalk.train import Progress, Watcher
+
+
+def graft_study(
+    recipe: Annotated[Path, typer.Argument(help="A graft study's recipe, such as recipes/graft.toml.")],
+    out: Annotated[Path | None, typer.Option(help="The study's folder (default: studies/RECIPE).")] = None,
+    set: Annotated[
+        list[str] | None, typer.Option("--set", help="Override one key: section.key=value.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 ...")] = "auto",
+    table: Annotated[
+        str | None, typer.Option(help="Make only this table again, as the report names it.")
+    ] = None,
+) -> None:
+    """Graft increments onto one base in several ways, measure everything, and write the report.
+
+    The base is study.base: a Hugging Face model, or a native one with integer RoPE, which is exported first. What
+    is done is skipped, what was interrupted goes on: the same command again.
+
+    Examples:
+
+      ropewalk graft-study recipes/graft.toml --set study.base=runs/rope/model --set corpus.root=/data --plan
+
+      ropewalk graft-study recipes/graft.toml --set study.base=HuggingFaceTB/SmolLM2-135M --out studies/smol
+
+      ropewalk graft-study recipes/graft.toml --set study.scale=0.01 --out /tmp/rehearsal
+    """
+    import shlex
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from ropewalk.studies import book, graftbook, graftreport, grafts
+
+    asked = grafts.read(recipe, set)
+    folder = out or Path("studies") / recipe.stem
+    console = Console()
+    rows = grafts.table(asked)
+    shown = Table(
+        *rows[0], title=f"{asked.study.title}: {sum(row['hours'] for row in rows):.2f} hours expected"
+    )
+    for row in rows:
+        shown.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()))
+    console.print(shown)
+    jobs = list(grafts.jobs(asked, asked.study.base, device))
+    done = sum(job.done(folder) for job in jobs)
+    console.print(f"{done} of {len(jobs)} sides are done in {folder}", soft_wrap=True)
+    if plan:
+        return
+    base = grafts.base(asked, folder)
+    try:
+        if table is None:
+            grafts.execute(list(grafts.jobs(asked, base, device)), folder, _tell)
+        sets = [word for one in set or [] for word in ("--set", _portable(one))]
+        command = shlex.join(["ropewalk", "graft-study", str(recipe), "--out", str(folder), *sets])
+        found = graftbook.entries(asked, base, folder)
+        book.compute(found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table)
+    except KeyboardInterrupt:
+        typer.echo(f"ropewalk: stopped; what is done is in {folder}. Go on with the same command.", err=True)
+        raise typer.Exit(130) from None
+    if table is not None:
+        for result in book.results(found, folder)[table]:
+            console.print(result)
+    told = graftreport.write(asked, base, folder)
+    console.print(
+        f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
+        soft_wrap=True,
+    )
+
+
+def _tell(job: Job, state: str) -> Watcher:
+    name = f"{job.variant}/seed-{job.seed}"
+    typer.echo(f"{'resuming' if state == 'resume' else 'training'} {name}", err=True)
+    every = max(1, job.recipe.train.steps // 10)
+
+    def watch(p: Progress) -> None:
+        if p.step % every == 0:
+            typer.echo(
+                f"  {name}: step {p.step} of {p.steps}, {p.loss:.3f} nats per token, {p.seconds:.0f} s",
+                err=True,
+            )
+
+    return watch
+
+
+def _portable(override: str) -> str:
+    """An override as a report can tell it: the folders of one machine are FOLDER."""
+    key, _, value = override.partition("=")
+    return f"{key}=FOLDER" if key.endswith("root") or "/" in value else override

@@ -1,0 +1,186 @@
+"""A graft study at a hundredth of its length: plan, trainings, interruption, tables, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ropewalk import checkpoint, cli
+from ropewalk.analyses import sensed, statistics
+from ropewalk.decoder import Decoder, DecoderConfig
+from ropewalk.errors import UserError
+from ropewalk.increments import IncrementConfig
+from ropewalk.measure import chance
+from ropewalk.studies import graftbook, grafts, report
+
+ROOT = Path(__file__).parent.parent.parent
+ZH = ["我们 在 北京 大学 学习 语言 。", "今天 天气 很 好 ， 我们 去 公园 。", "他 的 书 在 桌子 上 。"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A recipe, a corpus, gold and a native base with integer positions, all tiny."""
+    monkeypatch.setenv("ROPEWALK_CACHE", str(tmp_path / "cache"))
+    texts = [f"Document {i}: the ropes lie {i} fathoms apart. 这里 有 {i} 条 绳子。" for i in range(60)]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text * 4}) + "\n" for text in texts))
+    lines = "\n".join(f"{line} {i}" for i, line in enumerate(ZH * 8))
+    for part in ("dev", "test"):
+        (tmp_path / f"{part}.seg.txt").write_text(lines + "\n")
+    shape = DecoderConfig(width=16, heads=2, layers=2, context=64, increments=IncrementConfig(law="unit"))
+    checkpoint.save(tmp_path / "native", Decoder(shape, seed=0), {"step": 0})
+    (tmp_path / "graft.toml").write_text(
+        f"""
+        [study]
+        title = "A rehearsal of grafts"
+        base = "{tmp_path / "native"}"
+        seeds = [1, 2]
+        main = ["frozen per-layer"]
+        gold_root = "{tmp_path}"
+        scale = 0.01
+        [ways."frozen per-layer"]
+        how = "frozen"
+        increments = {{ hidden = 4 }}
+        [ways."lora shared"]
+        how = "lora"
+        increments = {{ law = "positive", per = "shared", gap = "after", hidden = 4 }}
+        [gold]
+        ours = {{ dev = "dev.seg.txt", test = "test.seg.txt" }}
+        [probe]
+        gaps = 12
+        windows = [1, 3]
+        past = 4
+        draws = 2
+        [corpus]
+        root = "{tmp_path}"
+        sources = [{{ path = "texts.jsonl" }}]
+        validation_documents = 20
+        [model]
+        context = 32
+        lora_rank = 2
+        [train]
+        steps = 300
+        batch = 2
+        precision = "float32"
+        device = "cpu"
+        validation_bytes = 200
+        checkpoint_minutes = 0
+        """
+    )
+    monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=30))
+    monkeypatch.setattr(
+        chance.random_networks, "__kwdefaults__", {**chance.random_networks.__kwdefaults__, "draws": 2}
+    )
+    monkeypatch.setattr(graftbook, "SAMPLE", 2_000)
+    monkeypatch.setattr(graftbook, "WINDOWS", 4)
+    monkeypatch.setattr(report, "commit", lambda: "a commit")
+    return tmp_path
+
+
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: object
+) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["ropewalk", "graft-study", *map(str, words)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    caught = capsys.readouterr()
+    return int(stopped.value.code or 0), caught.out, caught.err
+
+
+def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: Path) -> None:
+    recipe, out = folder / "graft.toml", folder / "out"
+    status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
+    assert status == 0 and "0 of 8 sides are done" in told and not out.exists()
+
+    study = grafts.read(recipe)
+    jobs = list(grafts.jobs(study, grafts.base(study, out)))
+    assert [job.variant for job in jobs[:4]] == ["frozen", "lora", "frozen per-layer", "lora shared"]
+
+    def cut_off(job, state):
+        def watch(progress):
+            if job.variant == "lora shared" and progress.step == 2:
+                raise KeyboardInterrupt
+
+        return watch
+
+    with pytest.raises(KeyboardInterrupt):
+        grafts.execute(jobs, out, cut_off)
+    status, told, said = run(monkeypatch, capsys, recipe, "--out", out)
+    assert status == 0, said
+    assert "resuming lora shared/seed-1" in said and "training lora/seed-1" not in said
+
+    found = json.loads((out / "report.json").read_text())
+    tables = {(table["id"], table["name"]): table for table in found["tables"]}
+    assert tables.keys() >= {
+        ("graft/frozen/neutrality", "neutrality"), ("graft/lora/neutrality", "neutrality"),
+        ("graft/lora shared/vocabulary", "spread"), ("graft/frozen per-layer/vocabulary", "bytes"),
+        ("graft/frozen per-layer/vocabulary", "movers"), ("graft/frozen per-layer/vocabulary", "patterns"),
+        ("graft/frozen per-layer/boundaries ours", "boundaries"), ("graft/frozen per-layer/boundaries ours", "gain"),
+        ("graft/frozen per-layer/sensed ours", "sensed"), ("graft/frozen per-layer/sensed white space", "sensed"),
+    }  # fmt: skip
+    assert tables["graft/frozen/neutrality", "neutrality"]["rows"][0]["pairs"] == 2
+    readers = {row["reader"] for row in tables["graft/frozen per-layer/sensed ours", "sensed"]["rows"]}
+    assert readers >= {
+        "increment L1", "increment line chosen on development", "sensitivity over 1 of the base L0",
+        "sensitivity over 3 of an untrained model line chosen on development", "entropy before",
+    }  # fmt: skip
+    claims = {row["id"]: row for row in found["claims"]}
+    assert claims.keys() == {f"{what}/lora shared" for what in ("loss", "mean", "tokens", "end")}
+    assert (
+        claims["loss/lora shared"]["published"].startswith("+0.0013")
+        and claims["mean/lora shared"]["seeds"] == 2
+    )
+    page = (out / "report.html").read_text()
+    assert "data:image/png" in page and "fathoms" not in page and "rehearsal at 0.01" in page
+
+    first = {path: path.read_bytes() for path in out.glob("report.*")}
+    status, _, said = run(monkeypatch, capsys, recipe, "--out", out)
+    assert status == 0 and "training" not in said and "measuring" not in said
+    assert all(path.read_bytes() == content for path, content in first.items())
+    words = ("--set", f"corpus.root={folder}", "--table", "graft/lora/neutrality")
+    status, shown, said = run(monkeypatch, capsys, recipe, "--out", out, *words)
+    assert status == 0 and said.count("measuring") == 1 and "lora shared" in shown
+    again = json.loads((out / "report.json").read_text())
+    command = next(t["command"] for t in again["tables"] if t["id"] == "graft/lora/neutrality")
+    assert "corpus.root=FOLDER" in command
+
+
+def test_the_recipe_that_comes_along_holds() -> None:
+    study = grafts.read(ROOT / "recipes" / "graft.toml")
+    jobs = list(grafts.jobs(study, "a base"))
+    assert {job.recipe.model.how for job in jobs} == {"frozen", "lora", "full"} and len(
+        study.study.seeds
+    ) == 3
+    assert sum(row["hours"] for row in grafts.table(study)) < 2
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [("ways.lora.how=lora", "increments"), ("study.colour=1", "unknown key"), ("study.seeds=[]", "seeds")],
+)
+def test_a_graft_study_that_does_not_hold_is_refused(folder: Path, override: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        grafts.read(folder / "graft.toml", [override])
+    with pytest.raises(UserError, match="learned law"):
+        grafts.read(folder / "graft.toml", ["ways.frozen per-layer.increments.law=unit"])
+
+
+def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
+    chance_of = np.random.default_rng(0)
+    labels = [np.arange(n) % 3 == 0 for n in (60, 90)]
+    sees = [np.where(part, -1.0, 1.0) + 0.1 * chance_of.standard_normal(len(part)) for part in labels]
+    blind = [chance_of.standard_normal(len(part)) for part in labels]
+    both = [np.stack([b, s])[None].repeat(2, 0) for s, b in zip(sees, blind, strict=True)]
+    readers = {"two lines": sensed.Reader(("L0", "L1"), *both), "blind": sensed.one(*blind)}
+    result = sensed.sensed(readers, *labels, np.arange(90) // 5, title="A test", chance=["blind"])
+    assert result.find(reader="two lines line chosen on development")["auc"] == 1.0
+    assert (
+        0.3 < result.find(reader="blind")["auc"] < 0.7 and result.find(reader="two lines L0")["models"] == 2
+    )
+    assert result.primary is not None and result.primary.verdict == "above" and result.primary.null >= 0.5
+    with pytest.raises(UserError, match="both parts need"):
+        sensed.sensed(readers, labels[0], np.ones(90, bool), np.arange(90), title="A test")
