@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ropewalk import increments
-from ropewalk.decoder import Decoder, initialise
+from ropewalk.decoder import initialise
 from ropewalk.host import Edit, Output
 from ropewalk.increments import Network
 from ropewalk.lines import Line
@@ -25,20 +25,22 @@ DRAWS = 19  # the highest of 19 is what chance exceeds one time in twenty
 
 
 class Drawn:
-    """A trained decoder that walks as it has learned to, and reports `draws` random networks on each layer's input.
+    """A trained decoder or graft that walks as it has learned to, and reports `draws` random networks on what each
+    of its laws reads.
 
     One line per draw and walk. Laws that are no network are drawn as random bounded networks. An edit changes
     nothing: the walk is the model's own.
     """
 
-    def __init__(self, model: Decoder, draws: int = DRAWS, seed: int = 0) -> None:
-        config = model.config.increments
+    def __init__(self, model: Any, draws: int = DRAWS, seed: int = 0) -> None:
+        config = getattr(model.config, "increments", model.config)
         self.law = config.law if issubclass(increments.LAWS[config.law], Network) else "bounded"
         told = config.model_copy(update={"law": self.law, "start": "random", "lines": "one"})
         self.model, self.draws, self.seed = model, draws, seed
+        self.read, width = _law_inputs(model)
         self.nets = [
-            [_network(told, model.config.width, seed * 1_000_003 + d * 1_009 + layer) for d in range(draws)]
-            for layer in range(len(model.laws))
+            [_network(told, width, seed * 1_000_003 + d * 1_009 + layer) for d in range(draws)]
+            for layer in range(len(self.read))
         ]
 
     @property
@@ -66,20 +68,26 @@ class Drawn:
         taps: Collection[str] = (),
         cache: object | None = None,
     ) -> Output:
-        own = [f"residual.{i}" for i in range(len(self.nets))]
-        output = self.model(tokens, n, documents=documents, taps=[*taps, *own])
+        output = self.model(tokens, n, documents=documents, taps=[*taps, *self.read])
         drawn = tuple(
-            torch.cat([net(output.taps[tap], tokens) for net in members], -1)
-            for tap, members in zip(own, self.nets, strict=True)
+            torch.cat([net(output.taps[tap].float(), tokens) for net in members], -1)
+            for tap, members in zip(self.read, self.nets, strict=True)
         )
         return Output(output.logits, drawn, {name: output.taps[name] for name in taps})
 
 
 def random_networks(
-    model: Decoder, text: str, *, draws: int = DRAWS, seed: int = 0, start: Start = "document"
+    model: Any, text: str, *, draws: int = DRAWS, seed: int = 0, start: Start = "document"
 ) -> Trace:
     """`draws` random networks on the input of every layer that has a law, kind "increment"."""
     return trace(Drawn(model, draws, seed), text, start=start)
+
+
+def _law_inputs(model: Any) -> tuple[tuple[str, ...], int]:
+    """The taps that hold what a host's laws read, and their width."""
+    if hasattr(model, "law_inputs"):
+        return model.law_inputs
+    return tuple(f"residual.{i}" for i in range(len(model.laws))), model.config.width
 
 
 def _network(config: increments.IncrementConfig, width: int, seed: int) -> Network:
