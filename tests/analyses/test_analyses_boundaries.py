@@ -35,11 +35,11 @@ def test_the_line_that_knows_is_chosen_with_its_sign_and_the_others_are_nothing(
     for strength in (1.0, -1.0):
         result = boundaries([part({1: strength}, chance=True)])
         row = result.find(reader="increment L1")
-        assert row["auc"] == pytest.approx(0.76, abs=0.04) and row["p"] < 0.05
+        assert row["auc"] == pytest.approx(0.76, abs=0.04) and row["holm"] < 0.05
         assert row["auc_low"] < row["auc"] < row["auc_high"]
         assert result.primary.verdict == "above" and "Lines chosen: L1" in result.notes[0]
         assert result.primary.estimate.value == row["auc"] and "better" in result.notes[0]
-        assert result.find(reader="increment L0")["p"] > 0.05
+        assert result.find(reader="increment L0")["holm"] > 0.05
 
 
 def test_nothing_is_found_in_shuffled_increments():

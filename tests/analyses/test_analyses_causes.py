@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -63,9 +65,11 @@ def test_neutrality_answers_two_questions():
         "close but worse": {s: base[s] + 0.001 + wobble[s] for s in base},
         "noisy": {s: base[s] + 400 * wobble[s] for s in base},
         "single": {0: 1.4},
+        "two": {s: base[s] + wobble[s] / 10 for s in (0, 1)},
+        "still": {s: base[s] + wobble[s] for s in base},
         "rope": base,
     }
-    result = neutrality(losses, "rope", seen="3 MB")
+    result = neutrality(losses, "rope", seen="3 MB", moved={"same": 0.2, "still": 0.002})
     told = {row["variant"]: row["verdict"] for row in result.rows}
     assert told == {
         "same": "equivalent",
@@ -73,11 +77,15 @@ def test_neutrality_answers_two_questions():
         "close but worse": "equivalent, though worse",
         "noisy": "undecided at 3 MB",
         "single": "one pair, no verdict at 3 MB",
+        "two": "undecided at 3 MB: equivalence needs 3 seeds",
+        "still": "undecided at 3 MB: the increments have hardly moved",
     }
     assert result.primary.what.startswith("same") and result.find(variant="same")[
         "difference"
     ] == pytest.approx(0)
     assert result.find(variant="worse")["holm"] < 0.01
+    assert [row["moved"] for row in result.rows if row["variant"] in ("same", "worse")] == [0.2, None]
+    assert not result.find(variant="still")["equivalent"]
     assert neutral.MARGIN == 0.003
     with pytest.raises(UserError, match="no 'rope'"):
         neutrality({"a": base}, "rope")
@@ -104,6 +112,13 @@ def test_lines_that_agree_are_matched_in_another_order_and_kinds_alone_are_no_ag
         0.5, abs=0.05
     )
     assert {(row["line"], row["other"]) for row in result.rows} == {("L0", "L1"), ("L1", "L2"), ("L2", "L0")}
+    random = [replace(spaced(s, 2.0, [0, 1, 2]), lines=tuple(Line(0, i) for i in range(3))) for s in (5, 6)]
+    one = [replace(t, lines=tuple(Line(i, 0) for i in range(3))) for t in random]
+    weak = [spaced(1, 0.7, [0, 1, 2]), spaced(2, 0.7, [0, 1, 2])]
+    assert agreement(weak).primary.verdict == "they agree"
+    for drawn in (random, one):
+        told = agreement(weak, drawn).primary
+        assert told.verdict == "undecided" and told.null == pytest.approx(0.8, abs=0.05)
     only_kinds = [agreement([spaced(s, 0, [0, 1, 2]), spaced(s + 50, 0, [0, 1, 2])]) for s in range(6)]
     assert sum(r.primary.verdict == "they agree" for r in only_kinds) <= 1
     with pytest.raises(UserError, match="at least two"):

@@ -10,7 +10,7 @@ from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.lines import Line
 from ropewalk.measure.capture import trace
-from ropewalk.measure.entities import Entities
+from ropewalk.measure.entities import Entities, controls
 from ropewalk.measure.entities import entities as measure
 from ropewalk.measure.names import Reading, read
 
@@ -51,6 +51,29 @@ def test_a_planted_effect_is_found_where_it_is_and_not_elsewhere():
     assert gap["holm"] > 0.05 and gap["share_low"] < 0.5 < gap["share_high"]
 
 
+def test_an_effect_must_clear_random_networks():
+    drawn = tuple(Line(i // 2, i % 2) for i in range(8))
+
+    def wider(effect: float, seed: int) -> dict[str, Entities]:
+        def twice(r: Reading) -> Reading:
+            return Reading(r.gap.repeat(2, 1), r.second.repeat(2, 1), r.surprisal, r.word)
+
+        return {
+            name: Entities(twice(e.real), twice(e.reversed), twice(e.control), e.matched)
+            for name, e in made(effect, seed).items()
+        }
+
+    read = [made(0.1, s) for s in range(2)]
+    assert entities(LINES, read).primary.verdict == "smaller than the control"
+    weak = entities(LINES, read, drawn, [wider(0.0, s + 20) for s in range(2)])
+    assert weak.primary.null < 0.6
+    strong = entities(LINES, read, drawn, [wider(0.3, s) for s in range(2)])
+    assert strong.primary.verdict == "undecided" and strong.primary.null > 0.8
+    row = strong.find(comparison="equal surprisal, second word", language="all", line="L3")
+    assert row["chance"] > 0.8
+    assert strong.find(comparison="equal surprisal, second word", language="en", line="L3")["chance"] is None
+
+
 def test_no_effect_gives_no_verdict():
     verdicts = [entities(LINES, [made(0.0, s)]).primary.verdict for s in range(8)]
     assert verdicts.count("undecided") >= 7
@@ -73,7 +96,8 @@ def test_reading_agrees_with_a_trace_of_the_whole_sentence():
 def test_a_control_keeps_the_first_word_so_the_inner_gap_is_the_same():
     model = tiny.moved(Decoder(tiny.config(start="random")))
     words = [(p.first, p.second) for p in pairs.pairs()[:12]]
-    found = measure(model, words, " ", ["We saw {}."])
+    chosen = controls(model, words, " ", ["We saw {}."])
+    found = measure(model, words, " ", ["We saw {}."], chosen)
     np.testing.assert_allclose(found.real.gap, found.control.gap, rtol=1e-4, atol=1e-5)
     assert not np.allclose(found.real.second, found.control.second)
     apart = np.abs(found.control.surprisal - found.real.surprisal)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny
@@ -115,6 +117,10 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
     found = spacing.surface([trace(), trace(seed=1)])
     assert found.primary.verdict == "above" and found.primary.estimate.value > 0.9
     assert "increment L1" in found.primary.what and found.find(reader="increment L1")["f1"] > 0.9
+    drawn = replace(trace(seed=9), lines=tuple(Line(0, i) for i in range(len(trace().lines))))
+    told = spacing.surface([trace()], [drawn])
+    assert told.primary.verdict == "undecided" and told.primary.null > 0.9
+    assert told.find(reader="increment L1")["chance"] == told.primary.null
     verdicts = [spacing.surface([trace(wide_at="", seed=s)]).primary.verdict for s in range(5)]
     assert verdicts.count("above") <= 1
     with pytest.raises(UserError, match="one text"):
@@ -137,3 +143,13 @@ def test_extremes_show_the_gap_in_its_context():
     assert [row["end"] for row in rows] == ["widest"] * 3 + ["narrowest"] * 3
     _, right = str(rows[0]["context"]).split("‖")
     assert right[0] in " .,!⏎" and rows[0]["increment"] == 3.0 and rows[3]["increment"] == 1.0
+
+
+def test_a_table_by_byte_must_clear_untrained_models():
+    stream = np.random.default_rng(3)
+    tables = 1 + 0.001 * stream.normal(size=(3, 1, 257))
+    tables[:, :, [0x20, 0x0A]] += 0.02
+    start = 1 + 0.05 * stream.normal(size=(19, 1, 257))
+    assert spacing.by_byte([Line(0)], tables).primary.verdict == "above"
+    told = spacing.by_byte([Line(0)], tables, start=start).primary
+    assert told.verdict == "undecided" and told.null > 1.02

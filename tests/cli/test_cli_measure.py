@@ -5,6 +5,8 @@ import json
 import pytest
 
 from ropewalk.analyses.result import Result
+from ropewalk.measure import chance
+from ropewalk.studies import tables
 
 
 @pytest.fixture
@@ -51,8 +53,23 @@ def test_bytes_spacing_and_entities_of_several_models(ropewalk, model, tmp_path)
     assert answer.status == 0 and "Chinese lead byte" in answer.out and "2 model(s)" in answer.out
     answer = ropewalk("measure", "spacing", model, "--text", tmp_path / "text.txt")
     assert answer.status == 0 and "Latin lower" in answer.out and "widest" in answer.out
+    answer = ropewalk("measure", "agreement", model, model, "--text", tmp_path / "text.txt")
+    assert answer.status == 0 and "matched line" in answer.out
     answer = ropewalk("measure", "entities", model, "--out", tmp_path)
     assert answer.status == 0 and (tmp_path / "entities.json").exists()
+
+
+def test_what_is_known_exactly_is_asked_without_a_text(ropewalk, model, monkeypatch, tmp_path):
+    monkeypatch.setattr(tables, "PLANTED", 3)
+    monkeypatch.setattr(tables, "FILES", 8)
+    monkeypatch.setattr(tables, "CODE", 2_000)
+    monkeypatch.setattr(chance.Drawn.__init__, "__defaults__", (2, 0))
+    answer = ropewalk("measure", "scopes", model, model, "--out", tmp_path)
+    assert answer.status == 0 and "Lines chosen" in answer.out and (tmp_path / "scopes.png").exists()
+    answer = ropewalk("measure", "planted", model, "--out", tmp_path)
+    assert answer.status == 0 and "between words" in answer.out
+    answer = ropewalk("measure", "lookup", model)
+    assert answer.status == 1 and "takes 88 bytes" in answer.err
 
 
 def test_saved_traces_are_analysed_without_their_model(ropewalk, model, segmented, tmp_path):

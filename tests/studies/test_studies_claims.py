@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ropewalk.analyses.result import Endpoint, Result
@@ -19,6 +21,8 @@ def claim(rule: str, null: float = 0.5) -> Claim:
         ("above", {"auc_low": 0.45, "auc_high": 0.55}, "undecided at 3 MB"),
         ("below", {"auc_low": 0.35, "auc_high": 0.45}, "replicated"),
         ("above", {"auc_low": None, "auc_high": None}, "one seed, no verdict"),
+        ("above", {"auc_low": 0.55, "auc_high": 0.65, "holm": 0.2}, "undecided at 3 MB"),
+        ("above", {"auc_low": 0.55, "auc_high": 0.65, "holm": 0.01}, "replicated"),
         ("figure", {"auc_low": 0.55, "auc_high": 0.65}, "no verdict"),
         (
             "equivalent",
@@ -73,6 +77,36 @@ def test_an_auc_of_boundaries_must_clear_random_networks():
     assert words == ["replicated", "undecided at 3 MB"]
 
 
+def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
+    row = {"line": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65, "chance": 0.58}
+    columns = {"line": "line", "auc": "AUC", "chance": "to clear"}
+    words = []
+    for chance, models in ((0.58, "ab"), (0.8, "ab"), (0.52, "ab"), (0.52, "a")):
+        told = Result(
+            "surface",
+            "T",
+            columns,
+            (row | {"chance": chance},),
+            ("auc",),
+            provenance={"models": list(models)},
+        )
+        words.append(
+            judge([replace(claim("above"), result="surface")], "g", {"g/v/t": [told]}, "3 MB")[0]["verdict"]
+        )
+    assert words == ["undecided at 3 MB"] * 2 + ["replicated", "one seed, no verdict"]
+
+
+def test_a_claim_may_be_about_the_primary_endpoint():
+    primary = Endpoint("r", Estimate(-0.4, -0.6, -0.2), 0.0, "")
+    told = Result("t", "T", {"a": "a"}, (), primary=primary, provenance={"models": ["a", "b"]})
+    one = Claim("x", "s", "-0.48", "v", "t", "t", {}, "", "below")
+    row = judge([one], "g", {"g/v/t": [told]}, "3 MB")[0]
+    assert (row["ours"], row["verdict"]) == (-0.4, "replicated")
+
+
 def test_every_claim_has_a_name_of_its_own():
     names = [one.id for one in claims()]
     assert len(names) == len(set(names)) > 30
+    sections = list(dict.fromkeys(one.section for one in claims()))
+    assert sections[0].startswith("Loss") and sections[-1].startswith("Key-value")
+    assert {one.reads for one in claims()} == {"text", "python", "lookup"}

@@ -13,8 +13,8 @@ import pytest
 from ropewalk import cli
 from ropewalk.analyses import statistics
 from ropewalk.errors import UserError
-from ropewalk.measure import entities
-from ropewalk.studies import book, execute, plan, report
+from ropewalk.measure import chance, entities
+from ropewalk.studies import book, execute, plan, report, tables
 from ropewalk.studies.variants import VARIANTS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,7 +55,7 @@ def folder(tmp_path) -> Path:
         seeds = [1, 2]
         variants = ["rope", "per-layer", "constant", "permuted"]
         main = ["per-layer"]
-        tables = ["neutrality", "boundaries", "curve"]
+        tables = ["neutrality", "boundaries", "planted", "curve"]
         windows = 4
         speed = 1000
         [groups.planted.recipe.corpus]
@@ -65,6 +65,36 @@ def folder(tmp_path) -> Path:
         [groups.planted.recipe.model]
         {shape}
         [groups.planted.recipe.train]
+        {train}
+        [groups.ask]
+        seeds = [1, 2]
+        variants = ["rope", "per-layer"]
+        main = ["per-layer"]
+        tables = ["lookup"]
+        speed = 1000
+        [groups.ask.recipe.corpus]
+        sources = [{{ builtin = "lookup", lookup = {{ pairs = 2, hops = 1 }} }}]
+        documents = 60
+        validation_documents = 10
+        overlap = "drop"
+        [groups.ask.recipe.model]
+        {shape}
+        [groups.ask.recipe.train]
+        {train}
+        [groups.code]
+        seeds = [1, 2]
+        variants = ["per-layer"]
+        main = ["per-layer"]
+        tables = ["scopes"]
+        speed = 1000
+        [groups.code.recipe.corpus]
+        sources = [{{ builtin = "python" }}]
+        documents = 14
+        validation_documents = 12
+        overlap = "drop"
+        [groups.code.recipe.model]
+        {shape}
+        [groups.code.recipe.train]
         {train}
         [groups.real]
         seeds = [1, 2]
@@ -103,8 +133,15 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=50))
     monkeypatch.setattr(book, "PLANTED_DOCUMENTS", 4)
     monkeypatch.setattr(book, "SAMPLE", 2_000)
+    monkeypatch.setattr(tables, "PLANTED", 4)
+    monkeypatch.setattr(tables, "CODE", 3_000)
+    monkeypatch.setattr(chance, "DRAWS", 2)
+    monkeypatch.setattr(chance.Drawn.__init__, "__defaults__", (2, 0))
+    monkeypatch.setattr(
+        chance.random_networks, "__kwdefaults__", {"draws": 2, "seed": 0, "start": "document"}
+    )
     status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
-    assert status == 0 and "0 of 29 runs are done" in told.replace("\n", " ") and not out.exists()
+    assert status == 0 and "0 of 35 runs are done" in told.replace("\n", " ") and not out.exists()
 
     jobs = list(plan.jobs(plan.read(recipe)))
 
@@ -130,11 +167,16 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         "real/shared/bytes", "real/per-layer/boundaries ours",
         "real/per-layer/boundaries ours by jieba", "real/per-layer/knockout", "real/per-layer/lookback",
         "real/shared/agreement", "real/extrapolation", "real/per-layer/entities", "real/shared/spacing",
+        "planted/per-layer/planted", "ask/lookup", "code/per-layer/scopes", "real/per-layer per-head/lookback",
     ):  # fmt: skip
         assert wanted in ids
     claims = {row["id"]: row for row in found["claims"]}
     assert {"bytes/shared/space", "boundaries/L1", "loss/per-layer", "surface"} <= claims.keys()
-    assert claims["loss/alibi"]["verdict"] == "one seed, no verdict"
+    assert claims["loss/alibi"]["verdict"] == claims["heads"]["verdict"] == "one seed, no verdict"
+    assert {"lookup/gain", "lookup/rope", "code"} <= claims.keys()
+    places = [row["id"] for row in found["claims"]]
+    assert places.index("loss/shared") < places.index("bytes/shared/space") < places.index("code")
+    assert "pope" in found["once"]["real"] and "code" not in found["once"]
     assert set(claims["loss/per-layer"]) >= {
         "published",
         "ours",
@@ -145,11 +187,19 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         "command",
     }
     assert "--set groups.real.recipe.corpus.root=FOLDER --table" in claims["bytes/shared/space"]["command"]
-    assert found["corpus"].keys() == {"planted", "real"} and found["commit"] and found["hardware"]
+    assert (
+        found["corpus"].keys() == {"planted", "ask", "code", "real"} and found["commit"] and found["hardware"]
+    )
     page = (out / "report.html").read_text()
     assert "rehearsal at 0.001" in page and "<svg" in page and "data:image/png" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page) and "fathoms" not in page
     told = (out / "report.md").read_text()
+    assert (
+        told.index("## In plain words")
+        < told.index("## Published figures")
+        < told.index("### Published, and in")
+    )
+    assert "real: trained once, hence without a verdict: " in told and "One seed, no verdict:" in told
     assert "learned content" in told and "- real/per-layer/boundaries ours: " in told
 
     first = {path: path.read_bytes() for path in out.glob("report.*")}

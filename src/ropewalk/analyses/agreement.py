@@ -1,7 +1,8 @@
 """Agreement: do two trainings space the same text alike, beyond what the kind of byte explains?
 
 Lines are matched on one half of the sentences by the correlation of what is left after each kind's mean is
-taken off; the other half is scored. Layers may come in another order: the match is free.
+taken off; the other half is scored. Layers may come in another order: the match is free. Any two functions of a text
+agree somewhat under a free match and sign, so random networks stand under the same protocol.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from ropewalk.errors import UserError
 from ropewalk.traces import Trace
 
 
-def agreement(traces: Sequence[Trace]) -> Result:
-    """traces: the same text in two or more models. Primary endpoint: mean correlation of the matched lines on
-    the second half, over all pairs of models."""
+def agreement(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
+    """traces: the same text in two or more models. chance: random networks on each one's residual streams, the
+    draw in place of the head. Primary endpoint: mean correlation of the matched lines on the second half, over
+    all pairs of models, against the most that two draws reach."""
     if len(traces) < 2:
         raise UserError("agreement needs at least two traces of one text; trace it with another model too.")
     if any(t.text != traces[0].text or not np.array_equal(t.tokens, traces[0].tokens) for t in traces):
@@ -60,6 +62,7 @@ def agreement(traces: Sequence[Trace]) -> Result:
                 same.append(value)
         matched.append((np.mean([v for v, _ in found]), np.mean([s for _, s in found], 0)))
     e = statistics.interval(float(np.mean([v for v, _ in matched])), np.mean([s for _, s in matched], 0))
+    null = max([0.0, *_drawn(chance, first, second, kinds)])
     word = {"above": "they agree", "below": "they disagree"}
     return Result(
         "agreement",
@@ -74,7 +77,10 @@ def agreement(traces: Sequence[Trace]) -> Result:
         tuple(rows),
         ("r",),
         Endpoint(
-            "Mean correlation of matched lines on the second half", e, 0.0, word.get(e.verdict(), "undecided")
+            "Mean correlation of matched lines on the second half",
+            e,
+            null,
+            word.get(statistics.cleared(e, null, 0.0), "undecided"),
         ),
         Chart("bars", "line", "r", by="models", base=0.0),
         (
@@ -83,6 +89,22 @@ def agreement(traces: Sequence[Trace]) -> Result:
         ),
         provenance={"traces": [t.hash for t in traces]},
     )
+
+
+def _drawn(chance: Sequence[Trace], first: np.ndarray, second: np.ndarray, kinds: np.ndarray) -> list[float]:
+    """What each draw of random networks reaches over all pairs of models, matched as the trained lines are."""
+    found = []
+    for head in sorted({line.head or 0 for trace in chance for line in trace.lines}):
+        halves = []
+        for trace in chance:
+            own = trace.values[[(line.head or 0) == head for line in trace.lines]].astype(np.float64)
+            halves.append([_within(own[:, half], kinds[half]) for half in (first, second)])
+        scores = []
+        for a, b in combinations(halves, 2):
+            seen, later = _correlations(a[0], b[0]), _correlations(a[1], b[1])
+            scores += [np.sign(seen[i, j]) * later[i, j] for i, j in _match(np.abs(seen))]
+        found.append(float(np.mean(scores)))
+    return found
 
 
 def _within(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:

@@ -21,11 +21,18 @@ from ropewalk.measure.entities import CALIPER, Entities
 COMPARISONS = ("reversed order, inner gap", "reversed order, second word", "equal surprisal, second word")
 
 
-def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> Result:
-    """read: per model (seed) the languages it read. Lines: those of every model.
+def entities(
+    lines: Sequence[Line],
+    read: Sequence[Mapping[str, Entities]],
+    drawn: Sequence[Line] = (),
+    chance: Sequence[Mapping[str, Entities]] = (),
+) -> Result:
+    """read: per model (seed) the languages it read. Lines: those of every model. drawn and chance: the lines of
+    random networks on the same residual streams, the draw in place of the head, and what they read.
 
     Primary endpoint: share of pairs whose increment is smaller than that of the control of equal surprisal,
-    averaged over the lines of the deeper half of the model, each in units of its own spread.
+    averaged over the lines of the deeper half of the model, each in units of its own spread, against the most
+    that a draw reaches.
     """
     if not read:
         raise UserError("no model has read the pairs; name at least one.")
@@ -33,6 +40,7 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
     for name in COMPARISONS:
         by_language = {language: _differences(name, read, language) for language in read[0]}
         groups = {**by_language, "all": np.concatenate(list(by_language.values()), 1)}
+        random = _together(name, chance)
         for language, d in groups.items():
             p = [
                 statistics.signed_rank(d[:, :, n].mean(0)) if d.shape[1] else float("nan")
@@ -52,11 +60,17 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
                         "holm": adjusted[n],
                     }
                 )
+                if language == "all" and len(random):
+                    own = [i for i, x in enumerate(drawn) if x.layer == (line.layer or 0)]
+                    reached = _smaller(random[:, :, own]).mean((0, 1))
+                    rows[-1]["chance"] = statistics.beyond(float(rows[-1]["share"]), reached, 0.5)
     deep = deeper(lines)
-    last = np.concatenate([_differences(COMPARISONS[2], read, lang) for lang in read[0]], 1)
+    last = _together(COMPARISONS[2], read)
     told = share(scaled(last, deep))
     e = statistics.Estimate(told["share"], told["share_low"], told["share_high"])
     off = np.mean([np.mean(np.abs(x.control.word - x.real.word)) for seed in read for x in seed.values()])
+    random = _together(COMPARISONS[2], chance)
+    null = statistics.beyond(e.value, _reached(random, drawn) if len(random) else np.empty(0), 0.5)
     word = {"above": "smaller than the control", "below": "larger than the control"}
     return Result(
         "entities",
@@ -67,6 +81,7 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
             "line": "line",
             "pairs": "pairs",
             "share": "share smaller",
+            "chance": "to clear",
             "difference": "mean difference",
             "p": "p (Wilcoxon)",
             "holm": "p (Holm)",
@@ -76,8 +91,8 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
         Endpoint(
             "Share of names with a smaller increment than the control of equal surprisal, deeper half",
             e,
-            0.5,
-            word.get(e.verdict(0.5), "undecided"),
+            null,
+            word.get(statistics.cleared(e, null, 0.5), "undecided"),
         ),
         Chart(
             "bars",
@@ -95,6 +110,25 @@ def entities(lines: Sequence[Line], read: Sequence[Mapping[str, Entities]]) -> R
             "is not yet read: only what the first word makes the model expect can show there.",
         ),
     )
+
+
+def _together(name: str, read: Sequence[Mapping[str, Entities]]) -> np.ndarray:
+    """(S, P, N) over all languages; empty where nothing was read."""
+    return np.concatenate([_differences(name, read, lang) for lang in read[0]], 1) if read else np.empty(0)
+
+
+def _reached(d: np.ndarray, lines: Sequence[Line]) -> np.ndarray:
+    """The share that each draw reaches, (S, P, L D) -> (D,), over the deeper half as the increments."""
+    found = []
+    for head in sorted({line.head or 0 for line in lines}):
+        own = [n for n, line in enumerate(lines) if (line.head or 0) == head]
+        found.append(_smaller(scaled(d[:, :, own], deeper([lines[n] for n in own]))).mean())
+    return np.array(found)
+
+
+def _smaller(d: np.ndarray) -> np.ndarray:
+    """1 where a difference is below zero, a half where it is none."""
+    return (d < 0) + 0.5 * (d == 0)
 
 
 def _differences(name: str, read: Sequence[Mapping[str, Entities]], language: str) -> np.ndarray:
@@ -115,7 +149,7 @@ def share(d: np.ndarray) -> dict[str, float]:
     """Share of pairs that are smaller, from (S, P) differences; a tie counts half. Interval over pairs and models."""
     if d.shape[1] < 2:
         return dict.fromkeys(("share", "share_low", "share_high"), float("nan"))
-    smaller = (d < 0) + 0.5 * (d == 0)
+    smaller = _smaller(d)
     weights = statistics.draws(d.shape[1])
     samples = statistics.crossed(np.stack([row @ weights.T / d.shape[1] for row in smaller]))
     e = statistics.interval(float(smaller.mean()), samples)

@@ -96,7 +96,10 @@ def gain(parts: Sequence[Part], jieba: tuple[Characters, Characters] | None = No
         tuple(rows),  # type: ignore[arg-type]
         ("gain",),
         Endpoint(
-            "Gain of the increments over the signals, nats per gap", primary, null, primary.verdict(null)
+            "Gain of the increments over the signals, nats per gap",
+            primary,
+            null,
+            statistics.cleared(primary, null, 0.0),
         ),
         Chart("bars", "model", "gain", by="added", base=0.0),
         (

@@ -186,7 +186,7 @@ def _primary(d: np.ndarray, deep: list[int], drawn: list[np.ndarray]) -> Endpoin
     if d.shape[1] < FEWEST:
         return Endpoint(_WHAT, statistics.Estimate(e.value), null, "too few pairs were matched")
     word = {"above": "smaller than between words", "below": "larger than between words"}
-    return Endpoint(_WHAT, e, null, word.get(e.verdict(null), "undecided"))
+    return Endpoint(_WHAT, e, null, word.get(statistics.cleared(e, null, 0.5), "undecided"))
 
 
 _WHAT = "Share of entities with a smaller inner gap than matched gaps between words, deeper half"

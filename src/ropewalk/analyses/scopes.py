@@ -165,7 +165,12 @@ def scopes(models: Sequence[Marks]) -> Result:
         },
         tuple(rows),
         ("auc",),
-        Endpoint("AUC of the increments (line and sign chosen on development)", e, null, e.verdict(null)),
+        Endpoint(
+            "AUC of the increments (line and sign chosen on development)",
+            e,
+            null,
+            statistics.cleared(e, null, 0.5),
+        ),
         Chart("bars", "reader", "auc", base=0.5),
         (
             f"Lines chosen: {', '.join(names[i] for i in best)}. Delimiting in the test part: {counts}; "

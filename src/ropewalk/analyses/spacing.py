@@ -22,10 +22,17 @@ from ropewalk.traces import Trace
 BINDING = 0.99  # of the ceiling: an increment beyond it is at it
 
 
-def by_byte(lines: Sequence[Line], tables: np.ndarray, ceiling: float | None = None) -> Result:
-    """The published table. tables: (S, N, 257), increments of each symbol in N lines of S models.
+def by_byte(
+    lines: Sequence[Line],
+    tables: np.ndarray,
+    ceiling: float | None = None,
+    start: np.ndarray | None = None,
+) -> Result:
+    """The published table. tables: (S, N, 257), increments of each symbol in N lines of S models. start: the same of D
+    models at the start of their training.
 
-    Primary endpoint: mean increment of space and newline over that of a-z, in the first line.
+    Primary endpoint: mean increment of space and newline over that of a-z, in the first line, against the most
+    that untrained models reach.
     """
     rows: list[dict[str, Any]] = []
     for n, line in enumerate(lines):
@@ -46,9 +53,8 @@ def by_byte(lines: Sequence[Line], tables: np.ndarray, ceiling: float | None = N
                     "ceiling": full,
                 }
             )
-    letters = tables[:, 0][:, BYTE_KINDS["a-z"]].mean(1)
-    spaces = tables[:, 0][:, BYTE_KINDS["space"] + BYTE_KINDS["newline"]].mean(1)
-    e = statistics.paired(spaces / letters)
+    e = statistics.paired(_contrast(tables))
+    null = statistics.beyond(e.value, np.empty(0) if start is None else _contrast(start), 1.0)
     return Result(
         "bytes",
         "Increment of each kind of byte, without context",
@@ -62,13 +68,20 @@ def by_byte(lines: Sequence[Line], tables: np.ndarray, ceiling: float | None = N
         },
         tuple(rows),
         ("mean",),
-        Endpoint(f"Space and newline over a-z, line {lines[0]}", e, 1.0, e.verdict(1.0)),
+        Endpoint(f"Space and newline over a-z, line {lines[0]}", e, null, statistics.cleared(e, null, 1.0)),
         Chart("bars", "kind", "mean", by="line", base=1.0),
         (
             f"{len(tables)} model(s); min and max are over the bytes of a kind, intervals over models (none "
             "from a single one). Token-equivalents; compare patterns, not levels.",
         ),
     )
+
+
+def _contrast(tables: np.ndarray) -> np.ndarray:
+    """(S, N, 257) -> (S,): space and newline over a-z, in the first line."""
+    first = tables[:, 0]
+    spaces = first[:, BYTE_KINDS["space"] + BYTE_KINDS["newline"]].mean(1)
+    return spaces / first[:, BYTE_KINDS["a-z"]].mean(1)
 
 
 def by_character(trace: Trace) -> Result:
@@ -122,12 +135,13 @@ def by_character(trace: Trace) -> Result:
     )
 
 
-def surface(traces: Sequence[Trace]) -> Result:
+def surface(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
     """How well one number tells white space and punctuation from letters, at a character's first token.
 
     The first half of the sentences fixes sign, line and threshold, the second half is scored. Traces: the same
-    text in models of one kind. Primary endpoint: AUC of the line chosen. A letter's byte tells it by itself, so
-    this says what an increment encodes, not what it discovers.
+    text in models of one kind. chance: random networks on each model's residual streams, the draw in place of the
+    head. Primary endpoint: AUC of the line chosen, against the highest that a draw reaches by the same choice: a
+    letter's byte tells it by itself, so that any function of it tells something.
     """
     text = traces[0]
     if any(t.text != text.text or t.lines != text.lines for t in traces):
@@ -177,6 +191,17 @@ def surface(traces: Sequence[Trace]) -> Result:
                 "f1": float(np.mean(f1)),
             }
         )
+    reached = (
+        np.array([_reached(t, first, labels, dev, test) for t in chance]).mean(0) if chance else np.empty(0)
+    )
+    null = float(np.max(reached, initial=0.5))
+    for row in rows[:count]:
+        row["chance"] = null
+    rows += [
+        {"reader": f"random networks, {how} of {len(reached)} draws", "auc": float(of(reached))}
+        for how, of in (("mean", np.mean), ("highest", np.max))
+        if len(reached)
+    ]
     best = int(np.argmax(developed[:count]))
     e = statistics.interval(rows[best]["auc"], sampled[best])
     return Result(
@@ -187,14 +212,29 @@ def surface(traces: Sequence[Trace]) -> Result:
             "dev": "AUC, first half",
             "auc": "AUC, second half",
             "f1": "F1",
+            "chance": "to clear",
         },
         tuple(rows),
         ("auc",),
-        Endpoint(f"AUC of {rows[best]['reader']}", e, 0.5, e.verdict(0.5)),
+        Endpoint(f"AUC of {rows[best]['reader']}", e, null, statistics.cleared(e, null, 0.5)),
         Chart("bars", "reader", "auc", base=0.5),
         (f"{int(labels.sum())} of {len(labels)} characters; {len(traces)} model(s).",),
         provenance={"traces": [t.hash for t in traces]},
     )
+
+
+def _reached(
+    chance: Trace, first: np.ndarray, labels: np.ndarray, dev: np.ndarray, test: np.ndarray
+) -> list[float]:
+    """The second half's AUC of every draw of random networks, its line and sign chosen on the first."""
+    found = []
+    for head in sorted({line.head or 0 for line in chance.lines}):
+        lines = chance.values[[(line.head or 0) == head for line in chance.lines]][:, first]
+        scored = [statistics.auc(values[dev], labels[dev]) for values in lines]
+        best = int(np.argmax(np.abs(np.array(scored) - 0.5)))
+        auc = statistics.auc(lines[best][test], labels[test])
+        found.append(auc if scored[best] >= 0.5 else 1 - auc)
+    return found
 
 
 def extremes(trace: Trace, count: int = 10, around: int = 20) -> Result:

@@ -139,6 +139,14 @@ def beyond(value: float, reached: np.ndarray, null: float) -> float:
     return float(np.max(reached, initial=null) if value >= null else np.min(reached, initial=null))
 
 
+def cleared(e: Estimate, null: float, neutral: float) -> str:
+    """ "above" or "below" when the whole interval is beyond both `null`, what chance reached, and `neutral`, what
+    nothing at all would give; else "undecided"."""
+    if e.low > max(null, neutral):
+        return "above"
+    return "below" if e.high < min(null, neutral) else "undecided"
+
+
 def t_test(differences: np.ndarray) -> float:
     """p of Student's two-sided test of a mean difference of zero; NaN from a single pair."""
     d = np.asarray(differences, np.float64)

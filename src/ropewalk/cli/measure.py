@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from ropewalk.analyses.result import Result
 
 MEASUREMENTS = (
-    "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "extrapolation", "neutrality",
+    "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "extrapolation", "neutrality", "agreement",
+    "lookup", "scopes", "planted",
 )  # fmt: skip
-TEXTS = ("spacing", "knockout", "lookback", "extrapolation")
+TEXTS = ("spacing", "agreement", "knockout", "lookback", "extrapolation")
 ANALYSES = ("spacing", "surface", "extremes", "boundaries", "agreement")
 
 Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md and .png into this folder.")]
@@ -37,7 +38,9 @@ def measure(
     limit: Annotated[int | None, typer.Option(help="Read so many sentences of each segmented file.")] = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(help="Integer-RoPE models of the same seeds (neutrality, knockout, extrapolation)."),
+        typer.Option(
+            help="Integer-RoPE models of the same seeds (neutrality, knockout, extrapolation, lookup)."
+        ),
     ] = None,
     windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32,
     out: Out = None,
@@ -55,6 +58,10 @@ def measure(
       ropewalk measure boundaries per-layer --dev dev.seg.txt --test test.seg.txt --out tables
 
       ropewalk measure entities runs/seed-1/model runs/seed-2/model
+
+      ropewalk measure lookup runs/a1/model runs/a2/model --against runs/rope1/model --against runs/rope2/model
+
+      ropewalk measure scopes per-layer
 
       ropewalk measure knockout per-layer --text letter.txt --against runs/rope/model
 
@@ -95,11 +102,21 @@ def measure(
         kinds = {"models": loaded, **({"integer RoPE": others} if others else {})}
         results = tables.extrapolation(kinds, tokens_of(content), windows)
     elif name == "neutrality":
-        results = tables.neutrality({"models": loaded, "integer RoPE": others}, "integer RoPE")
+        tokens = tokens_of(content or tables.sentences())
+        results = tables.neutrality({"models": loaded, "integer RoPE": others}, "integer RoPE", tokens)
+    elif name == "agreement":
+        results = tables.agreement_(loaded, content)
+    elif name == "lookup":
+        kinds = {"models": loaded, **({"integer RoPE": others} if others else {})}
+        results = tables.lookup(kinds, "integer RoPE" if others else None, tables.asked(loaded[0]))
+    elif name == "scopes":
+        results = tables.scopes(loaded, tables.library(tables.FILES))
+    elif name == "planted":
+        results = tables.planted(loaded, tables.spoken(loaded[0]))
     else:
         results = tables.entities(loaded)
     options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--against": against}
-    options |= {"--windows": windows} if name in TEXTS[1:] else {}
+    options |= {"--windows": windows} if name in TEXTS[2:] else {}
     _show(results, _command("measure", name, models, options), out)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ropewalk import increments
-from ropewalk.decoder import initialise
+from ropewalk.decoder import Decoder, initialise
 from ropewalk.host import Edit, Output
 from ropewalk.increments import Network
 from ropewalk.lines import Line
@@ -74,6 +74,12 @@ class Drawn:
             for tap, members in zip(self.read, self.nets, strict=True)
         )
         return Output(output.logits, drawn, {name: output.taps[name] for name in taps})
+
+
+def untrained(model: Decoder, seed: int) -> Decoder:
+    """A model of the same shape at the start of its training, its law drawn at random."""
+    law = model.config.increments.model_copy(update={"start": "random"})
+    return Decoder(model.config.model_copy(update={"increments": law}), seed=seed).eval()
 
 
 def random_networks(

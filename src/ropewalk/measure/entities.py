@@ -24,17 +24,16 @@ class Entities:
     matched: np.ndarray
 
 
-def entities(host: Host, words: Sequence[tuple[str, str]], between: str, carriers: Sequence[str]) -> Entities:
-    """words: (first, second) of each pair; between: a space, or nothing.
-
-    The control of a pair keeps its first word; its second word belongs to another pair and is the one whose
-    first token surprises most nearly as much (in the first carrier).
+def controls(
+    host: Host, words: Sequence[tuple[str, str]], between: str, carriers: Sequence[str]
+) -> list[str]:
+    """A second word for each pair, which belongs to another one: that whose first token surprises most nearly as
+    much (in the first carrier). words: (first, second) of each pair; between: a space, or nothing.
     """
     count = len(words)
     tried = [[words[(i + k * 7 + 1) % count][1] for k in range(min(CANDIDATES, count))] for i in range(count)]
     tried = [[w for w in options if w != words[i][1]] for i, options in enumerate(tried)]
     flat = [(words[i][0], between, w) for i, options in enumerate(tried) for w in options]
-    real = read(host, [(a, between, b) for a, b in words], carriers)
     aim = read(host, [(a, between, b) for a, b in words], carriers[:1]).surprisal
     options = read(host, flat, carriers[:1]).surprisal
     chosen, start = [], 0
@@ -42,6 +41,14 @@ def entities(host: Host, words: Sequence[tuple[str, str]], between: str, carrier
         off = np.abs(options[start : start + len(names)] - aim[i])
         chosen.append(names[int(np.argmin(off))])
         start += len(names)
+    return chosen
+
+
+def entities(
+    host: Host, words: Sequence[tuple[str, str]], between: str, carriers: Sequence[str], chosen: Sequence[str]
+) -> Entities:
+    """The pairs as they are, the other way round, and with the second words `chosen` of `controls`."""
+    real = read(host, [(a, between, b) for a, b in words], carriers)
     control = read(host, [(words[i][0], between, w) for i, w in enumerate(chosen)], carriers)
     return Entities(
         real,

@@ -28,8 +28,8 @@ from ropewalk.text import decode
 
 SAMPLE = 60_000  # bytes of held-out text for spacing and agreement
 CONTROLS = ("constant", "permuted", "random")
+HEADS = ("shared per-head", "per-layer per-head")  # whose heads walk by themselves
 POINTS = 5
-FILES = 24
 PLANTED_DOCUMENTS = 30
 
 Kinds = dict[str, list[Decoder]]
@@ -103,7 +103,8 @@ class _Group:
                 made = partial(tables.extrapolation, tokens=self._tokens, count=self.group.windows)
                 found.append(self._entry("extrapolation", {v: p for v, p in kinds.items() if p}, made))
             else:
-                for variant in self.group.main:
+                by_head = HEADS if table == "lookback" else ()
+                for variant in (*self.group.main, *(v for v in by_head if v in self._variants)):
                     found += self._of(table, variant)
         return [entry for entry in found if entry.models]
 
@@ -120,11 +121,12 @@ class _Group:
         trained = {v: p for v in self._variants if (p := self._folders(v))}
         made = []
         if BASELINE in trained and len(trained) > 1:
-            made.append(self._entry("neutrality", trained, partial(tables.neutrality, baseline=BASELINE)))
+            compare = partial(self._neutrality, baseline=BASELINE)
+            made.append(self._entry("neutrality", trained, compare))
         for control in CONTROLS:
             kinds = {v: trained[v] for v in (*self.group.main, control) if v in trained}
             if control in kinds and len(kinds) > 1 and control in self.group.variants:
-                against = partial(tables.neutrality, baseline=control, name="content")
+                against = partial(self._neutrality, baseline=control, name="content")
                 made.append(self._entry(f"content against {control}", kinds, against))
         return made
 
@@ -167,6 +169,9 @@ class _Group:
         """The main variants, then the others, each once."""
         return dict.fromkeys((*self.group.main, *self.group.variants, *self.group.single))
 
+    def _neutrality(self, kinds: Kinds, baseline: str, name: str = "neutrality") -> list[Result]:
+        return tables.neutrality(kinds, baseline, self._tokens, name)
+
     def _lookup(self, kinds: Kinds) -> list[Result]:
         known = self.group.recipe.corpus.sources[0].lookup or LookupConfig()
         return tables.lookup(kinds, BASELINE if BASELINE in kinds else None, known)
@@ -175,7 +180,7 @@ class _Group:
     def _sources(self) -> list[str]:
         """Held-out files of Python source."""
         held_out = self.group.recipe.corpus.validation_documents
-        return tables.library(min(FILES, held_out))
+        return tables.library(min(tables.FILES, held_out))
 
     @property
     def _planted(self) -> PlantedConfig:

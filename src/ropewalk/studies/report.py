@@ -22,7 +22,7 @@ from ropewalk.files import write_atomically
 from ropewalk.measure.capture import trace
 from ropewalk.studies import plan
 from ropewalk.studies.book import entries, results
-from ropewalk.studies.claims import claims, judge
+from ropewalk.studies.claims import ELSEWHERE, claims, judge
 from ropewalk.views import chart
 
 SENTENCES = (
@@ -56,6 +56,7 @@ def write(study: plan.Study, out: Path) -> dict[str, Any]:
         "plan": plan.table(study),
         "corpus": _corpora(study, out),
         "claims": _claims(study, made),
+        "once": _once(study),
         "tables": [{"id": name, **r.to_json()} for name, kept in made.items() for r in kept],
     }
     write_atomically(out / "report.json", json.dumps(told, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -66,12 +67,18 @@ def write(study: plan.Study, out: Path) -> dict[str, Any]:
 
 def markdown(told: dict[str, Any], made: dict[str, list[Result]]) -> str:
     """The report as Markdown."""
-    parts = [f"# {told['title']}", _origin(told), *_summary(told)]
+    parts = [f"# {told['title']}", _origin(told), "## In plain words"]
+    parts += [
+        "\n".join([*([f"{head}:", ""] if head else []), *(f"- {line}" for line in lines)])
+        for head, lines in _summary(told).items()
+    ]
     parts += ["## Published figures and ours"]
     for section, rows in _sections(told["claims"]).items():
         lines = [f"### {section}", "", "| claim | " + " | ".join(CLAIM.values()) + " |", "|---" * 6 + "|"]
         lines += [f"| {row['id']} | " + " | ".join(_cells(row)) + " |" for row in rows]
         parts.append("\n".join(lines))
+    elsewhere = [f"- {what}: {figure}. Here: {where}." for what, figure, where in ELSEWHERE]
+    parts += ["### Published, and in no table here", "\n".join(elsewhere)]
     parts += ["## Primary endpoints", "\n".join(f"- {line}" for line in _endpoints(made))]
     parts += ["## Every table"]
     parts += [f"### {name}: {r.title}\n\n{r.markdown()}" for name, kept in made.items() for r in kept]
@@ -82,11 +89,18 @@ def page(told: dict[str, Any], made: dict[str, list[Result]], pictures: list[tup
     """The report as one html page that needs nothing but itself."""
     e = html.escape
     parts = [f"<h1>{e(told['title'])}</h1><p class=note>{e(_origin(told))}</p>"]
-    parts += [f"<p>{e(line)}</p>" for line in _summary(told)]
+    parts += ["<h2>In plain words</h2>"]
+    for head, lines in _summary(told).items():
+        items = "".join(f"<li>{e(line)}" for line in lines)
+        parts.append((f"<p><b>{e(head)}</b></p>" if head else "") + f"<ul>{items}</ul>")
     parts += ["<h2>Published figures and ours</h2>"]
     for section, rows in _sections(told["claims"]).items():
         body = [[row["id"], *_cells(row)] for row in rows]
         parts.append(f"<h3>{e(section)}</h3>{_table(['claim', *CLAIM.values()], body)}")
+    elsewhere = [[what, figure, where] for what, figure, where in ELSEWHERE]
+    parts.append(
+        f"<h3>Published, and in no table here</h3>{_table(['what', 'published', 'where'], elsewhere)}"
+    )
     parts += ["<h2>Primary endpoints</h2><ul>", *(f"<li>{e(line)}" for line in _endpoints(made)), "</ul>"]
     parts += ["<h2>Sentences of our own, as the first model of each kind spaces them</h2>"]
     for name, png in pictures:
@@ -130,12 +144,24 @@ def hardware() -> str:
 
 
 def _claims(study: plan.Study, made: dict[str, list[Result]]) -> list[dict[str, Any]]:
+    """Every claim's rows, in the order of the post."""
+    order = list(claims())
     told = []
     for name, group in study.groups.items():
-        if not group.planted:
-            megabytes = next(job for job in plan.jobs(study) if job.group == name).bytes / 1e6
-            told += [{"group": name, **row} for row in judge(claims(), name, made, f"{megabytes:.3g} MB")]
-    return told
+        own = [claim for claim in order if claim.reads == group.reads]
+        megabytes = next(job for job in plan.jobs(study) if job.group == name).bytes / 1e6
+        told += [{"group": name, **row} for row in judge(own, name, made, f"{megabytes:.3g} MB")]
+    place = [claim.id for claim in order]
+    return sorted(told, key=lambda row: place.index(row["id"]))
+
+
+def _once(study: plan.Study) -> dict[str, list[str]]:
+    """The variants that each group trains with one seed only."""
+    found = {
+        name: [*(group.variants if len(group.seeds) == 1 else ()), *group.single]
+        for name, group in study.groups.items()
+    }
+    return {name: variants for name, variants in found.items() if variants}
 
 
 def _endpoints(made: dict[str, list[Result]]) -> list[str]:
@@ -143,15 +169,18 @@ def _endpoints(made: dict[str, list[Result]]) -> list[str]:
     return [f"{name}: {sentence(r.primary)}" for name, kept in made.items() for r in kept if r.primary]
 
 
-def _summary(told: dict[str, Any]) -> list[str]:
-    """What replicated and what did not, in plain words."""
-    words: dict[str, list[str]] = {}
-    for row in told["claims"]:
-        if "no verdict" not in row["verdict"]:
-            words.setdefault(row["verdict"].split(" at ")[0], []).append(row["id"])
-    lines = [f"{word.capitalize()}: {', '.join(names)}." for word, names in sorted(words.items())]
+def _summary(told: dict[str, Any]) -> dict[str, list[str]]:
+    """What replicated, what did not and what is undecided: heading -> sentences; "" for what needs no heading."""
+    words: dict[str, list[str]] = {"": []}
     if told["scale"] < 1:
-        lines.insert(0, f"A rehearsal at {told['scale']} of the length: its numbers mean nothing.")
+        words[""].append(f"A rehearsal at {told['scale']} of the length: its numbers mean nothing.")
+    found: dict[str, list[str]] = {}
+    for row in told["claims"]:
+        if row["verdict"] != "no verdict":
+            found.setdefault(row["verdict"], []).append(
+                f"{row['section']} ({row['id']}): published {row['published']}, here {_value(row)}."
+            )
+    words |= {verdict.capitalize(): lines for verdict, lines in sorted(found.items(), key=_firmness)}
     against: dict[str, list[str]] = {}
     for table in told["tables"]:
         if table["name"] == "content":
@@ -159,10 +188,25 @@ def _summary(told: dict[str, Any]) -> list[str]:
             against.setdefault(group, []).append(table["primary"]["verdict"].split(" at ")[0])
     for group, verdicts in against.items():
         ours = "matters" if all(word == "better" for word in verdicts) else "has not been shown to matter"
-        lines.append(
+        words[""].append(
             f"{group}: learned content {ours}, against {len(verdicts)} kind(s) of models trained without it."
         )
-    return lines
+    words[""] += [
+        f"{group}: trained once, hence without a verdict: {', '.join(names)}."
+        for group, names in told["once"].items()
+    ]
+    return {head: lines for head, lines in words.items() if lines}
+
+
+def _firmness(entry: tuple[str, list[str]]) -> tuple[int, str]:
+    order = ("replicated", "not replicated", "undecided", "one seed")
+    return next((i for i, word in enumerate(order) if entry[0].startswith(word)), len(order)), entry[0]
+
+
+def _value(row: dict[str, Any]) -> str:
+    """Ours with its interval."""
+    inside = "" if row["low"] is None else f" [{shown(row['low'])}, {shown(row['high'])}]"
+    return shown(row["ours"]) + inside
 
 
 def _sections(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -173,10 +217,7 @@ def _sections(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    ours = shown(row["ours"])
-    if row["low"] is not None:
-        ours += f" [{shown(row['low'])}, {shown(row['high'])}]"
-    return [str(row["published"]), ours, str(row["seeds"]), row["verdict"], f"`{row['command']}`"]
+    return [str(row["published"]), _value(row), str(row["seeds"]), row["verdict"], f"`{row['command']}`"]
 
 
 def _table(head: list[str], body: list[list[str]]) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
+import torch
 
 from ropewalk.analyses import boundaries as boundary_analysis
 from ropewalk.analyses import code, gaps, gold, pairs, spacing
@@ -31,17 +33,21 @@ from ropewalk.corpus import LookupConfig, PlantedConfig
 from ropewalk.corpus.builtin import Library
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
+from ropewalk.host import increments_of
 from ropewalk.measure import chance, windows
 from ropewalk.measure.bytes import context_free
 from ropewalk.measure.capture import trace
+from ropewalk.measure.entities import controls
 from ropewalk.measure.entities import entities as read_entities
 from ropewalk.measure.extrapolation import loss_by_position
 from ropewalk.measure.knockout import jitter, knockouts
 from ropewalk.measure.lookback import lookback as read_lookback
 from ropewalk.measure.lookup import lookup as ask
 
-CODE = 5_000  # bytes of each Python file
+FILES = 24  # Python files
+CODE = 5_000  # bytes of each
 PLANTED = 40  # documents
+MOVED_WINDOWS = 8
 
 
 def bytes_(models: Sequence[Decoder]) -> list[Result]:
@@ -49,13 +55,15 @@ def bytes_(models: Sequence[Decoder]) -> list[Result]:
     found = [context_free(model) for model in alike(models)]
     law = models[0].config.increments
     ceiling = law.ceiling if law.law == "bounded" else None
-    return [spacing.by_byte(found[0][0], np.stack([table for _, table in found]), ceiling)]
+    start = [context_free(chance.untrained(models[0], 1_000 + seed))[1] for seed in range(chance.DRAWS)]
+    return [spacing.by_byte(found[0][0], np.stack([table for _, table in found]), ceiling, np.stack(start))]
 
 
 def spacing_(models: Sequence[Decoder], text: str) -> list[Result]:
     """By kind of character, surface marks, the widest and narrowest gaps; details from the first model."""
     traces = [trace(model, text) for model in alike(models)]
-    return [spacing.by_character(traces[0]), spacing.surface(traces), spacing.extremes(traces[0])]
+    random = [chance.random_networks(model, text) for model in models]
+    return [spacing.by_character(traces[0]), spacing.surface(traces, random), spacing.extremes(traces[0])]
 
 
 def boundaries(
@@ -91,14 +99,19 @@ def part(
 
 def entities(models: Sequence[Decoder]) -> list[Result]:
     """Two-word names in English and Chinese."""
-    read = []
+    read, random = [], []
     for model in alike(models):
-        languages = {}
+        own, drawn = {}, {}
+        networks = chance.Drawn(model)
         for language, between in (("en", " "), ("zh", "")):
             words = [(p.first, p.second) for p in pairs.pairs() if p.language == language]
-            languages[language] = read_entities(model, words, between, pairs.CARRIERS[language])  # type: ignore[index]
-        read.append(languages)
-    return [entity_analysis.entities(models[0].lines, read)]
+            carriers = pairs.CARRIERS[language]  # type: ignore[index]
+            chosen = controls(model, words, between, carriers)
+            own[language] = read_entities(model, words, between, carriers, chosen)
+            drawn[language] = read_entities(networks, words, between, carriers, chosen)
+        read.append(own)
+        random.append(drawn)
+    return [entity_analysis.entities(models[0].lines, read, networks.lines, random)]
 
 
 def knockout(
@@ -144,8 +157,25 @@ def lookup(
 
 def asked(model: Decoder) -> LookupConfig:
     """The look-up task that a model was trained on, or the usual one."""
+    return LookupConfig.model_validate(_built_in(model, "lookup"))
+
+
+def spoken(model: Decoder) -> PlantedConfig:
+    """The planted language that a model was trained on, or the usual one without spaces."""
+    return PlantedConfig.model_validate(_built_in(model, "planted") or {"script": "unspaced"})
+
+
+def sentences() -> str:
+    """Text of our own in two languages: every pair of words in every carrier."""
+    return "\n".join(
+        carrier.format(pair.joined()) for pair in pairs.pairs() for carrier in pairs.CARRIERS[pair.language]
+    )
+
+
+def _built_in(model: Decoder, name: str) -> dict[str, Any]:
+    """What a model's recipe says of its built-in source, if it has one of that name."""
     sources = model.provenance.get("recipe", {}).get("corpus", {}).get("sources", [])
-    return LookupConfig.model_validate((sources and sources[0].get("lookup")) or {})
+    return (sources and sources[0].get(name)) or {}
 
 
 def library(count: int) -> list[str]:
@@ -175,13 +205,15 @@ def planted(models: Sequence[Decoder], config: PlantedConfig) -> list[Result]:
 
 def agreement_(models: Sequence[Decoder], text: str) -> list[Result]:
     """Agreement of two or more trainings on one text."""
-    return [agreement([trace(model, text) for model in alike(models)])]
+    random = [chance.random_networks(model, text, seed=i) for i, model in enumerate(models)]
+    return [agreement([trace(model, text) for model in alike(models)], random)]
 
 
 def neutrality(
-    kinds: Mapping[str, Sequence[Decoder]], baseline: str, name: str = "neutrality"
+    kinds: Mapping[str, Sequence[Decoder]], baseline: str, tokens: np.ndarray, name: str = "neutrality"
 ) -> list[Result]:
-    """Held-out losses as the runs recorded them, paired by seed. UserError for runs of other data or length."""
+    """Held-out losses as the runs recorded them, paired by seed; how far increments have moved on `tokens`.
+    UserError for runs of other data or length."""
     losses = {
         kind: {seen(m)[0]: float(m.provenance.get("validation") or np.nan) for m in models}
         for kind, models in kinds.items()
@@ -192,7 +224,19 @@ def neutrality(
             "the runs saw different data or different numbers of bytes; compare runs of one recipe."
         )
     megabytes = next(iter(data))[0] / 1e6
-    return [neutrality_analysis(losses, baseline, seen=f"{megabytes:.3g} MB", name=name)]
+    walked = {
+        kind: float(np.mean([moved(model, tokens) for model in models]))
+        for kind, models in kinds.items()
+        if models and models[0].config.increments.law != "unit"
+    }
+    return [neutrality_analysis(losses, baseline, moved=walked, seen=f"{megabytes:.3g} MB", name=name)]
+
+
+def moved(model: Decoder, tokens: np.ndarray) -> float:
+    """Root mean square of d - 1 over a few windows of `tokens`."""
+    with torch.inference_mode():
+        d = increments_of(model(windows.cut(tokens, model.context, MOVED_WINDOWS)[:, :-1]))
+    return float((d - 1).square().mean().sqrt())
 
 
 def seen(model: Decoder) -> tuple[int, int, str]:
