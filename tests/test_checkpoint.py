@@ -83,6 +83,7 @@ def test_a_folder_is_replaced_only_by_a_whole_one(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", once)
+        patch.setattr("ropewalk.checkpoint._exchange", lambda a, b: False)  # as on systems that cannot
         with pytest.raises(UserError, match=r"cannot write .*copy: Input/output error"):
             checkpoint.save(copy, other, {})
     assert failed and {path.name: path.read_bytes() for path in copy.iterdir()} == before

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -26,8 +27,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ropewalk import machine
 from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError, first_problem
+from ropewalk.files import read_whole
 
 FORMAT = "ropewalk-decoder"
 SCHEMA = 1
@@ -95,6 +98,9 @@ def load(model: str | Path) -> Decoder:
         raise UserError(
             f"{path} is not the file that {CONFIG} describes (its hash differs); copy the model again."
         )
+    machine.require(
+        3 * 4 * sum(map(math.prod, expected.values())), f"the model {folder}", "end what else runs here"
+    )
     state = {name: tensor.float() for name, tensor in read_tensors(path).items()}
     decoder = Decoder(DecoderConfig.model_validate(config["model"]), seed=None)
     decoder.load_state_dict(state)
@@ -223,7 +229,7 @@ def skeleton(config: dict[str, Any], folder: Path, tensors: int) -> Decoder:
 def read_json(path: Path) -> dict[str, Any]:
     """A json object, or a UserError."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(read_whole(path))
     except FileNotFoundError as error:
         raise UserError(
             f"{path} does not exist; name a model folder (it holds {CONFIG} and {WEIGHTS})."

@@ -13,10 +13,15 @@ from typing import Literal
 
 import torch
 
-from ropewalk.decoder import Decoder, block, stride
+from ropewalk import machine
+from ropewalk.decoder import Decoder, DecoderConfig, block, stride
 from ropewalk.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16"]
+KEPT = {
+    "float32": 150,
+    "bfloat16": 100,
+}  # bytes per token, layer and unit of width; two thirds of what is measured
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,24 @@ def plan(
         notes.append("running without CUDA graphs: they need a GPU and train.compile")
         graphs = False
     return Plan(device, precision, compile, torch.get_num_threads(), torch.__version__, graphs), notes
+
+
+def memory(config: DecoderConfig, plan: Plan, micro: int) -> float:
+    """About how many bytes a training step takes with `micro` windows at a time: a cautious estimate from shapes.
+
+    Weights, gradients and two moments; what each layer keeps for the backward pass; logits. With a decay also its
+    biases of every pair of tokens.
+    """
+    width, layers, tokens = config.width, config.layers, micro * config.context
+    law = (width + 2) * (config.increments.hidden + 1) * len(config.lines)
+    weights = config.vocabulary * width + layers * (4 * width**2 + 3 * width * config.swiglu) + law
+    kept = KEPT[plan.precision] * width + (8 * config.heads * config.context if config.decay else 0)
+    return 16 * weights + tokens * (layers * kept + 12 * config.vocabulary)
+
+
+def free(plan: Plan) -> float:
+    """Bytes of memory that are free on the plan's device."""
+    return torch.cuda.mem_get_info()[0] if plan.device == "cuda" else machine.available()
 
 
 def apply(plan: Plan, model: Decoder) -> Decoder:

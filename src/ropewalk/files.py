@@ -1,10 +1,31 @@
-"""Writing a file whole or not at all. Knows nothing of what is in it."""
+"""Reading a file whole if it fits in memory, writing one whole or not at all. Knows nothing of what is in it."""
 
+import gzip
 import os
 import secrets
 from pathlib import Path
 
+from ropewalk import machine
 from ropewalk.errors import UserError
+
+
+def read_whole(path: str | Path, *, times: int = 8, packed: bool = False) -> bytes:
+    """All bytes of a file, unpacked where it is gzip; UserError for one that does not fit `times` over in memory.
+
+    Reads hardly further than that, whatever the file's size, and whatever it would unpack to. OSError, EOFError
+    and zlib.error as opening and unpacking raise them.
+    """
+    most, size, pieces = machine.available() / times, 0, []
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            size += len(piece)
+            if size > most:
+                raise UserError(
+                    f"{path} is longer than the {most / 1e6:,.0f} MB that this machine's free memory allows; give "
+                    "a shorter file."
+                )
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

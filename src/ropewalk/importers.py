@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ropewalk.errors import UserError
+from ropewalk.files import read_whole
 from ropewalk.lines import Line
 from ropewalk.text import utf8
 from ropewalk.traces import KINDS, Trace
@@ -105,10 +106,10 @@ def forget_gates(
 def load(path: str | Path) -> Trace:
     """The Trace in a file of the protocol; UserError says what is wrong with a file that is not one."""
     try:
-        told = json.loads(Path(path).read_text(encoding="utf-8"))
+        told = json.loads(read_whole(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; name a file of the protocol.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON; see docs/protocol.md for what it should hold.") from error
     if not isinstance(told, dict) or told.get("format") != FORMAT or told.get("version") != VERSION:
         raise UserError(
@@ -120,6 +121,12 @@ def load(path: str | Path) -> Trace:
     pieces = told["pieces"]
     if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
         raise UserError(f"{path}: expected pieces to be a list of strings; see docs/protocol.md.")
+    if not isinstance(told["method"], str) or not isinstance(told.get("provenance", {}), dict):
+        raise UserError(
+            f"{path}: expected method to be a name and provenance an object; see docs/protocol.md."
+        )
+    if not isinstance(told.get("layers", []), list) or not isinstance(told.get("surprisal", []), list):
+        raise UserError(f"{path}: expected layers and surprisal to be lists; see docs/protocol.md.")
     optional = {key: told[key] for key in ("gap", "layers", "surprisal", "provenance") if key in told}
     fixed = {key: told[key] for key in ("kind", "unit", "method", "tokens")}
     if "surprisal" in optional:

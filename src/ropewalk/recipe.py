@@ -17,6 +17,7 @@ from ropewalk.corpus import CorpusConfig
 from ropewalk.decoder import DecoderConfig
 from ropewalk.errors import UserError, first_problem
 from ropewalk.execution import Precision
+from ropewalk.files import read_whole
 from ropewalk.optimizer import OptimizerConfig
 from ropewalk.text import VOCABULARY
 
@@ -68,12 +69,12 @@ class Recipe(BaseModel):
 def read(path: Path, overrides: list[str] | None = None) -> Recipe:
     """The recipe in a TOML file, with `section.key=value` overrides: TOML values, or bare words."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_whole(path).decode("utf-8"))
     except FileNotFoundError as error:
         raise UserError(
             f"the recipe {path} does not exist; the ones that come along are in recipes/."
         ) from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"the recipe {path} is not readable TOML: {error}; correct the file.") from error
     for override in overrides or []:
         apply(table, override)
@@ -92,7 +93,7 @@ def apply(table: dict[str, Any], override: str) -> None:
         raise UserError(f"cannot read the override '{override}': write it as section.key=value.")
     try:
         value = tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         value = text
     *sections, last = key.strip().split(".")
     for section in sections:

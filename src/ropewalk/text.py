@@ -12,6 +12,7 @@ import numpy as np
 import regex
 
 from ropewalk.errors import UserError
+from ropewalk.files import read_whole
 
 END = 256
 VOCABULARY = 257
@@ -76,7 +77,7 @@ def read_text(source: str | Path | bytes) -> str:
     else:
         name = str(source)
         try:
-            data = Path(source).read_bytes()
+            data = read_whole(source)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(f"Cannot read {name}: {reason}; give the path of a UTF-8 text file.") from error

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ropewalk.errors import UserError
-from ropewalk.files import write_atomically
+from ropewalk.files import read_whole, write_atomically
 from ropewalk.lines import Line
 from ropewalk.traces import SIGNALS, Trace
 
@@ -40,9 +40,7 @@ def load(path: str | Path) -> Trace:
     path = Path(path)
     packed = _suffix(path) == ".json.gz"
     try:
-        data = path.read_bytes()
-        if packed:
-            data = gzip.decompress(data)
+        data = read_whole(path, times=16, packed=packed)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path, "it does not unpack") from error
     except (OSError, ValueError) as error:

@@ -99,6 +99,36 @@ class Disk:
         return os.pread(handle, os.fstat(handle).st_size, 0)
 
 
+@contextlib.contextmanager
+def failing(after: int, number: int) -> Iterator[list[str]]:
+    """A disk that takes nothing more after so many operations: each fails with this errno; removing still works.
+
+    What failed is in the list.
+    """
+    left, failed = [after], list[str]()
+
+    def told(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            left[0] -= 1
+            if left[0] >= 0:
+                return real(*args, **kwargs)
+            failed.append(name)
+            raise OSError(number, os.strerror(number), str(args[0]))
+
+        def opened(*args: Any, **kwargs: Any) -> Any:
+            writes = set(str(args[1] if len(args) > 1 else kwargs.get("mode", "r"))) & set("wax+")
+            return (call if writes else real)(*args, **kwargs)
+
+        return opened if name == "open" else call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("replace", "rename", "mkdir", "fsync"):
+            patch.setattr(os, name, told(name, getattr(os, name)))
+        patch.setattr("builtins.open", told("open", open))
+        patch.setattr("io.open", told("open", open))
+        yield failed
+
+
 OPEN = os.open
 
 

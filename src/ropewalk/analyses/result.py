@@ -14,7 +14,7 @@ from typing import Any
 
 from ropewalk.analyses.statistics import Estimate
 from ropewalk.errors import UserError
-from ropewalk.files import write_atomically
+from ropewalk.files import read_whole, write_atomically
 
 SCHEMA = 1
 Cell = str | float | int | bool | None
@@ -133,21 +133,23 @@ class Result:
             primary = told["primary"]
             if primary is not None:
                 e = Estimate(*(_number(primary[key]) for key in ("value", "low", "high")))
-                primary = Endpoint(primary["what"], e, primary["null"], primary["verdict"])
+                primary = Endpoint(
+                    _word(primary["what"]), e, _number(primary["null"]), _word(primary["verdict"])
+                )
             chart = None if told["chart"] is None else Chart(**told["chart"])
             return Result(
-                told["name"],
-                told["title"],
-                dict(told["columns"]),
-                tuple(told["rows"]),
-                tuple(told["intervals"]),
+                _word(told["name"]),
+                _word(told["title"]),
+                {key: _word(heading) for key, heading in told["columns"].items()},
+                tuple({key: _cell(value) for key, value in row.items()} for row in told["rows"]),
+                tuple(map(_word, told["intervals"])),
                 primary,
                 chart,
-                tuple(told["notes"]),
-                told["command"],
+                tuple(map(_word, told["notes"])),
+                _word(told["command"]),
                 dict(told["provenance"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(
                 f"expected a saved result, got something else ({error}); measure it again."
             ) from error
@@ -161,8 +163,8 @@ class Result:
     def load(path: str | Path) -> Result:
         """Read a saved result."""
         try:
-            told = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            told = json.loads(read_whole(path))
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is no readable result ({error}); measure it again.") from error
         return Result.from_json(told)
 
@@ -215,6 +217,18 @@ def _plain(value: Any) -> Cell:
     """A json value: NumPy scalars become Python's, numbers that are not finite become None."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{type(value).__name__} where text belongs")
+    return value
+
+
+def _cell(value: Any) -> Cell:
+    if not isinstance(value, str | float | int | bool | None):
+        raise TypeError(f"{type(value).__name__} in a row")
+    return value
 
 
 def _number(value: Any) -> float:

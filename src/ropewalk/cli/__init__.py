@@ -63,6 +63,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        from ropewalk.machine import exhausted
+
+        if (sentence := exhausted(error)) is not None:
+            _stop(sentence, 1)
         if not hasattr(error, "format_message"):  # what the argument parser raises has it
             raise
         _misunderstood(error.format_message(), getattr(error, "ctx", None))

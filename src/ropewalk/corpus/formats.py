@@ -1,7 +1,8 @@
 """Reads the documents of one local file: plain text, jsonl or parquet, compressed or not.
 
 A .txt, .md or .py file is one document; a .jsonl file holds one a line, a .parquet file one a row. Text must
-be strict UTF-8. Everything is streamed in chunks: memory is bounded by the longest document, not by the file.
+be strict UTF-8. Everything is streamed in chunks: memory is bounded by the longest document, not by the file, nor
+by what a few compressed bytes unpack to; and a document by a gigabyte and by a share of the memory that is free.
 Source of the formats: RFC 8259 (JSON), RFC 1952 (gzip), RFC 8878 (zstd; windows up to 2**27 bytes are
 accepted).
 """
@@ -15,12 +16,16 @@ from typing import Any, NamedTuple
 
 import zstandard
 
+from ropewalk import machine
 from ropewalk.errors import UserError
 
 TEXT = (".txt", ".md", ".py")
 COMPRESSED = (".gz", ".xz", ".zst")
 ACCEPTED = f"{', '.join(TEXT)} or .jsonl (also followed by {', '.join(COMPRESSED)}) or .parquet"
 CHUNK = 1 << 16
+PIECE = 1 << 12  # of a compressed file: at most 128 MiB of text, once unpacked (zstd's runs)
+LONGEST = 1 << 30  # bytes of a document
+SHARE = 8  # a document takes about so many times its bytes while it is prepared
 ROWS = 256
 BOM = b"\xef\xbb\xbf"
 
@@ -52,7 +57,7 @@ def documents(path: Path, text_key: str, count: Callable[[int], None]) -> Iterat
     elif kind == ".jsonl":
         yield from _lines(path, text_key, count)
     else:
-        data = b"".join(chunks(path, count))
+        data = b"".join(_bounded(chunks(path, count), path))
         mark = len(BOM) if data.startswith(BOM) else 0
         yield Document(str(path), _decode(data[mark:], str(path), mark))
 
@@ -63,7 +68,7 @@ def chunks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
     read, decoder = 0, None
     try:
         with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(PIECE if compression else CHUNK):
                 read += len(chunk)
                 count(len(chunk))
                 if not compression:
@@ -111,7 +116,7 @@ def _decoder(compression: str) -> Any:
     if compression == ".gz":
         return zlib.decompressobj(wbits=31)
     if compression == ".xz":
-        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ)
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=2**28)
     return zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
 
 
@@ -128,9 +133,23 @@ def _decode(data: bytes, where: str, offset: int) -> str:
         ) from error
 
 
+def _bounded(data: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """The same chunks of one file; UserError once a document in them is longer than memory is for."""
+    most, size = min(LONGEST, machine.available() / SHARE), 0
+    for chunk in data:
+        end = chunk.rfind(b"\n") if _kind(path)[0] == ".jsonl" else -1
+        size = size + len(chunk) if end < 0 else len(chunk) - end
+        if size > most:
+            raise UserError(
+                f"{path}: a document is longer than {most / 1e6:,.0f} MB, which is what this machine's memory is "
+                "good for; cut it into several, or leave it out."
+            )
+        yield chunk
+
+
 def _lines(path: Path, text_key: str, count: Callable[[int], None]) -> Iterator[Document]:
     offset = 0
-    for number, line in enumerate(_split(chunks(path, count)), 1):
+    for number, line in enumerate(_split(_bounded(chunks(path, count), path)), 1):
         mark = len(BOM) if number == 1 and line.startswith(BOM) else 0
         where = f"{path}, line {number}"
         text = _decode(line[mark:], where, offset + mark)
@@ -182,4 +201,5 @@ def _rows(path: Path, text_key: str, count: Callable[[int], None]) -> Iterator[D
                         yield Document(where, need_text(value, text_key, where))
                 count(size * (group + 1) // file.num_row_groups - size * group // file.num_row_groups)
     except (OSError, ValueError, NotImplementedError) as error:
-        raise UserError(f"{path}: cannot be read as parquet ({error}); fetch the file again.") from error
+        told = " ".join(str(error).split())
+        raise UserError(f"{path}: cannot be read as parquet ({told}); fetch the file again.") from error

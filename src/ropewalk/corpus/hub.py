@@ -31,6 +31,10 @@ class Hub:
         except ImportError as error:
             raise UserError(f"{self.name}: needs the datasets library; install ropewalk[data].") from error
         dataset, files = str(source.dataset), source.data_files
+        if dataset == "pandas":
+            raise UserError(
+                f"{self.name}: this builder unpickles its files, which can run anything; write parquet or json."
+            )
         if dataset in BUILDERS and files:
             files = tuple(str(root / file) for file in files)
         elif (root / dataset).is_dir():

@@ -30,7 +30,7 @@ LEFTOVER = 24 * 3600.0  # seconds after which an untouched temporary folder belo
 
 
 def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = True) -> Corpus:
-    """Prepare the corpus, or open it if it was prepared before.
+    """Prepare the corpus, or open it if it was prepared before, its content checked.
 
     cache: where prepared corpora live (default: $ROPEWALK_CACHE, else ~/.cache/ropewalk), in corpora/<hash>.
     progress: show how far it is on standard error.
@@ -39,7 +39,8 @@ def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = Tr
     name = _hash(config, sources)
     corpora = Path(cache or default_cache()) / "corpora"
     folder = corpora / name
-    if not folder.exists():
+    made = not folder.exists()
+    if made:
         try:
             corpora.mkdir(parents=True, exist_ok=True)
             _sweep(corpora)
@@ -49,7 +50,10 @@ def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = Tr
                 f"{corpora}: the corpus cannot be written ({error.strerror or error}); free some disk, or "
                 "set ROPEWALK_CACHE to a folder with room."
             ) from error
-    return Corpus.open(folder)
+    corpus = Corpus.open(folder)
+    if not made:
+        corpus.verify()
+    return corpus
 
 
 def default_cache() -> Path:
@@ -76,6 +80,7 @@ def _make(config: CorpusConfig, sources: list[Opened], folder: Path, progress: b
         )
     temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     temporary.mkdir()
+    busy = _locked(temporary)
     try:
         index = {"schema": SCHEMA, "hash": folder.name, **_write(config, sources, temporary, progress)}
         with (temporary / INDEX).open("w") as file:
@@ -89,6 +94,8 @@ def _make(config: CorpusConfig, sources: list[Opened], folder: Path, progress: b
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        if busy is not None:
+            os.close(busy)
 
 
 def _write(config: CorpusConfig, sources: list[Opened], folder: Path, progress: bool) -> dict[str, Any]:
@@ -134,8 +141,25 @@ def _write(config: CorpusConfig, sources: list[Opened], folder: Path, progress: 
 
 
 def _sweep(corpora: Path) -> None:
-    """Remove what killed preparations left behind."""
+    """Remove what killed preparations left behind; never what a living one works in, whatever the clock says."""
     for folder in corpora.glob(".*-*"):
         newest = max((path.stat().st_mtime for path in (folder, *folder.glob("*"))), default=0.0)
-        if time.time() - newest > LEFTOVER:
+        if time.time() - newest > LEFTOVER and (dead := _locked(folder)) is not None:
             shutil.rmtree(folder, ignore_errors=True)
+            os.close(dead)
+
+
+def _locked(folder: Path) -> int | None:
+    """A handle that keeps the folder ours until it is closed; None where another process has it."""
+    import fcntl
+
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle

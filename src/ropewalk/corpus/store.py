@@ -7,7 +7,7 @@ once made.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,37 @@ class Corpus:
     train: np.ndarray
     validation: np.ndarray
     info: dict[str, Any]
+    stamps: dict[Path, tuple[int, ...]] = field(
+        default_factory=dict
+    )  # of the mapped files, as they were opened
 
     @classmethod
     def open(cls, folder: Path) -> "Corpus":
         """Map a prepared corpus, checking its index and the sizes of its files, not their content."""
         folder = Path(folder)
         info = _read_index(folder)
-        train, validation = (_map(folder / f"{split}.bin", info["tokens"][split]) for split in SPLITS)
-        return cls(folder, info["hash"], train, validation, info)
+        paths = {split: folder / f"{split}.bin" for split in SPLITS}
+        stamps = {path: _stamp(path) for path in paths.values()}
+        try:
+            for key in ("bytes", "digests"):
+                dict(info[key])
+            train, validation = (_map(path, info["tokens"][split]) for split, path in paths.items())
+            return cls(folder, info["hash"], train, validation, info, stamps)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise UserError(
+                f"{folder / INDEX}: the index lacks what it must say; {_again(folder)}."
+            ) from error
+
+    def check(self) -> None:
+        """UserError if a mapped file was written to since it was opened; one that was removed or replaced goes on
+        to be read as it was."""
+        for path, stamp in self.stamps.items():
+            now = _stamp(path)
+            if now != stamp and now[0] == stamp[0]:
+                raise UserError(
+                    f"{path}: the tokens changed while they were in use; {_again(self.folder)}, then go on with "
+                    "--resume."
+                )
 
     def verify(self) -> None:
         """Read everything again; UserError if a file, or the index, is not what was prepared."""
@@ -57,7 +80,7 @@ class Corpus:
                 raise UserError(
                     f"{path}: cannot be read ({error.strerror}); {_again(self.folder)}."
                 ) from error
-            if found != self.info["digests"][split]:
+            if found != self.info.get("digests", {}).get(split):
                 raise UserError(
                     f"{path}: the tokens changed since they were prepared; {_again(self.folder)}."
                 )
@@ -85,7 +108,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise UserError(
             f"{folder}: no prepared corpus there (it has no {INDEX}); name another folder."
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: the index cannot be read ({error}); {_again(folder)}.") from error
     if not isinstance(info, dict) or info.get("schema") != SCHEMA:
         found = info.get("schema") if isinstance(info, dict) else None
@@ -93,6 +116,15 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if info.get("seal") != _seal(info):
         raise UserError(f"{path}: the index does not match its own hash; {_again(folder)}.")
     return info
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Which file it is, its size, and when it was last written to; zeros for one that is not there."""
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, 0, 0)
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _map(path: Path, tokens: int) -> np.ndarray:

@@ -7,6 +7,7 @@ documents.
 
 import hashlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,5 +48,16 @@ def _check(tokens: np.ndarray, context: int) -> None:
         )
 
 
+def _whole(tokens: np.ndarray) -> None:
+    """UserError for a mapped file that became shorter: reading beyond its end would end the process."""
+    mapped: Any = getattr(tokens, "_mmap", None)
+    if mapped is not None and mapped.size() < tokens.nbytes:
+        raise UserError(
+            f"{tokens.filename}: the file became shorter while it was in use; delete its folder and prepare the "  # type: ignore[attr-defined]
+            "corpus again, then go on with --resume."
+        )
+
+
 def _gather(tokens: np.ndarray, starts: np.ndarray, context: int) -> torch.Tensor:
+    _whole(tokens)
     return torch.from_numpy(tokens[starts[:, None] + np.arange(context + 1)].astype(np.int64))

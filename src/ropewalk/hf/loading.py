@@ -11,13 +11,19 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from ropewalk.errors import UserError
 
+CAREFUL: dict[str, Any] = {
+    "use_safetensors": True,
+    "trust_remote_code": False,
+}  # nothing unpickled, nothing run
+
 
 def open_model(name: str, *, dtype: torch.dtype | str = "auto", attention: str | None = None) -> Any:
-    """The causal language model of a folder or hub name, in evaluation mode.
+    """The causal language model of a folder or hub name, in evaluation mode, from safetensors only.
 
     dtype "auto" is what it was saved in; attention is transformers' attn_implementation.
     """
-    more = {} if attention is None else {"attn_implementation": attention}
+    more: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    more |= CAREFUL
     try:
         return AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **more).eval()
     except UserError:
@@ -29,7 +35,7 @@ def open_model(name: str, *, dtype: torch.dtype | str = "auto", attention: str |
 def open_config(name: str) -> Any:
     """The configuration of a folder or hub name: shapes without weights."""
     try:
-        return AutoConfig.from_pretrained(name)
+        return AutoConfig.from_pretrained(name, trust_remote_code=False)
     except Exception as error:
         raise _told(name, "model", error) from error
 
@@ -37,7 +43,7 @@ def open_config(name: str) -> Any:
 def open_tokenizer(name: str) -> Any:
     """The fast tokenizer of a folder or hub name; UserError where there is none."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
     except Exception as error:
         raise _told(name, "tokenizer", error) from error
     if not getattr(tokenizer, "is_fast", False):

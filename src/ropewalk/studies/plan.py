@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ropewalk.errors import UserError, first_problem
+from ropewalk.files import read_whole
 from ropewalk.recipe import Recipe, apply
 from ropewalk.studies.variants import VARIANTS
 
@@ -43,7 +44,7 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Recipe
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
     variants: tuple[str, ...]
     single: tuple[str, ...] = ()
     main: tuple[str, ...] = ()
@@ -120,8 +121,8 @@ def read(path: Path, overrides: list[str] | None = None) -> Study:
     Relative paths of a group's corpus start at the corpus' own root, gold files at `study.gold_root`.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = tomllib.loads(read_whole(path).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"the study {path} is not readable TOML ({error}); name one of recipes/study-*.toml."
         ) from error

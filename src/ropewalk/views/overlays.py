@@ -104,7 +104,7 @@ def read(path: str | Path, text: str) -> Overlay:
         return Overlay(
             name, text, tuple(int(offset) for offset in told["offsets"]), str(told.get("note", ""))
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
             f'Expected boundaries in {path} as {{"offsets": [bytes]}} or {{"words": [pieces]}}, got '
             "something else; write one of them as JSON."

@@ -1,0 +1,145 @@
+"""The disk is full, or a quota is, at each operation in turn: one sentence, nothing lost, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from disk import failing
+from formats import host
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import tiny
+
+from ropewalk import checkpoint
+from ropewalk.analyses.result import Result
+from ropewalk.corpus import CorpusConfig, prepare
+from ropewalk.decoder import Decoder
+from ropewalk.errors import UserError
+from ropewalk.measure.capture import trace
+from ropewalk.traces import Trace
+
+SHAPE = {"width": 8, "heads": 2, "layers": 1, "context": 8}
+
+
+def model(seed: int) -> Decoder:
+    return tiny.moved(Decoder(tiny.config(decoder=SHAPE), seed=seed))
+
+
+def graft(number: int, folder: Path) -> None:
+    from ropewalk import hf
+
+    grafted = hf.graft(host(), law="bounded", hidden=2)
+    with torch.no_grad():
+        next(iter(grafted.parameters())).fill_(float(number))
+    try:
+        grafted.save(folder)
+    finally:
+        grafted.detach()
+
+
+def grafted(folder: Path) -> int:
+    from ropewalk import hf
+
+    found = hf.load(host(), folder)
+    found.detach()
+    return int(next(iter(found.parameters())).detach().flatten()[0])
+
+
+def corpus(number: int, folder: Path) -> None:
+    texts = folder.parent.parent / f"{number}.jsonl"
+    told = {"sources": [{"path": texts}], "validation_documents": 2}
+    prepare(CorpusConfig.model_validate(told), folder, progress=False).verify()
+
+
+def prepared(folder: Path) -> int:
+    return len(list((folder / "corpora").glob("[!.]*")))
+
+
+Write, Read = Callable[[int, Path], object], Callable[[Path], int]
+WAYS: dict[str, tuple[Write, Read]] = {
+    "checkpoint": (
+        lambda n, path: checkpoint.save(path, model(n), {"n": n}, training=({}, {"n": n})),
+        lambda path: checkpoint.load(path).provenance["n"],
+    ),
+    "t.json.gz": (
+        lambda n, path: trace(model(1), "a" * n).save(path),
+        lambda path: len(Trace.load(path).text),
+    ),
+    "r.json": (
+        lambda n, path: Result("t", str(n), {"x": "x"}, ()).save(path),
+        lambda path: int(Result.load(path).title),
+    ),
+    "graft": (graft, grafted),
+    "corpus": (corpus, prepared),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_nothing_is_lost(tmp_path: Path, name: str, number: int) -> None:
+    write, read = WAYS[name]
+    home = tmp_path / "home"
+    home.mkdir()
+    for n in (1, 2):
+        (tmp_path / f"{n}.jsonl").write_text(
+            "".join(json.dumps({"text": f"{n} {i}"}) + "\n" for i in range(5))
+        )
+    write(1, home / name)
+    before = sorted(home.rglob("*"))
+    refused, found = 0, []
+    while True:
+        with failing(refused, number) as failed:
+            try:
+                write(2, home / name)
+            except UserError as error:
+                assert os.strerror(number) in str(error) and "\n" not in str(error), error
+                refused += 1
+        if not failed:
+            break
+        found.append(read(home / name))
+        assert sorted(home.rglob("*")) == before
+    assert refused > 1 and read(home / name) == 2
+    assert found[:-1] == [1] * (refused - 1), (
+        "only the very last operation may fail once the new one has its place"
+    )
+
+
+@contextmanager
+def smallest_files(most: int) -> Iterator[None]:
+    """A real limit of the system: no file of this process grows beyond `most` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "r.json"])
+def test_a_real_limit(tmp_path: Path, name: str) -> None:
+    write, read = WAYS[name]
+    write(1, tmp_path / name)
+    with smallest_files(100), pytest.raises(UserError, match=r"annot write .*(File too large|os error 27)"):
+        write(2, tmp_path / name)
+    assert read(tmp_path / name) == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to the administrator")
+@pytest.mark.parametrize("name", WAYS)
+def test_a_read_only_folder(tmp_path: Path, name: str) -> None:
+    write, _ = WAYS[name]
+    home = tmp_path / "home"
+    home.mkdir(mode=0o555)
+    with pytest.raises(UserError, match="Permission denied"):
+        write(1, home / name)
+    assert not list(home.iterdir())
