@@ -127,6 +127,7 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     assert readers >= {
         "increment L1", "increment line chosen on development", "sensitivity over 1 of the base L0",
         "sensitivity over 3 of an untrained model line chosen on development", "entropy before",
+        "random networks, highest of 2 draws, lines chosen alike",
     }  # fmt: skip
     claims = {row["id"]: row for row in found["claims"]}
     assert claims.keys() == {f"{what}/lora shared" for what in ("loss", "mean", "tokens", "end")}
@@ -176,7 +177,12 @@ def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
     blind = [chance_of.standard_normal(len(part)) for part in labels]
     both = [np.stack([b, s])[None].repeat(2, 0) for s, b in zip(sees, blind, strict=True)]
     readers = {"two lines": sensed.Reader(("L0", "L1"), *both), "blind": sensed.one(*blind)}
-    result = sensed.sensed(readers, *labels, np.arange(90) // 5, title="A test", chance=["blind"])
+    draws = sensed.Reader(("L0",), *(chance_of.standard_normal((3, 1, len(part))) for part in labels))
+    result = sensed.sensed(
+        readers, *labels, np.arange(90) // 5, title="A test", chance=["blind"], random=draws
+    )
+    mean, highest = (float(row["auc"]) for row in result.rows[-2:])  # type: ignore[arg-type]
+    assert 0.3 < mean < highest < 0.8
     assert result.find(reader="two lines line chosen on development")["auc"] == 1.0
     assert (
         0.3 < result.find(reader="blind")["auc"] < 0.7 and result.find(reader="two lines L0")["models"] == 2

@@ -39,13 +39,15 @@ def sensed(
     *,
     title: str,
     chance: Sequence[str] = (),
+    random: Reader | None = None,
     notes: Sequence[str] = (),
 ) -> Result:
     """The AUC of every line, and of each reader's line chosen on development.
 
     dev (n,), test (m,) bool: is there a boundary; sentences (m,): which sentence a test gap is of. Primary
-    endpoint: the first reader's chosen line against the best of those named in `chance`, and 0.5. UserError where a
-    part has gaps of one kind only.
+    endpoint: the first reader's chosen line against the best of those named in `chance`, and 0.5. random: draws of
+    random networks in place of models, of which the mean and the highest are told. UserError where a part has gaps of
+    one kind only.
     """
     if any(labels.all() or not labels.any() for labels in (dev, test)):
         raise UserError("both parts need gaps with a boundary and gaps without one; give a longer text.")
@@ -54,10 +56,7 @@ def sensed(
     rows: list[dict[str, Any]] = []
     chosen: dict[str, statistics.Estimate] = {}
     for name, reader in readers.items():
-        signs = np.array([[statistics.auc(v, dev) >= 0.5 for v in model] for model in reader.dev])
-        signs = np.where(signs, 1.0, -1.0)[..., None]
-        signed_dev, signed_test = signs * reader.dev, signs * reader.test
-        developed = np.array([[statistics.auc(v, dev) for v in model] for model in signed_dev])
+        developed, signed_test = _signed(reader, dev)
         best = developed.argmax(1)
         picks = {line: np.full(len(best), i) for i, line in enumerate(reader.lines)}
         if len(picks) > 1:
@@ -80,6 +79,13 @@ def sensed(
                     "auc_high": e.high,
                 }
             )
+    if random is not None:
+        developed, signed_test = _signed(random, dev)
+        picked = signed_test[np.arange(len(developed)), developed.argmax(1)]
+        reached = [statistics.auc(values, test) for values in picked]
+        told = f"of {len(reached)} draws, lines chosen alike"
+        rows.append({"reader": f"random networks, mean {told}", "auc": float(np.mean(reached))})
+        rows.append({"reader": f"random networks, highest {told}", "auc": float(np.max(reached))})
     first = next(iter(readers))
     null = max([0.5, *(chosen[name].value for name in chance)])
     e = chosen[first]
@@ -97,3 +103,9 @@ def sensed(
         Chart("bars", "reader", "auc", base=0.5),
         (*notes, told),
     )
+
+
+def _signed(reader: Reader, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(S, N) development AUCs, at least 0.5, and the test values (S, N, m) with the signs that give them."""
+    auc = np.array([[statistics.auc(v, labels) for v in model] for model in reader.dev])
+    return np.maximum(auc, 1 - auc), np.where(auc >= 0.5, 1.0, -1.0)[..., None] * reader.test

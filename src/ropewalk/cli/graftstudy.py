@@ -64,7 +64,8 @@ def graft_study(
         if table is None:
             grafts.execute(list(grafts.jobs(asked, base, device)), folder, _tell)
         sets = [word for one in set or [] for word in ("--set", _portable(one))]
-        command = shlex.join(["ropewalk", "graft-study", str(recipe), "--out", str(folder), *sets])
+        place = "FOLDER" if folder.is_absolute() else str(folder)
+        command = shlex.join(["ropewalk", "graft-study", str(recipe), "--out", place, *sets])
         found = graftbook.entries(asked, base, folder)
         book.compute(found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table)
     except KeyboardInterrupt:

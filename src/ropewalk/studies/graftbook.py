@@ -18,7 +18,7 @@ from ropewalk.analyses.neutrality import neutrality
 from ropewalk.analyses.result import Chart, Result
 from ropewalk.corpus import Corpus, prepare, windows
 from ropewalk.hf.grafting import Graft
-from ropewalk.measure import probe
+from ropewalk.measure import chance, probe
 from ropewalk.measure import vocabulary as measured
 from ropewalk.measure.capture import trace
 from ropewalk.measure.windows import cut
@@ -174,14 +174,18 @@ class _Book:
         return [self._told(readers, own, scored, numbers, "White space and punctuation against letters")]
 
     def _told(self, readers: dict, own: Any, labels: Any, numbers: Any, title: str) -> Result:
-        chance = [name for name in readers if name.endswith("untrained model")]
+        untrained = [name for name in readers if name.endswith("untrained model")]
         asked = self.study.probe
         note = (
             f"Sensitivity: Fisher information of the gap over the next tokens, {asked.past} tokens before it, "
-            f"{asked.draws} draws; over more than one token it has read further than an increment has. Increments "
-            "and entropies of the first grafted seed's host, each at the gap's right-hand token."
+            f"{asked.draws} draws; over more than one token it has read further than an increment has. Its null is the "
+            "same of a model that was not trained; that of the increments are random networks, which read what those "
+            "of the first seed read. Entropies and surprisal are the base's, at the gap's right-hand token."
         )
-        return sensed.sensed(readers, own, labels, numbers, title=title, chance=chance, notes=[note])
+        random = readers.pop("random networks")
+        return sensed.sensed(
+            readers, own, labels, numbers, title=title, chance=untrained, random=random, notes=[note]
+        )
 
     def _readers(
         self, grafts: list[Graft], parts: list[tuple[str, np.ndarray]], start: Any = "text"
@@ -192,7 +196,7 @@ class _Book:
             np.stack([traces[i].increments[:, tokens] for traces in read])
             for i, (_, tokens) in enumerate(parts)
         ]
-        readers = {"increment": sensed.Reader(lines, *increments)}
+        readers: dict[str, sensed.Reader] = {}
         for window in self.study.probe.windows:
             for what, host in (
                 ("the base", self._plain()),
@@ -203,6 +207,9 @@ class _Book:
                 readers[name] = sensed.Reader(
                     tuple(map(str, found[0].lines)), *(t.values[None] for t in found)
                 )
+        readers["increment"] = sensed.Reader(lines, *increments)
+        drawn = [_draws(grafts[0], text, start)[..., tokens] for text, tokens in parts]
+        readers["random networks"] = sensed.Reader(lines, *drawn)
         plain = [trace(self._plain(), text, start=start) for text, _ in parts]
         for name in SIGNALS:
             key = "entropy" if name == "entropy before" else name.replace(" ", "_")
@@ -278,6 +285,12 @@ class _Book:
     def _density(self) -> float:
         """Tokens of held-out text per byte."""
         return len(self._corpus.validation) / len(self._bytes.validation)
+
+
+def _draws(graft: Graft, text: str, start: Any) -> np.ndarray:
+    """(D, N, T): D random networks in place of each of a graft's laws."""
+    drawn = chance.random_networks(graft, text, start=start)
+    return drawn.values.reshape(len(graft.law_inputs[0]), -1, len(drawn.tokens)).transpose(1, 0, 2)
 
 
 def _in_context(result: Result) -> Result:
