@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_nothing_half_written(
             hidden = [path.name for path in folder.rglob(".*") if path.name != ".lock"]
             assert not [left for left in hidden if not left.endswith("-old")]
             for step in (folder / "checkpoints").glob("step-*"):
-                checkpoint.load_training(step, Decoder(recipe.model, seed=None))
+                checkpoint.read_training(step, Decoder(recipe.model, seed=None))
         train(recipe, tiny.corpus(), folder, resume=(folder / "recipe.json").exists())
         ours, theirs = checkpoint.load(folder / "model"), checkpoint.load(tmp_path / "whole" / "model")
         assert all(map(torch.equal, ours.state_dict().values(), theirs.state_dict().values()))
@@ -316,14 +316,15 @@ def test_a_checkpoint_of_another_shape_is_not_gone_on_with(tmp_path: Path) -> No
     model = Decoder(tiny.config(), seed=0)
     state = {"embedding::exp_avg": torch.zeros(1)}
     checkpoint.save(tmp_path / "c", model, {}, training=(state, {"plan": {}, "state": {"step": 1}}))
-    moments, told = checkpoint.load_training(tmp_path / "c", Decoder(tiny.config(), seed=1))
+    weights, moments, told = checkpoint.read_training(tmp_path / "c", Decoder(tiny.config(), seed=1))
+    assert all(torch.equal(weights[name], t) for name, t in model.state_dict().items())
     assert moments.keys() == state.keys() and told["state"] == {"step": 1}
     with pytest.raises(UserError, match="holds another architecture than the recipe describes"):
-        checkpoint.load_training(tmp_path / "c", Decoder(tiny.config("signed"), seed=0))
+        checkpoint.read_training(tmp_path / "c", Decoder(tiny.config("signed"), seed=0))
     (tmp_path / "c" / checkpoint.OPTIMIZER).write_bytes(b"")
     other = Decoder(tiny.config(), seed=1)
     with pytest.raises(UserError, match="its hash differs"):
-        checkpoint.load_training(tmp_path / "c", other)
+        checkpoint.read_training(tmp_path / "c", other)
     assert torch.equal(other.embedding, Decoder(tiny.config(), seed=1).embedding), (
         "a refusal must change nothing"
     )
@@ -334,4 +335,4 @@ def test_numbers_survive_exactly(tmp_path: Path) -> None:
     checkpoint.save(
         tmp_path / "c", Decoder(tiny.config(), seed=0), {}, training=({}, {"plan": {}, "state": state})
     )
-    assert checkpoint.load_training(tmp_path / "c", Decoder(tiny.config(), seed=0))[1]["state"] == state
+    assert checkpoint.read_training(tmp_path / "c", Decoder(tiny.config(), seed=0))[2]["state"] == state

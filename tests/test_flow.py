@@ -20,10 +20,12 @@ ORDER = (
     "host",
     "decoder",
     "bundled corpus",
+    "processes",
     "optimizer execution",
     "checkpoint recipe",
     "run",
     "train generation",
+    "memory",
     "traces",
     "hf importers",
     "measure",
@@ -34,6 +36,7 @@ ORDER = (
     "export",
     "studies",
     "cli",
+    "__main__",
 )
 SAME_ROOM = {"tracefile": "traces"}  # a trace and its file
 SHOWS_ITSELF = {("traces", "views")}  # a trace's own repr, imported inside the functions that draw it

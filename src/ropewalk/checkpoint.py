@@ -31,6 +31,7 @@ from ropewalk import machine
 from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError, first_problem
 from ropewalk.files import read_whole
+from ropewalk.processes import gathered
 
 FORMAT = "ropewalk-decoder"
 SCHEMA = 1
@@ -52,15 +53,20 @@ def save(
     *,
     dtype: torch.dtype = torch.float32,
     training: tuple[dict[str, Tensor], dict[str, Any]] | None = None,
+    write: bool = True,
 ) -> None:
     """Writes a model folder atomically; `training` is (optimizer state, anything json) for a resumable
     checkpoint.
 
-    An existing folder of that name is replaced only once the new one is complete.
+    An existing folder of that name is replaced only once the new one is complete. Where several processes hold
+    the model, all must call this, and one of them may `write`.
     """
+    tensors = weights(model, dtype, write)
+    if not write:
+        return
 
     def fill(temporary: Path) -> None:
-        save_file(weights(model, dtype), temporary / WEIGHTS)
+        save_file(tensors, temporary / WEIGHTS)
         config = {
             "format": FORMAT,
             "schema": SCHEMA,
@@ -98,9 +104,8 @@ def load(model: str | Path) -> Decoder:
         raise UserError(
             f"{path} is not the file that {CONFIG} describes (its hash differs); copy the model again."
         )
-    machine.require(
-        3 * 4 * sum(map(math.prod, expected.values())), f"the model {folder}", "end what else runs here"
-    )
+    needed = 3 * 4 * sum(map(math.prod, expected.values()))
+    machine.require(needed, f"the model {folder}", "end what else runs here")
     state = {name: tensor.float() for name, tensor in read_tensors(path).items()}
     decoder = Decoder(DecoderConfig.model_validate(config["model"]), seed=None)
     decoder.load_state_dict(state)
@@ -112,11 +117,12 @@ def load(model: str | Path) -> Decoder:
     return decoder.eval()
 
 
-def load_training(folder: Path, model: Decoder) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Puts a checkpoint's weights into `model` and returns (optimizer state, training state).
+def read_training(
+    folder: Path, model: Decoder
+) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """A checkpoint for `model`, which is left as it is: (weights, optimizer state, training state).
 
-    The training state holds what `save` was given, and the checkpoint's `provenance`. A UserError leaves the
-    model as it was.
+    The training state holds what `save` was given, and the checkpoint's `provenance`.
     """
     saved = load(folder)
     if saved.config.model_dump(exclude={"increments": {"table"}}) != model.config.model_dump(
@@ -130,8 +136,7 @@ def load_training(folder: Path, model: Decoder) -> tuple[dict[str, Tensor], dict
     if sha256(folder / OPTIMIZER) != state.get("optimizer"):
         raise UserError(f"{folder / OPTIMIZER} is damaged (its hash differs); delete this checkpoint folder.")
     moments = read_tensors(folder / OPTIMIZER)
-    model.load_state_dict(saved.state_dict())
-    return moments, {**state, "provenance": saved.provenance}
+    return saved.state_dict(), moments, {**state, "provenance": saved.provenance}
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -144,9 +149,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} is no readable safetensors file ({error}); copy it again.") from error
 
 
-def weights(model: Decoder, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The state of the model as contiguous CPU tensors of one dtype."""
-    return {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
+def weights(model: Decoder, dtype: torch.dtype, keep: bool = True) -> dict[str, Tensor]:
+    """The state of the model as contiguous CPU tensors of one dtype, for the processes that `keep` it."""
+    return {name: t.to(dtype) for name, t in gathered(model.state_dict(), keep).items()}
 
 
 def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:

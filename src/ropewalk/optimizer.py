@@ -7,14 +7,15 @@ kept and restored by parameter name. Knows parameters, not models.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from ropewalk.errors import UserError
+from ropewalk.processes import gathered, placed, whole
 
 
 class OptimizerConfig(BaseModel):
@@ -82,9 +83,9 @@ class Optimizers:
             optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def state(self) -> dict[str, Tensor]:
-        """All state tensors, named `parameter::key`."""
-        return {f"{name}::{key}": whole(value) for name, key, value in self._entries()}
+    def state(self, keep: bool = True) -> dict[str, Tensor]:
+        """All state tensors, named `parameter::key`, for the processes that `keep` them; all must ask."""
+        return gathered({f"{name}::{key}": value for name, key, value in self._entries()}, keep)
 
     def _entries(self) -> Iterable[tuple[str, str, Tensor]]:
         for name, parameter in self.named.items():
@@ -92,32 +93,19 @@ class Optimizers:
                 for key, value in optimizer.state.get(parameter, {}).items():
                     yield name, key, value
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Takes back what `state` gave; UserError for the state of another model."""
+    def restore(self, state: Mapping[str, Tensor | None]) -> None:
+        """Takes back what `state` gave, None in all processes but the first; UserError for another model's."""
         for label, value in state.items():
             name, _, key = label.partition("::")
-            parameter = self.named.get(name)
-            if parameter is None or (key != "step" and value.shape != parameter.shape):
+            like: Tensor | None = self.named.get(name)
+            if like is not None and key == "step":
+                like = torch.zeros((), device=like.device)
+            if like is None or (value is not None and value.shape != like.shape):
                 raise UserError(
                     f"the optimizer state '{label}' fits no weight of this model; resume with the recipe "
                     "that the run was started with."
                 )
+            parameter = self.named[name]
             for optimizer in self.members:
                 if any(parameter is p for group in optimizer.param_groups for p in group["params"]):
-                    on = value if key == "step" else placed(value, parameter)
-                    optimizer.state[parameter][key] = on
-
-
-def whole(tensor: Any) -> Tensor:
-    """All of a tensor, also where processes hold parts of it (all of them must ask); the same one elsewhere."""
-    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-
-
-def placed(value: Tensor, like: Any) -> Tensor:
-    """A whole tensor on the device of another, and in parts where that one is in parts."""
-    value = value.to(like.device)
-    if not hasattr(like, "full_tensor"):
-        return value
-    from torch.distributed.tensor import distribute_tensor
-
-    return distribute_tensor(value, like.device_mesh, like.placements)
+                    optimizer.state[parameter][key] = placed(value, like)

@@ -1,4 +1,7 @@
-"""A run folder: its lock, its recipe, its metrics, its checkpoints. Knows files, not how to train."""
+"""A run folder: its lock, its recipe, its metrics, its checkpoints. Knows files, not how to train.
+
+Of several processes that train together the first one has the folder; the others have a `Follower` in its place.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,17 @@ from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.files import write_atomically
 from ropewalk.increments import Frozen
+from ropewalk.processes import Team
 from ropewalk.recipe import Recipe
 
 CONTENT = ("bytes", "digests")  # what a corpus' index says of its tokens
 
 
 class Run:
-    """One training's folder, locked while it is open so that two processes never write into one."""
+    """One training's folder, locked while it is open so that two processes never write into one.
+
+    resume: go on with the run that it holds, or begin one where it holds none.
+    """
 
     def __init__(
         self, folder: Path, recipe: Recipe, plan: dict[str, Any], corpus: Corpus, *, resume: bool
@@ -37,8 +44,6 @@ class Run:
         self.folder, self.recipe, self.plan, self.corpus = folder, recipe, plan, corpus
         self.described = recipe.model_dump(mode="json", exclude={"corpus": {"root"}})
         self._metrics: FileIO | None = None
-        if resume and not self.recipe_path.exists():
-            raise UserError(f"{folder} holds no run to resume; leave out --resume to start one.")
         try:
             (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
             self._lock = self._locked()
@@ -47,7 +52,7 @@ class Run:
                 f"cannot write into {folder}: {error.strerror}; name a writable folder."
             ) from error
         try:
-            if resume:
+            if resume and self.recipe_path.exists():
                 self._same_recipe()
                 self._sweep()
             else:
@@ -115,7 +120,7 @@ class Run:
         write_atomically(self.metrics_path, "".join(kept).encode())
 
     def checkpoint_folder(self, step: int) -> Path:
-        return self.folder / "checkpoints" / f"step-{step:08d}"
+        return checkpoint_folder(self.folder, step)
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoint folders, newest first."""
@@ -152,7 +157,8 @@ class Run:
             self.note(f"resuming under another plan ({was}): the run goes on, but not bit for bit.")
 
     def provenance(self, **more: Any) -> dict[str, Any]:
-        """Where weights of this run come from: plain json values."""
+        """Where weights of this run come from: plain json values. UserError if the corpus changed meanwhile."""
+        self.corpus.check()
         return {
             "version": ropewalk.__version__,
             "torch": torch.__version__,
@@ -161,25 +167,6 @@ class Run:
             "plan": self.plan,
             **more,
         }
-
-    def fill_frozen(self, model: Decoder) -> None:
-        """Gives frozen laws their tables: a safetensors file with `increments.I` (V, G) of r per walk."""
-        laws = [law for law in model.laws if isinstance(law, Frozen)]
-        path = self.recipe.model.increments.table
-        if not laws:
-            return
-        if path is None or not path.is_file():
-            raise UserError(
-                f"the frozen law needs model.increments.table, a file made by `ropewalk freeze`; got {path}."
-            )
-        tables = read_tensors(path)
-        for i, law in enumerate(laws):
-            if f"increments.{i}" not in tables:
-                raise UserError(
-                    f"{path} has {len(tables)} tables but the model walks {len(laws)} times; "
-                    "match their `per`."
-                )
-            law.fill(tables[f"increments.{i}"])
 
     def _begin(self) -> None:
         if self.recipe_path.exists():
@@ -212,6 +199,73 @@ class Run:
                 f"another process is training in {self.folder}; wait for it or name another folder."
             ) from error
         return lock
+
+
+class Follower:
+    """The run as processes see it that leave its folder to the first one: what a `Run` does, done by nobody."""
+
+    def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
+        self.folder, self.plan = folder, plan
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        return None
+
+    def log(self, **entry: Any) -> None:
+        return None
+
+    def sync(self) -> None:
+        return None
+
+    def prune(self) -> None:
+        return None
+
+    def checkpoints(self) -> list[Path]:
+        return []
+
+    def checkpoint_folder(self, step: int) -> Path:
+        return checkpoint_folder(self.folder, step)
+
+    def provenance(self, **more: Any) -> dict[str, Any]:
+        return more
+
+
+def opened(
+    team: Team, folder: Path, recipe: Any, plan: dict[str, Any], corpus: Corpus, *, resume: bool
+) -> Run | Follower:
+    """The run for the first process of a team, and what the others have in its place."""
+    described = plan | {"processes": team.ranks}
+    run = Run(folder, recipe, described, corpus, resume=resume) if team.first else Follower(folder, described)
+    team.everyone(0.0)  # nobody goes on before the folder is ours
+    return run
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where a run keeps the checkpoint of a step."""
+    return folder / "checkpoints" / f"step-{step:08d}"
+
+
+def fill_frozen(model: Decoder, path: Path | None) -> None:
+    """Gives frozen laws their tables: a safetensors file with `increments.I` (V, G) of r per walk."""
+    laws = [law for law in model.laws if isinstance(law, Frozen)]
+    if not laws:
+        return
+    if path is None or not path.is_file():
+        raise UserError(
+            f"the frozen law needs model.increments.table, a file made by `ropewalk freeze`; got {path}."
+        )
+    tables = read_tensors(path)
+    for i, law in enumerate(laws):
+        if f"increments.{i}" not in tables:
+            raise UserError(
+                f"{path} has {len(tables)} tables but the model walks {len(laws)} times; match their `per`."
+            )
+        law.fill(tables[f"increments.{i}"])
 
 
 def _agree(recorded: Any, now: Any) -> bool:

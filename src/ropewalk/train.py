@@ -3,7 +3,7 @@
 A run is a folder: `recipe.json` (resolved, with version and plan), `metrics.jsonl`, `checkpoints/step-N`, and
 at the end `model`. It stops cleanly on Ctrl-C, refuses to go on after a NaN or a runaway increment, and
 resumes bit-exactly under the same plan: data order and learning rate are functions of the step, and no other
-randomness exists.
+randomness exists. Several processes share one run (`ropewalk.processes`); it goes on with any number of them.
 """
 
 from __future__ import annotations
@@ -11,22 +11,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import nn
 
-from ropewalk import checkpoint, execution, loss
+from ropewalk import checkpoint, execution, loss, machine, processes
 from ropewalk.corpus import Corpus, windows
+from ropewalk.decay import ForgetGate
 from ropewalk.decoder import Decoder
+from ropewalk.encoding import Pope
 from ropewalk.errors import UserError
 from ropewalk.host import Output, increments_of
 from ropewalk.interrupt import Interrupt
 from ropewalk.lines import Line
 from ropewalk.optimizer import Optimizers, schedule
+from ropewalk.processes import ALONE, Team, placed
 from ropewalk.recipe import Recipe
-from ropewalk.run import Run
+from ropewalk.run import Follower, Run, fill_frozen, opened
 
 RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, is no spacing any more
 MICRO_TOKENS = 8_192
@@ -61,45 +66,74 @@ class Trainee(Protocol):
 
 @dataclass(frozen=True)
 class Way:
-    """How a kind of host is kept in folders, and how several processes share its training.
+    """How a kind of host is kept in folders, and which processes share its training.
 
-    save and load are as in `ropewalk.checkpoint`. Process `rank` of `ranks` reads every ranks-th window of a
-    batch; `mean` averages a number over them, and `agreed` gives all of them the first one's answer.
+    save and read are as in `ropewalk.checkpoint`; tensors are those of a model that a checkpoint holds.
     """
 
     save: Callable[..., None] = checkpoint.save
-    load: Callable[..., tuple[dict[str, torch.Tensor], dict[str, Any]]] = checkpoint.load_training
-    rank: int = 0
-    ranks: int = 1
-    mean: Callable[[float], float] = float
-    agreed: Callable[[bool], bool] = bool
+    read: Callable[..., tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, Any]]] = (
+        checkpoint.read_training
+    )
+    tensors: Callable[[Any], dict[str, torch.Tensor]] = nn.Module.state_dict
+    team: Team = ALONE
 
 
 NATIVE = Way()
 
 
 def train(
-    recipe: Recipe, corpus: Corpus, folder: Path, *, resume: bool = False, watch: Watcher | None = None
+    recipe: Recipe,
+    corpus: Corpus,
+    folder: Path,
+    *,
+    resume: bool = False,
+    shard: bool = False,
+    watch: Watcher | None = None,
 ) -> Path:
     """Trains (or goes on training) and returns the folder of the finished model.
 
-    Raises UserError for a folder that holds another run, and for a run that stopped making sense;
-    KeyboardInterrupt passes through after a checkpoint is written.
+    Where a launcher started several processes, each of them calls this, and only the first one's `watch` is
+    told; shard: they split the model (FSDP2) instead of repeating it (DDP). Raises UserError for a folder that
+    holds another run, and for a run that stopped making sense; KeyboardInterrupt passes through after a
+    checkpoint is written.
     """
     wishes = recipe.train
-    plan, notes = execution.plan(wishes.device, wishes.precision, wishes.compile, wishes.graphs)
-    with Run(folder, recipe, asdict(plan), corpus, resume=resume) as run:
-        for note in notes:
-            run.note(note)
-        model = Decoder(recipe.model, seed=recipe.train.seed)
-        run.fill_frozen(model)
-        execution.apply(plan, model)
-        optimizers = Optimizers(model, recipe.optimizer)
-        state = State.resumed(run, model, optimizers) if resume else State()
-        loop(run, recipe, corpus, model, optimizers, state, watch)
-        provenance = run.provenance(step=recipe.train.steps, validation=state.validation)
-        checkpoint.save(folder / "model", model, provenance)
+    plan, notes = execution.plan(wishes.device, wishes.precision, wishes.compile and not shard, wishes.graphs)
+    with processes.started(plan.device) as team:
+        processes.check(team, wishes.batch, shard)
+        needed = execution.memory(recipe.model, plan, min(-(-wishes.batch // team.ranks), micro(recipe)))
+        machine.require(needed, "this training", "lower train.micro or model.context", execution.free(plan))
+        with opened(team, folder, recipe, asdict(plan) | {"shard": shard}, corpus, resume=resume) as run:
+            for note in notes:
+                run.note(note)
+            model = Decoder(recipe.model, seed=wishes.seed)
+            fill_frozen(model, recipe.model.increments.table)
+            passes = _spread(model, plan, team, shard)
+            optimizers, way = Optimizers(model, recipe.optimizer), Way(team=team)
+            state = State.resumed(run, model, optimizers, way) if resume else State()
+            loop(run, recipe, corpus, passes, optimizers, state, watch if team.first else None, way)
+            provenance = run.provenance(step=wishes.steps, validation=state.validation)
+            checkpoint.save(folder / "model", model, provenance, write=team.first)
     return folder / "model"
+
+
+def _spread(model: Decoder, plan: execution.Plan, team: Team, shard: bool) -> Any:
+    """The model as it is called: on its device, and over the processes of the team."""
+    if not shard:
+        execution.apply(plan, model)
+        return model if team.ranks == 1 else processes.spread(model, device=plan.device, shard=False)
+    exact = [m for m in model.modules() if isinstance(m, ForgetGate | Pope)]  # compute with float32 weights
+    processes.spread(
+        model,
+        device=plan.device,
+        shard=True,
+        parts=model.layers,
+        apart=[*model.laws, *exact],
+        mixed=getattr(torch, plan.precision),
+        casts=False,
+    )
+    return execution.apply(plan, model)
 
 
 @dataclass
@@ -113,25 +147,38 @@ class State:
     validation: float | None = None
 
     @classmethod
-    def resumed(cls, run: Run, model: Any, optimizers: Optimizers, way: Way = NATIVE) -> State:
-        """The state in the newest checkpoint that is whole; a fresh one if none was written yet."""
+    def resumed(cls, run: Run | Follower, model: Any, optimizers: Optimizers, way: Way = NATIVE) -> State:
+        """The state in the newest checkpoint that is whole; a fresh one if none was written yet.
+
+        The first process reads; all get the weights, the optimizer state and the state.
+        """
+        weights, moments, state = cls._newest(run, model, way) if isinstance(run, Run) else ({}, {}, cls())
+        told = way.team.told({"state": asdict(state), "weights": bool(weights), "moments": list(moments)})
+        if told["weights"]:
+            with torch.no_grad():
+                for name, tensor in way.tensors(model).items():
+                    tensor.copy_(placed(weights.get(name), tensor))
+        optimizers.restore({label: moments.get(label) for label in told["moments"]})
+        return cls(**told["state"])
+
+    @classmethod
+    def _newest(cls, run: Run, model: Any, way: Way) -> tuple[dict, dict, State]:
         folders = run.checkpoints()
         for folder in folders:
             try:
-                moments, saved = way.load(folder, model)
+                weights, moments, saved = way.read(folder, model)
                 state = cls._read(saved, folder)
             except UserError as error:
                 run.note(f"skipping {folder.name}: {error}")
                 continue
             run.check_corpus(saved["provenance"])
             run.check_plan(saved["plan"])
-            optimizers.restore(moments)
             run.forget_after(state.step)
-            return state
+            return weights, moments, state
         if folders:
             raise UserError(f"none of the checkpoints in {run.folder} is whole; start again in a new folder.")
         run.forget_after(0)
-        return cls()
+        return {}, {}, cls()
 
     @classmethod
     def _read(cls, saved: dict[str, Any], folder: Path) -> State:
@@ -146,7 +193,7 @@ class State:
 
 
 def loop(
-    run: Run,
+    run: Run | Follower,
     recipe: Any,
     corpus: Corpus,
     model: Trainee,
@@ -156,7 +203,7 @@ def loop(
     way: Way = NATIVE,
 ) -> None:
     """From the step in `state` to the last one: `recipe` has model.context, optimizer and train."""
-    config = recipe.train
+    config, team = recipe.train, way.team
     unit = getattr(recipe.model, "symbols", "bytes")
     saved_at, saved_step = time.monotonic(), state.step
     seen = config.batch * recipe.model.context
@@ -164,7 +211,7 @@ def loop(
         try:
             while state.step < config.steps:
                 began = time.monotonic()
-                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step, way)
+                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step, team)
                 _check(value, norm, spacing, state.step, run)
                 state.step += 1
                 state.loss_sum += value
@@ -172,22 +219,24 @@ def loop(
                 state.seconds += time.monotonic() - began
                 last = state.step == config.steps
                 if state.step % config.validate_every == 0 or last:
-                    state.validation = validate(model, corpus, recipe)
+                    state.validation = validate(model, corpus, recipe, team)
                     run.log(step=state.step, validation_loss=state.validation)
                 if state.step % config.log_every == 0 or last:
                     mean = state.loss_sum / state.loss_count
                     bits = {"bits_per_byte": loss.bits_per_byte(mean)} if unit == "bytes" else {}
-                    speed = {f"{unit}_per_second": round(state.step * seen / state.seconds, 1)}
+                    speed = {f"{unit}_per_second": round(state.step * seen / max(state.seconds, 1e-9), 1)}
                     read = {unit: state.step * seen}
                     run.log(step=state.step, **read, loss=mean, **bits, **speed, increments=spacing)
                     state.loss_sum, state.loss_count = 0.0, 0
                 if watch is not None:
                     told = (value, state.validation, state.step * seen, state.seconds, spacing)
                     watch(Progress(state.step, config.steps, *told))
-                if way.agreed(last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes):
+                due = last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes
+                heard = team.everyone(due, interrupt.asked)
+                if heard[0][0]:
                     _save(run, model, optimizers, state, way)
                     saved_at, saved_step = time.monotonic(), state.step
-                if way.agreed(interrupt.asked and not last):
+                if any(asked for _, asked in heard) and not last:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             if state.step > saved_step and not interrupt.hurried:
@@ -195,21 +244,27 @@ def loop(
             raise
 
 
+def micro(recipe: Any) -> int:
+    """How many windows are on the device at a time."""
+    return recipe.train.micro or max(1, MICRO_TOKENS // recipe.model.context)
+
+
 def _step(
-    recipe: Any, corpus: Corpus, model: Trainee, optimizers: Optimizers, step: int, way: Way
+    recipe: Any, corpus: Corpus, model: Trainee, optimizers: Optimizers, step: int, team: Team
 ) -> tuple[float, float, list[dict[str, Any]]]:
     """One update; returns the loss in nats per token, the gradient norm, and each line's mean and spread."""
     config, context = recipe.train, recipe.model.context
     batch = windows.batch(corpus.train, seed=config.seed, step=step, size=config.batch, context=context)
-    batch = batch[way.rank :: way.ranks].to(_device(model), non_blocking=True)
-    micro = config.micro or max(1, MICRO_TOKENS // context)
+    batch = batch[team.rank :: team.ranks].to(_device(model), non_blocking=True)
     model.train()
     total = 0.0
-    for part in batch.split(micro):
+    parts = batch.split(micro(recipe))
+    for part in parts:
         share = len(part) / len(batch)
-        output = model(part[:, :-1])
-        value = loss.nats(output.logits, part[:, 1:])
-        (value * share).backward()
+        with nullcontext() if part is parts[-1] else _to_itself(model):
+            output = model(part[:, :-1])
+            value = loss.nats(output.logits, part[:, 1:])
+            (value * share).backward()
         total += float(value.detach()) * share
     norm = optimizers.step(schedule(step, config.steps, recipe.optimizer.warmup))
     d = increments_of(output).detach()
@@ -218,24 +273,31 @@ def _step(
         {"line": str(line), "mean": float(mean[i]), "std": float(std[i])}
         for i, line in enumerate(model.lines)
     ]
-    return way.mean(total), norm, spacing
+    return team.mean(total), norm, spacing
+
+
+def _to_itself(model: Any) -> AbstractContextManager:
+    """While a backward pass runs whose gradients need no mean yet, because more of them are to come."""
+    return model.no_sync() if isinstance(model, processes.Replica) else nullcontext()
 
 
 @torch.no_grad()
-def validate(model: Trainee, corpus: Corpus, recipe: Any) -> float:
-    """Loss on the validation windows, nats per token; every process reads all of them."""
+def validate(model: Trainee, corpus: Corpus, recipe: Any, team: Team = ALONE) -> float:
+    """Loss on the validation windows, nats per token; each process of the team reads its share of them."""
     model.eval()
     total = count = 0.0
+    size = 16 * team.ranks
     for part in windows.validation(
-        corpus.validation, context=recipe.model.context, bytes=recipe.train.validation_bytes, size=16
+        corpus.validation, context=recipe.model.context, bytes=recipe.train.validation_bytes, size=size
     ):
-        part = part.to(_device(model))
-        total += float(loss.nats(model(part[:, :-1]).logits, part[:, 1:])) * len(part)
+        own = part[team.rank :: team.ranks]
+        seen = (own if len(own) else part[:1]).to(_device(model))  # who has none keeps the others company
+        total += float(loss.nats(model(seen[:, :-1]).logits, seen[:, 1:])) * len(own)
         count += len(part)
-    return total / count
+    return team.mean(total) * team.ranks / count
 
 
-def _check(value: float, norm: float, spacing: list[dict[str, Any]], step: int, run: Run) -> None:
+def _check(value: float, norm: float, spacing: list[dict[str, Any]], step: int, run: Run | Follower) -> None:
     wild = next((s for s in spacing if not abs(s["mean"]) < RUNAWAY), None)
     if wild is not None:
         what = f"the increments of {wild['line']} ran away (mean {wild['mean']:.3g})"
@@ -256,13 +318,14 @@ def _device(model: Trainee) -> torch.device:
     return next(iter(model.parameters())).device
 
 
-def _save(run: Run, model: Trainee, optimizers: Optimizers, state: State, way: Way) -> None:
+def _save(run: Run | Follower, model: Any, optimizers: Optimizers, state: State, way: Way) -> None:
     run.sync()
-    training = (optimizers.state(), {"plan": run.plan, "state": asdict(state)})
+    training = (optimizers.state(keep=way.team.first), {"plan": run.plan, "state": asdict(state)})
     way.save(
         run.checkpoint_folder(state.step),
-        model,
+        model.module if isinstance(model, processes.Replica) else model,
         run.provenance(step=state.step, validation=state.validation),
         training=training,
+        write=way.team.first,
     )
     run.prune()

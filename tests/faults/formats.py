@@ -35,7 +35,7 @@ from ropewalk.decoder import Decoder
 from ropewalk.increments import IncrementConfig
 from ropewalk.measure.capture import trace
 from ropewalk.optimizer import Optimizers
-from ropewalk.run import Run
+from ropewalk.run import Run, fill_frozen
 from ropewalk.studies import plan
 from ropewalk.traces import Trace
 from ropewalk.train import State, train
@@ -359,8 +359,8 @@ def _make_table(folder: Path) -> None:
 def _read_table(folder: Path) -> None:
     law = IncrementConfig(law="frozen", table=folder / "t.safetensors")
     told = RECIPE.model_copy(update={"model": RECIPE.model.model_copy(update={"increments": law})})
-    with Run(folder / "run", told, {}, tiny.corpus(), resume=False) as run:
-        run.fill_frozen(Decoder(told.model, seed=0))
+    with Run(folder / "run", told, {}, tiny.corpus(), resume=False):
+        fill_frozen(Decoder(told.model, seed=0), law.table)
 
 
 def _clean_table(folder: Path) -> None:

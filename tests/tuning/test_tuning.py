@@ -20,6 +20,7 @@ from ropewalk.hf import graft, load
 from ropewalk.hf.llama import byte_tokenizer
 from ropewalk.hf.loading import open_tokenizer
 from ropewalk.measure.reading import Reader
+from ropewalk.memory import Estimate
 from ropewalk.optimizer import OptimizerConfig
 from ropewalk.tuning import memory, paired
 from ropewalk.tuning.recipe import GraftConfig, GraftRecipe, rates
@@ -169,10 +170,10 @@ def test_the_estimate_counts_what_learns(base: str) -> None:
 
 
 def test_large_models_are_told_how_to_scale_out() -> None:
-    large = memory.Estimate(7_000_000_000, 7_000_000_000, 28e9, 28e9, 56e9, 4e9, 1e9)
-    told = "\n".join(large.told(1))
+    large = Estimate(7_000_000_000, 7_000_000_000, 28e9, 28e9, 56e9, 4e9, 1e9)
+    told = "\n".join(large.told(1, "graft-train"))
     assert (
-        "117.00 GB" in told and "torchrun --nproc-per-node 2 -m ropewalk.cli graft-train ... --shard" in told
+        "117.00 GB" in told and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in told
     )
     assert large.devices(4e9) == 0
 

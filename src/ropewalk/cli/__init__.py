@@ -82,5 +82,6 @@ def _misunderstood(message: str, context: Any) -> None:
 
 
 def _stop(sentence: str, status: int) -> None:
-    print(f"ropewalk: {sentence}", file=sys.stderr)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # of the processes that a launcher starts here, one speaks for all
+        print(f"ropewalk: {sentence}", file=sys.stderr)
     sys.exit(status)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from contextlib import nullcontext
@@ -71,11 +70,11 @@ def graft_train(
 
       ropewalk graft-train ./my-llama --corpus a.jsonl --how lora --per shared --gap after
 
-      torchrun --nproc-per-node 8 -m ropewalk.cli graft-train BASE-7B --corpus texts/ --how full --shard
+      torchrun --nproc-per-node 8 -m ropewalk graft-train BASE-7B --corpus texts/ --how full --shard
     """
     from ropewalk.cli.options import one_of
     from ropewalk.cli.progress import watching
-    from ropewalk.corpus import CorpusConfig, Source
+    from ropewalk.corpus import CorpusConfig, Source, default_cache
     from ropewalk.corpus import prepare as prepare_corpus
     from ropewalk.errors import UserError, first_problem
     from ropewalk.optimizer import OptimizerConfig
@@ -86,7 +85,7 @@ def graft_train(
     import torch
     from pydantic import ValidationError
 
-    from ropewalk import execution
+    from ropewalk import execution, processes
     from ropewalk import recipe as recipes
     from ropewalk.measure.naming import native
     from ropewalk.tuning import memory, paired
@@ -132,26 +131,27 @@ def graft_train(
         raise UserError(
             f"these options do not hold: {first_problem(error)}; see: ropewalk graft-train --help"
         ) from error
-    first = os.environ.get("RANK", "0") == "0"
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    team = processes.launched()
     machine, _ = execution.plan(device, plan.train.precision, compile=False)
     compute = getattr(torch, machine.precision)
-    windows = micro or max(1, min(-(-batch // ranks), 8192 // context))
-    estimate = memory.estimate(plan.model, compute=compute, micro=windows, ranks=ranks)
-    if first:
-        for line in estimate.told(ranks):
+    windows = micro or max(1, min(-(-batch // team.ranks), 8192 // context))
+    estimate = memory.estimate(plan.model, compute=compute, micro=windows, ranks=team.ranks)
+    if team.first:
+        for line in estimate.told(team.ranks, "graft-train"):
             typer.echo(line, err=True)
     if dry_run:
         return
     folder = out or Path("runs") / f"graft-{Path(base).name}"
-    read = read_corpus(prepare_corpus(plan.corpus, progress=first), reader_of(base))
+    with processes.in_turn(default_cache()):
+        read = read_corpus(prepare_corpus(plan.corpus), reader_of(base))
     try:
-        with watching(folder, steps) if first else nullcontext() as watch:
+        with watching(folder, steps) if team.first else nullcontext() as watch:
             report = paired.train(plan, read, folder, resume=resume, watch=watch)
     except KeyboardInterrupt:
-        typer.echo(f"ropewalk: stopped; the run is saved in {folder}. Go on with --resume.", err=True)
+        if team.first:
+            typer.echo(f"ropewalk: stopped; the run is saved in {folder}. Go on with --resume.", err=True)
         raise typer.Exit(130) from None
-    if first:
+    if team.first:
         for spacing in report.grafted.spacing:
             typer.echo(
                 f"{spacing['line']}: mean increment {spacing['mean']:.3f}, spread {spacing['std']:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -41,13 +42,19 @@ def train(
     recipe: Recipe,
     out: Annotated[Path | None, typer.Option(help="The run folder (default: runs/RECIPE).")] = None,
     set: Set = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, or start it if there is none.")
+    ] = False,
+    shard: Annotated[
+        bool, typer.Option("--shard", help="Split the model over the processes (FSDP2) instead of DDP.")
+    ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard files.")] = False,
 ) -> None:
     """Train a model whose layers choose their own token spacing.
 
     A run folder holds recipe.json, metrics.jsonl, checkpoints/ and, at the end, model/. Ctrl-C saves and stops;
-    --resume goes on, bit for bit on a CPU.
+    --resume goes on, bit for bit on a CPU. Several processes: start it with torchrun or accelerate, see
+    docs/scale.md.
 
     Examples:
 
@@ -56,22 +63,38 @@ def train(
       ropewalk train recipes/cpu.toml --out runs/mine --set train.steps=500
 
       ropewalk train recipes/cpu.toml --out runs/mine --set train.steps=500 --resume
+
+      torchrun --nproc-per-node 8 -m ropewalk train recipes/post.toml --out runs/post --resume
     """
+    from ropewalk import memory, processes
     from ropewalk import recipe as recipes
     from ropewalk.cli.progress import watching
+    from ropewalk.corpus import default_cache
     from ropewalk.corpus import prepare as prepare_corpus
     from ropewalk.train import train as train_model
 
     plan = recipes.read(recipe, set)
     folder = out or Path("runs") / recipe.stem
-    corpus = prepare_corpus(plan.corpus)
+    team = processes.launched()
+    needed = memory.estimate(plan, ranks=team.ranks, shard=shard)
+    if team.first and needed.large:
+        for line in needed.told(team.ranks, "train"):
+            typer.echo(line, err=True)
+    with processes.in_turn(default_cache()):
+        corpus = prepare_corpus(plan.corpus)
     try:
-        with watching(folder, plan.train.steps, tensorboard=tensorboard) as watch:
-            model = train_model(plan, corpus, folder, resume=resume, watch=watch)
+        with (
+            watching(folder, plan.train.steps, tensorboard=tensorboard)
+            if team.first
+            else nullcontext() as watch
+        ):
+            model = train_model(plan, corpus, folder, resume=resume, shard=shard, watch=watch)
     except KeyboardInterrupt:
-        typer.echo(
-            f"ropewalk: stopped; the run is saved in {folder}. Go on with the same command and --resume.",
-            err=True,
-        )
+        if team.first:
+            typer.echo(
+                f"ropewalk: stopped; the run is saved in {folder}. Go on with the same command and --resume.",
+                err=True,
+            )
         raise typer.Exit(130) from None
-    typer.echo(f'the model is in {model}; look at it: ropewalk show "some text" --model {model}')
+    if team.first:
+        typer.echo(f'the model is in {model}; look at it: ropewalk show "some text" --model {model}')

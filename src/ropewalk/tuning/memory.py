@@ -7,57 +7,13 @@ shapes, not how training is done.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from ropewalk.hf.loading import open_config
+from ropewalk.memory import Estimate
 from ropewalk.tuning.recipe import GraftConfig
-
-GB = 1e9
-ROOM = 0.9  # of a device's memory; the rest goes to kernels and fragmentation
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Bytes per process, by what they are for, and how many parameters there are and learn."""
-
-    parameters: int
-    learning: int
-    weights: float
-    gradients: float
-    optimizer: float
-    activations: float
-    logits: float
-
-    @property
-    def total(self) -> float:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
-
-    def devices(self, memory: float) -> int:
-        """How many devices of `memory` bytes this takes when sharded; activations are not shared."""
-        left = ROOM * memory - self.activations - self.logits
-        return 0 if left <= 0 else max(1, math.ceil((self.total - self.activations - self.logits) / left))
-
-    def told(self, ranks: int) -> list[str]:
-        """The estimate in a few lines, and the command for several devices."""
-        parts = ("weights", "gradients", "optimizer", "activations", "logits")
-        sizes = ", ".join(f"{name} {getattr(self, name) / GB:.2f}" for name in parts)
-        lines = [
-            f"{self.parameters / 1e6:,.1f} M parameters, {self.learning / 1e6:,.2f} M of them learn",
-            f"estimated memory on each of {ranks} process(es): {self.total / GB:.2f} GB ({sizes})",
-        ]
-        for size in (24, 80):
-            count = self.devices(size * GB)
-            if self.total > ROOM * size * GB and count:
-                lines.append(
-                    f"over {size} GB devices: torchrun --nproc-per-node {max(2, count)} -m ropewalk.cli "
-                    "graft-train "
-                    "... --shard"
-                )
-        return lines
 
 
 def estimate(config: GraftConfig, *, compute: torch.dtype, micro: int, ranks: int = 1) -> Estimate:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import math
 import platform
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ropewalk import execution, loss
+from ropewalk import execution, loss, processes
 from ropewalk.checkpoint import read_json
 from ropewalk.corpus import Corpus, windows
 from ropewalk.files import write_atomically
@@ -25,11 +24,11 @@ from ropewalk.hf import adapter
 from ropewalk.hf.grafting import Graft
 from ropewalk.host import increments_of
 from ropewalk.increments import IncrementConfig
-from ropewalk.optimizer import Optimizers, whole
-from ropewalk.run import Run
+from ropewalk.optimizer import Optimizers
+from ropewalk.processes import Team, gathered
+from ropewalk.run import opened
 from ropewalk.train import State, Watcher, Way, loop
-from ropewalk.tuning import processes, trainee
-from ropewalk.tuning.processes import Follower
+from ropewalk.tuning import trainee
 from ropewalk.tuning.recipe import GraftRecipe
 
 DONE = "side.json"
@@ -90,24 +89,22 @@ def train(
     accelerate every process must call this; all get the report and the first one writes.
     """
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
-    with processes.started(plan.device) as (rank, ranks):
-        processes.refuse_alone(recipe.model.shard, ranks)
+    with processes.started(plan.device) as team:
+        processes.check(team, recipe.train.batch, recipe.model.shard)
         off = recipe.model.increments.model_copy(update={"law": "unit"})
         sides = {
-            name: _side(
-                recipe, law, corpus, folder / name, plan, rank, ranks, resume, watch if rank == 0 else None
-            )
+            name: _side(recipe, law, corpus, folder / name, plan, team, resume, watch)
             for name, law in (("grafted", recipe.model.increments), ("baseline", off))
         }
         report = Report(**sides)
-        if rank == 0:
+        if team.first:
             told = {
                 "difference": dict(zip(("mean", "low", "high"), report.difference, strict=True)),
                 **{name: asdict(side) | {"loss": side.loss} for name, side in sides.items()},
                 "recipe": recipe.model_dump(mode="json", exclude={"corpus": {"root"}}),
                 "hardware": platform.processor() or platform.machine(),
                 "plan": asdict(plan),
-                "processes": ranks,
+                "processes": team.ranks,
             }
             write_atomically(folder / "report.json", json.dumps(told, indent=1).encode())
     return report
@@ -118,7 +115,7 @@ def one(
 ) -> Side:
     """Trains one side alone, in this process: the recipe's own increments and no baseline. Errors as in `train`."""
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
-    return _side(recipe, recipe.model.increments, corpus, folder, plan, 0, 1, resume, watch)
+    return _side(recipe, recipe.model.increments, corpus, folder, plan, processes.ALONE, resume, watch)
 
 
 def _side(
@@ -127,8 +124,7 @@ def _side(
     corpus: Corpus,
     folder: Path,
     plan: execution.Plan,
-    rank: int,
-    ranks: int,
+    team: Team,
     resume: bool,
     watch: Watcher | None,
 ) -> Side:
@@ -138,52 +134,35 @@ def _side(
     device = f"cuda:{torch.cuda.current_device()}" if plan.device == "cuda" else plan.device
     base = trainee.open_base(config, compute, seed)
     graft = Graft(base if config.shard else base.to(device), law, seed)
-    if ranks > 1:
-        mixed = (
-            compute
-            if not trainee.learns_little(config.how, config.shard) and compute != torch.float32
-            else None
-        )
-        processes.spread(graft, shard=config.shard, device=plan.device, mixed=mixed)
+    if team.ranks > 1:
+        trainee.spread(graft, config, plan.device, compute)
     student = trainee.Trainee(graft, compute)
-    way = Way(save=_saver(rank), load=trainee.load)
-    if ranks > 1:
-        way = replace(way, rank=rank, ranks=ranks, mean=processes.mean, agreed=processes.agreed)
-    described = asdict(plan) | {"processes": ranks}
-    resume = resume and (folder / "recipe.json").exists()
-    room: Any = Follower(folder, described) if rank else Run(folder, own, described, corpus, resume=resume)
+    way = Way(trainee.save, trainee.read, trainee.Trainee.learned, team)
     state = State()
-    with room as run:
+    with opened(team, folder, own, asdict(plan), corpus, resume=resume) as run:
         if student.learned():
             optimizers = Optimizers(student, recipe.optimizer)
             state = State.resumed(run, student, optimizers, way) if resume else state
-            loop(run, own, corpus, student, optimizers, state, watch, way)
+            loop(run, own, corpus, student, optimizers, state, watch if team.first else None, way)
         provenance = run.provenance(step=state.step, validation=state.validation)
-        _keep(graft, config.how, folder / "model", provenance, rank)
+        _keep(graft, config.how, folder / "model", provenance, team.first)
         side = _measured(student, corpus, recipe, state.seconds)
-        if rank == 0:
+        if team.first:
             write_atomically(folder / DONE, json.dumps(asdict(side)).encode())
     graft.detach()
     return side
 
 
-def _saver(rank: int) -> Callable[..., None]:
-    def save(folder: Path, student: trainee.Trainee, provenance: dict[str, Any], *, training: Any) -> None:
-        trainee.save(folder, student, provenance, training=training, write=rank == 0)
-
-    return save
-
-
-def _keep(graft: Graft, how: str, folder: Path, provenance: dict[str, Any], rank: int) -> None:
+def _keep(graft: Graft, how: str, folder: Path, provenance: dict[str, Any], write: bool) -> None:
     """increments.safetensors and ropewalk.json; beside them lora/ or base/, whatever else has learned."""
     if graft.config.law != "unit":
-        adapter.save(graft, folder, write=rank == 0, **provenance)
+        adapter.save(graft, folder, write=write, **provenance)
     if how == "frozen":
         return
     foreign = ("increments.",)
-    state = {name: whole(t).detach().cpu() for name, t in graft.model.state_dict().items()}
+    state = gathered(graft.model.state_dict(), write)
     kept = {name: t for name, t in state.items() if not any(f".{part}" in f".{name}" for part in foreign)}
-    if rank == 0:
+    if write:
         where = folder / ("lora" if how == "lora" else "base")
         where.mkdir(parents=True, exist_ok=True)
         model: Any = graft.model

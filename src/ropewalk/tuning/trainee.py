@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ropewalk import processes
 from ropewalk.checkpoint import OPTIMIZER, TRAINING, read_json, read_tensors, sha256, write_folder
 from ropewalk.errors import UserError
 from ropewalk.hf import adapter
@@ -24,7 +25,7 @@ from ropewalk.hf.grafting import Graft
 from ropewalk.hf.loading import open_model
 from ropewalk.host import Output
 from ropewalk.lines import Line
-from ropewalk.optimizer import placed, whole
+from ropewalk.processes import gathered
 from ropewalk.tuning.recipe import GraftConfig, How
 
 LEARNED = "learned.safetensors"
@@ -107,6 +108,25 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+def spread(graft: Graft, config: GraftConfig, device: str, compute: torch.dtype) -> None:
+    """Makes a grafted model's passes its processes' common work; its increments are sharded by themselves, so that
+    they stay float32.
+    """
+    experts = ("num_experts", "num_local_experts", "n_routed_experts")
+    learns = not learns_little(config.how, config.shard) and compute != torch.float32
+    run = processes.spread(
+        graft.model,
+        device=device,
+        shard=config.shard,
+        parts=graft.anatomy.layers,
+        apart=graft.laws,
+        mixed=compute if learns else None,
+        unused=any(getattr(graft.anatomy.config, name, None) for name in experts),
+    )
+    if run is not graft.model:
+        graft.run = run
+
+
 def save(
     folder: Path,
     trainee: Trainee,
@@ -116,13 +136,13 @@ def save(
     write: bool = True,
 ) -> None:
     """Writes a checkpoint; every process must call this, and one of them may `write`."""
-    tensors = {name: whole(p).detach().cpu().contiguous().clone() for name, p in trainee.learned().items()}
+    tensors = {name: t.clone() for name, t in gathered(trainee.learned(), write).items()}
     if not write:
         return
 
     def fill(temporary: Path) -> None:
         save_file(tensors, temporary / LEARNED)
-        save_file({name: t.contiguous() for name, t in training[0].items()}, temporary / OPTIMIZER)
+        save_file(training[0], temporary / OPTIMIZER)
         hashes = {"learned": sha256(temporary / LEARNED), "optimizer": sha256(temporary / OPTIMIZER)}
         state = {**training[1], **hashes, "provenance": provenance}
         (temporary / TRAINING).write_text(json.dumps(state, indent=1))
@@ -130,10 +150,8 @@ def save(
     write_folder(folder, fill)
 
 
-def load(folder: Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Puts a checkpoint into the trainee; returns optimizer state and training state. UserError for
-    damage.
-    """
+def read(folder: Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+    """A checkpoint for the trainee: what learned, optimizer state, training state. UserError for damage."""
     state = read_json(folder / TRAINING)
     for file, name in ((LEARNED, "learned"), (OPTIMIZER, "optimizer")):
         if sha256(folder / file) != state.get(name):
@@ -143,7 +161,4 @@ def load(folder: Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, A
         raise UserError(
             f"the checkpoint {folder} does not fit this model; resume with the recipe it was started with."
         )
-    with torch.no_grad():
-        for name, parameter in own.items():
-            parameter.copy_(placed(tensors[name], parameter))
-    return read_tensors(folder / OPTIMIZER), state
+    return tensors, read_tensors(folder / OPTIMIZER), state

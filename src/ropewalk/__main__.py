@@ -1,0 +1,5 @@
+"""`python -m ropewalk` is `ropewalk`, for launchers that start modules: torchrun, accelerate."""
+
+from ropewalk.cli import main
+
+main()

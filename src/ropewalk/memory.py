@@ -1,0 +1,99 @@
+"""What a training will need, told before anything is made: parameters, bytes per device, the command for several.
+
+An estimate from shapes alone: weights, gradients, the optimizer's moments, activations, logits. Knows shapes, not
+how training is done.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from ropewalk import execution
+from ropewalk.decoder import Decoder
+from ropewalk.recipe import Recipe
+from ropewalk.train import MICRO_TOKENS
+
+GB = 1e9
+ROOM = 0.9  # of a device's memory; the rest goes to kernels and fragmentation
+LARGE = 4 * GB  # what no machine notices needs no telling
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes per process, by what they are for, and how many parameters there are and learn."""
+
+    parameters: int
+    learning: int
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    logits: float
+
+    @property
+    def total(self) -> float:
+        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+
+    @property
+    def large(self) -> bool:
+        """Whether people should hear of it before a training starts."""
+        return self.total > LARGE
+
+    def devices(self, memory: float) -> int:
+        """How many devices of `memory` bytes this takes when sharded; activations are not shared."""
+        left = ROOM * memory - self.activations - self.logits
+        return 0 if left <= 0 else max(1, math.ceil((self.total - self.activations - self.logits) / left))
+
+    def told(self, ranks: int, command: str) -> list[str]:
+        """The estimate in a few lines, and the command for several devices."""
+        parts = ("weights", "gradients", "optimizer", "activations", "logits")
+        sizes = ", ".join(f"{name} {getattr(self, name) / GB:.2f}" for name in parts)
+        lines = [
+            f"{self.parameters / 1e6:,.1f} M parameters, {self.learning / 1e6:,.2f} M of them learn",
+            f"estimated memory on each of {ranks} process(es): {self.total / GB:.2f} GB ({sizes})",
+        ]
+        for size in (24, 80):
+            count = self.devices(size * GB)
+            if self.total > ROOM * size * GB and count:
+                lines.append(
+                    f"over {size} GB devices: torchrun --nproc-per-node {max(2, count)} -m ropewalk {command} "
+                    "... --shard"
+                )
+        return lines
+
+
+def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> Estimate:
+    """The memory of one process of `ranks` that train a native decoder.
+
+    Weights, gradients and AdamW's two moments are float32 (Muon has one moment); a layer keeps its input and what
+    its products need for the backward pass, in the compute dtype, and attention its probabilities where it is
+    computed in plain sight (on a CPU).
+    """
+    shape, wishes = recipe.model, recipe.train
+    plan, _ = execution.plan(wishes.device, wishes.precision, compile=False)
+    with torch.device("meta"):
+        model = Decoder(shape, seed=None)
+    learning = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    matrices = sum(
+        p.numel() for name, p in model.named_parameters() if name.startswith("layers.") and p.dim() == 2
+    )
+    moments = 2 * learning - (matrices if recipe.optimizer.name == "muon" else 0)
+    count = sum(t.numel() for t in model.state_dict().values())
+    narrow = getattr(torch, plan.precision).itemsize
+    windows = min(-(-wishes.batch // ranks), wishes.micro or max(1, MICRO_TOKENS // shape.context))
+    tokens = windows * shape.context
+    kept = 12 * shape.width + 4 * shape.swiglu  # channels per token and layer
+    seen = shape.heads * shape.context if plan.device == "cpu" else 0
+    shared = ranks if shard else 1
+    return Estimate(
+        parameters=count,
+        learning=learning,
+        weights=count * 4 / shared,
+        gradients=learning * 4 / shared,
+        optimizer=moments * 4 / shared,
+        activations=float(tokens * narrow * shape.layers * (kept + seen)),
+        logits=float(tokens * shape.vocabulary * (narrow + 8)),
+    )
