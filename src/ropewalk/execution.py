@@ -21,7 +21,7 @@ Precision = Literal["auto", "float32", "bfloat16"]
 KEPT = {
     "float32": 150,
     "bfloat16": 100,
-}  # bytes per token, layer and unit of width; two thirds of what is measured
+}  # bytes per token, layer and unit of width: two thirds of what was seen
 
 
 @dataclass(frozen=True)

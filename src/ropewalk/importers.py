@@ -47,7 +47,7 @@ def from_numbers(
         raise UserError(f"expected a kind of {', '.join(KINDS)}, got {kind!r}; name one of them.")
     try:
         values = np.asarray(numbers, np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError("expected numbers of shape (tokens, layers, heads), got something ragged.") from error
     if values.ndim not in (2, 3) or 0 in values.shape or len(values) != len(pieces):
         raise UserError(
@@ -66,7 +66,7 @@ def from_numbers(
     spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], 1)
     return Trace(
         text="".join(pieces),
-        tokens=np.zeros(len(pieces), np.int64) if tokens is None else np.asarray(tokens),
+        tokens=np.zeros(len(pieces), np.int64) if tokens is None else tokens,
         spans=spans,
         lines=lines,
         values=values.reshape(len(values), -1).T,

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from ropewalk import machine
 from ropewalk.errors import UserError
 from ropewalk.host import Edit, Host, increments_of
 from ropewalk.loss import surprisal_and_entropy
@@ -22,6 +23,7 @@ from ropewalk.text import END, byte_spans, encode
 from ropewalk.traces import Trace
 
 Start = Literal["document", "text"]
+NUMBER = 16  # bytes that a number takes while a trace is made of it
 
 TOGETHER = 4096
 """Tokens in one pass: enough to keep a processor busy, little enough to stay in its caches."""
@@ -104,6 +106,10 @@ class _Gathered:
         prefix = [self.tokens.start] if start == "document" and self.tokens.start is not None else []
         self.skip = len(prefix)
         self.sequence = torch.from_numpy(np.concatenate([np.array(prefix, np.int64), self.tokens.ids]))
+        count = len(self.sequence)
+        machine.require(
+            NUMBER * count * (len(host.lines) + 4), f"a trace of {count:,} tokens", "trace it in parts"
+        )
         self.values = np.empty((len(host.lines), len(self.sequence)), np.float32)
         self.signals = np.full((3, len(self.sequence)), np.nan, np.float32)
 

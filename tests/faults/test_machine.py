@@ -1,0 +1,237 @@
+"""Memory is asked about before it is taken; where it runs out all the same, one sentence says so."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import zstandard
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import tiny
+
+from ropewalk import checkpoint, execution, machine, tracefile
+from ropewalk.corpus import formats
+from ropewalk.decoder import Decoder, DecoderConfig
+from ropewalk.errors import UserError
+from ropewalk.measure.capture import trace
+from ropewalk.text import read_text
+from ropewalk.traces import Trace
+
+
+def told(root: Path, **files: str) -> Path:
+    """A machine's /proc and /sys: `proc__meminfo="..."`."""
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+MEMINFO = "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"
+
+
+def test_what_the_machine_has_free(tmp_path: Path) -> None:
+    assert machine.available(told(tmp_path, proc__meminfo=MEMINFO)) == 8000 * 1024
+
+
+@pytest.mark.parametrize("where", ["job", "job/step", ""])
+def test_a_container_has_less(tmp_path: Path, where: str) -> None:
+    """Version 2: the least that any group around the process leaves; its page cache is given back."""
+    told(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/job/step\n")
+    group = tmp_path / "sys/fs/cgroup" / where
+    group.mkdir(parents=True)
+    for name, text in (
+        ("max", "3000000\n"),
+        ("current", "2500000\n"),
+        ("stat", "anon 1\ninactive_file 100000\n"),
+    ):
+        (group / f"memory.{name}").write_text(text)
+    assert machine.available(tmp_path) == 600_000
+    (group / "memory.max").write_text("max\n")
+    assert machine.available(tmp_path) == 8000 * 1024
+
+
+def test_an_older_container_too(tmp_path: Path) -> None:
+    told(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="5:cpu,memory:/box\n1:name=systemd:/\n")
+    group = tmp_path / "sys/fs/cgroup/memory/box"
+    group.mkdir(parents=True)
+    for name, text in (("limit_in_bytes", "900000"), ("usage_in_bytes", "950000")):
+        (group / f"memory.{name}").write_text(text)
+    assert machine.available(tmp_path) == 0
+
+
+def test_a_limit_on_address_space_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told(tmp_path, proc__meminfo=MEMINFO, proc__self__statm="10 5 1")
+    page = resource.getpagesize()
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (12 * page, 12 * page))
+    assert machine.available(tmp_path) == 2 * page
+
+
+def test_nothing_is_known_of_other_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sysconf_names", {})
+    assert machine.available(tmp_path) == float("inf")
+
+
+def test_what_is_too_much_is_refused_with_figures() -> None:
+    machine.require(5e9, "this", "do that", free=5e9)
+    with pytest.raises(
+        UserError, match=r"this needs about 5\.0 GB of memory and 20\.0 MB are free; do that\."
+    ):
+        machine.require(5e9, "this", "do that", free=2e7)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "memory ran out;|memory ran out \\(|memory ran out; "),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0"),
+            "GPU's memory.*2.50 GiB",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+            "8 bytes",
+        ),
+        (RuntimeError("something else"), None),
+        (KeyError("x"), None),
+    ],
+)
+def test_running_out_is_one_sentence(error: Exception, said: str | None) -> None:
+    import re
+
+    found = machine.exhausted(error)
+    assert (found is None) == (said is None)
+    if found is not None and said is not None:
+        assert "\n" not in found and "train.micro" in found
+        assert "ran out" in found and re.search(said.split("|")[0].rstrip(";"), found)
+
+
+def test_a_training_that_would_not_fit_is_refused_before_it_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ropewalk.train import train
+
+    monkeypatch.setattr(machine, "available", lambda: 1e5)
+    with pytest.raises(
+        UserError, match=r"this training needs about .* MB of memory and 0\.1 MB are free; lower"
+    ):
+        train(tiny.recipe(), tiny.corpus(), tmp_path / "run")
+    assert not (tmp_path / "run").exists() or not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_training_takes_more_the_more_it_holds() -> None:
+    plan = execution.Plan("cpu", "float32", False, 1, "x")
+    small = execution.memory(DecoderConfig(), plan, 1)
+    assert execution.memory(DecoderConfig(), plan, 16) > 4 * small
+    assert execution.memory(DecoderConfig(context=8192), plan, 1) > 8 * small
+    assert execution.memory(DecoderConfig(layers=12), plan, 1) > 1.8 * small
+    assert execution.memory(DecoderConfig(decay="forget"), plan, 1) > small
+
+
+def test_a_model_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint.save(tmp_path / "m", Decoder(tiny.config(), seed=0), {})
+    monkeypatch.setattr(machine, "available", lambda: 1e5)
+    with pytest.raises(UserError, match=r"the model .* needs about .* of memory"):
+        checkpoint.load(tmp_path / "m")
+
+
+def test_a_trace_larger_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.moved(Decoder(tiny.config(), seed=0))
+    monkeypatch.setattr(machine, "available", lambda: 1e4)
+    with pytest.raises(UserError, match=r"a trace of 301 tokens needs about .* of memory"):
+        trace(model, "a" * 300)
+
+
+def test_a_command_says_that_memory_ran_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ropewalk import cli
+
+    def out(**how: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
+
+    monkeypatch.setattr(cli, "app", out)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert (
+        said.startswith("ropewalk: the GPU's memory ran out (asked for 1.00 GiB)") and said.count("\n") == 1
+    )
+
+
+def test_a_real_limit_is_respected(tmp_path: Path) -> None:
+    """ulimit -v in a process of its own: the sentence comes, and no kernel has to end anything."""
+    program = (
+        "import resource, re\n"
+        "from ropewalk import machine\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size + 50_000_000,) * 2)\n"
+        "print(machine.available() <= 50_000_000)\n"
+        "try: bytes(10**9)\n"
+        "except MemoryError as error: print(machine.exhausted(error))\n"
+    )
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("only where the system tells the size of a process")
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.startswith("True\nmemory ran out")
+
+
+# What a few bytes unpack to.
+
+
+def zeros(path: Path, megabytes: int) -> Path:
+    block = b"a" * (1 << 20)
+    if path.suffix == ".gz":
+        with gzip.open(path, "wb", 1) as file:
+            for _ in range(megabytes):
+                file.write(block)
+    else:
+        path.write_bytes(zstandard.compress(block * megabytes))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.txt.zst", "a.jsonl.gz", "a.txt"])
+def test_a_document_longer_than_memory_is_refused(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zeros(tmp_path / name, 20) if name != "a.txt" else tmp_path / name
+    if name == "a.txt":
+        path.write_bytes(b"a" * (20 << 20))
+    monkeypatch.setattr(machine, "available", lambda: 8 * 5e6)
+    with pytest.raises(UserError, match="a document is longer than 5 MB"):
+        list(formats.documents(path, "text", lambda _: None))
+
+
+def test_many_lines_are_no_long_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.jsonl").write_text((json.dumps({"text": "x" * 60_000}) + "\n") * 90)
+    monkeypatch.setattr(machine, "available", lambda: 8 * 3e5)
+    assert len(list(formats.documents(tmp_path / "a.jsonl", "text", lambda _: None))) == 90
+
+
+def test_few_compressed_bytes_are_unpacked_piece_by_piece(tmp_path: Path) -> None:
+    path = zeros(tmp_path / "a.txt.zst", 300)
+    assert path.stat().st_size < 100_000
+    assert max(map(len, formats.chunks(path, lambda _: None))) <= 128 << 20
+
+
+def test_a_trace_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zeros(tmp_path / "t.json.gz", 20)
+    monkeypatch.setattr(machine, "available", lambda: 16 * 3e6)
+    with pytest.raises(UserError, match="is longer than the 3 MB"):
+        Trace.load(tmp_path / "t.json.gz")
+    with pytest.raises(UserError, match=r"a trace"):
+        tracefile.loads(b"x")
+
+
+def test_a_file_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "available", lambda: 8 * 3e6)
+    with pytest.raises(UserError, match="/dev/zero is longer than the 3 MB"):
+        read_text("/dev/zero")
