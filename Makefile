@@ -15,6 +15,7 @@ test: .venv/ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python docs/performance.py --check
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 setup: .venv/ready-dev
@@ -26,9 +27,10 @@ lint: .venv/ready-dev
 
 docs: .venv/ready-dev
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/performance.py
 
 bench: .venv/ready-dev
-	cd bench && ../$(BIN)/python training_step.py
+	$(BIN)/python bench
 
 # The CPU build of torch: from an index that has one, else through uv, which knows where to find it.
 .venv/ready-torch:
@@ -42,7 +44,7 @@ bench: .venv/ready-dev
 	touch $@
 
 .venv/ready-dev: .venv/ready-torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[view,data,zh,hf,study,board,export,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[view,data,zh,hf,study,board,export,bench,dev]'
 	touch $@
 
 clean:

@@ -1,85 +1,57 @@
-"""One training step (forward, backward, clip, AdamW) of the published model, against a plain Hugging Face Llama.
+"""One training step of the published model (64 windows of 512 bytes), against the same shape as others train it.
 
-python bench/training_step.py [--rounds 15] [--busy]
+python bench/training_step.py [--rounds N] [--busy] [--device cuda]
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
-
+import contestants
 import harness
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+import peaks
+from profile_of import costs
 
-from ropewalk import execution, loss
-from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.increments import IncrementConfig
-from ropewalk.optimizer import OptimizerConfig, Optimizers
 
-WINDOWS, CONTEXT = 4, 512
-LAWS = {
-    "integer RoPE": IncrementConfig(law="unit"),
-    "shared": IncrementConfig(law="positive", per="shared"),
-    "per-layer": IncrementConfig(law="bounded", per="layer"),
-    "per-layer, per-head": IncrementConfig(law="bounded", per="layer", lines="key_head"),
-}
-
-
-def native(increments: IncrementConfig, batch: torch.Tensor) -> Callable[[], None]:
-    """A step as `ropewalk train` does it."""
-    plan, notes = execution.plan()
-    for note in notes:
-        print(note)
-    model = Decoder(DecoderConfig(increments=increments), seed=0)
-    optimizers = Optimizers(model, OptimizerConfig())
-    execution.apply(plan, model).train()
-
-    def step() -> None:
-        loss.nats(model(batch[:, :-1]).logits, batch[:, 1:]).backward()
-        optimizers.step(1.0)
-
-    return step
-
-
-def llama(batch: torch.Tensor) -> Callable[[], None]:
-    """The same shape as most people would train it: bf16 autocast, eager."""
-    shape = LlamaConfig(
-        vocab_size=257,
-        hidden_size=256,
-        intermediate_size=1024,
-        num_hidden_layers=6,
-        num_attention_heads=8,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        rms_norm_eps=1e-5,
-    )
-    model = LlamaForCausalLM(shape).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.01)
-
-    def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = model(batch[:, :-1], use_cache=False).logits
-        loss.nats(logits, batch[:, 1:]).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step
+BASE = "Hugging Face Llama"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--busy", action="store_true")
-    rounds = parser.parse_args().rounds
     harness.refuse_if_busy()
-    batch = torch.randint(0, 256, (WINDOWS, CONTEXT + 1), generator=torch.Generator().manual_seed(0))
-    variants = {"Hugging Face Llama": llama(batch)} | {name: native(law, batch) for name, law in LAWS.items()}
-    against_llama = harness.interleave("training step", variants, base="Hugging Face Llama", rounds=rounds)
-    del variants["Hugging Face Llama"]
-    against_integer = harness.interleave("price of increments", variants, base="integer RoPE", rounds=rounds)
-    harness.report("training_step", {"against_llama": against_llama, "against_integer": against_integer})
+    batch = contestants.text()
+    limits, work = peaks.variants()
+    others = contestants.rivals(batch)
+    ours = {name: contestants.native(law, batch) for name, law in contestants.LAWS.items()}
+    other_micro = contestants.MICRO // 4
+    small = {f"integer RoPE, micro-batches of {other_micro}": IncrementConfig(law="unit")}
+    small = {name: contestants.native(law, batch, micro=other_micro) for name, law in small.items()}
+    steps = others | ours | small
+    work |= dict.fromkeys(steps, contestants.operations())
+    bound = dict.fromkeys(steps, peaks.BF16)
+    everybody = harness.interleave(
+        "training step", limits | steps, base=BASE, rounds=4, warm=1, work=work, limits=bound
+    )
+    del others, small
+    price = harness.interleave(
+        "price of increments",
+        {peaks.BF16: limits[peaks.BF16]} | ours,
+        base="integer RoPE",
+        rounds=10,
+        warm=1,
+        work=work,
+        limits=dict.fromkeys(ours, peaks.BF16),
+    )
+    harness.report(
+        "training_step",
+        {
+            "tables": {"against others": everybody, "price of increments": price},
+            "targets": [
+                ["integer RoPE, share of the bf16 peak", price["integer RoPE"]["of_peak"], ">=", 0.70],
+                ["per-layer over integer RoPE", price["per-layer"]["ratio"], "<=", 1.03],
+                ["shared over integer RoPE", price["shared"]["ratio"], "<=", 1.01],
+            ],
+            "profile": {name: costs(ours[name]) for name in ("integer RoPE", "per-layer")},
+        },
+    )
 
 
 if __name__ == "__main__":

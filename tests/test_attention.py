@@ -1,4 +1,4 @@
-"""Attention: the chunked kernel, the masks and the decays equal the plain formula."""
+"""Attention: the tiled kernel, the masks and the decays equal the plain formula."""
 
 import math
 
@@ -33,10 +33,15 @@ def draw(*shapes: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.flo
 
 
 @settings(max_examples=40)
-@given(length=st.integers(1, 40), batch=st.integers(1, 2), seed=st.integers(0, 9))
-def test_the_chunked_kernel_is_softmax_attention_with_its_gradients(
-    length: int, batch: int, seed: int
-) -> None:
+@given(length=st.integers(1, 40), batch=st.integers(1, 3), seed=st.integers(0, 9))
+def test_the_tiled_kernel_is_softmax_attention_with_its_gradients(length: int, batch: int, seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:  # many small tiles, of 8 queries and some of the heads
+        patch.setattr(causal, "QUERIES", 8)
+        patch.setattr(causal, "SCORES", 8 * 100)
+        compare_with_the_formula(length, batch, seed)
+
+
+def compare_with_the_formula(length: int, batch: int, seed: int) -> None:
     q, k, v = draw(*[(batch, length, 2, size) for size in (6, 6, 3)], seed=seed)
     expected = reference(q, k, v, 0.4)
     got = attention.mix(q, k, v, scale=0.4, training=True)
@@ -50,16 +55,23 @@ def test_the_chunked_kernel_is_softmax_attention_with_its_gradients(
         assert torch.allclose(ours, theirs, atol=1e-11)
 
 
-@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 17, 64])
-def test_chunks_cover_every_query_once(length: int) -> None:
-    chunks = causal._chunks(length)
-    assert [t for start, end in chunks for t in range(start, end)] == list(range(length))
-    assert len(chunks) <= causal.CHUNKS
+@pytest.mark.parametrize("heads", [1, 5, 40])
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 700])
+def test_tiles_cover_every_query_of_every_head_once(heads: int, length: int) -> None:
+    covered = torch.zeros(heads, length)
+    end = 0
+    for some, first, last, place in causal._tiles(heads, length):
+        covered[some, first:last] += 1
+        assert place.start == end
+        end = place.stop
+        assert place.stop - place.start == covered[some, first:last].numel() * last
+    assert (covered == 1).all()
+    assert end == len(causal._room(torch.empty(heads, length, 2)))
 
 
 def test_the_kernel_is_a_well_made_operator() -> None:
     """torch's own checks: schema, fake shapes, the autograd registration, the traced backward."""
-    q, k, v = draw(*[(1, 2, 11, size) for size in (4, 4, 3)], dtype=torch.float32)
+    q, k, v = draw(*[(2, 11, size) for size in (4, 4, 3)], dtype=torch.float32)
     torch.library.opcheck(
         causal._forward, (q, k, v), test_utils=("test_schema", "test_autograd_registration")
     )

@@ -1,6 +1,13 @@
+import platform
+import subprocess
+import sys
+from dataclasses import replace
+
 import pytest
+from tiny import config
 
 from ropewalk import execution
+from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 
 
@@ -8,6 +15,36 @@ def test_wishes_that_this_machine_cannot_grant_are_told() -> None:
     plan, notes = execution.plan("cpu", "float32", compile=False, graphs=True)
     assert not plan.graphs and not plan.compiled
     assert notes == ["running without CUDA graphs: they need a GPU and train.compile"]
+
+
+def test_without_a_gpu_nothing_is_fused_and_that_is_said() -> None:
+    plan, notes = execution.plan("cpu", "float32", compile=False, fused_rotary=True)
+    assert not plan.fused_rotary
+    assert notes == ["running without the fused rotary kernel: it needs a GPU"]
+
+
+def test_a_plan_reaches_every_rotation() -> None:
+    plan, _ = execution.plan("cpu", "float32", compile=False)
+    for fused in (True, False):
+        model = execution.apply(replace(plan, fused_rotary=fused), Decoder(config(), seed=0))
+        assert [layer.attention.encoding.fused for layer in model.layers] == [fused, fused]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not platform.libc_ver()[0], reason="asks glibc")
+def test_memory_is_kept_between_steps() -> None:
+    code = (
+        "import resource, torch; from ropewalk import execution\n"
+        "kept = execution.keep_memory()\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(8): torch.zeros(1 << 24)\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "faults(); print(kept, faults())"
+    )
+    kept, faults = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    ).stdout.split()
+    assert kept == "True" and int(faults) < 1_000  # 8 x 64 MB in pages of 4 kB would be 131,072
 
 
 def test_without_a_compiler_training_goes_on_eager_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,22 +14,31 @@ from torch import Tensor, nn
 
 
 class Rope(nn.Module):
-    """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters."""
+    """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters.
+
+    `fused` rotates by the GPU kernel in `ropewalk.kernels.rotary_triton`, which takes the positions themselves.
+    """
 
     frequencies: Tensor
+    fused = False
 
     def __init__(self, head_size: int, key_heads: int, theta: float) -> None:
         super().__init__()
-        exponent = torch.arange(0, head_size, 2, dtype=torch.float64) / head_size
-        self.register_buffer("frequencies", (theta**-exponent).float(), persistent=False)
+        self.register_buffer("frequencies", _frequencies(head_size, 2, theta), persistent=False)
 
     def angles(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions (B, T, G) -> cosines and sines (B, T, G, D/2), float32."""
+        """Positions (B, T, G) -> cosines and sines (B, T, G, D/2), float32; the positions twice for the kernel."""
+        if self.fused:
+            return p, p
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()
 
     def forward(self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
         """Queries (B, T, H, D) and keys (B, T, K, D), turned; same shapes and dtypes."""
+        if self.fused:
+            from ropewalk.kernels.rotary_triton import rotary  # needs Triton, which GPU builds of torch bring
+
+            return rotary(q, cos, self.frequencies), rotary(k, cos, self.frequencies)
         return rotate(q, *_per_head(q, cos, sin)), rotate(k, cos, sin)
 
 
@@ -46,8 +55,7 @@ class Pope(nn.Module):
 
     def __init__(self, head_size: int, key_heads: int, theta: float) -> None:
         super().__init__()
-        exponent = torch.arange(head_size, dtype=torch.float64) / head_size
-        self.register_buffer("frequencies", (theta**-exponent).float(), persistent=False)
+        self.register_buffer("frequencies", _frequencies(head_size, 1, theta), persistent=False)
         self.phase_bias = nn.Parameter(torch.zeros(key_heads, head_size))
 
     def angles(self, p: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,6 +71,13 @@ class Pope(nn.Module):
 
 
 ENCODINGS: dict[str, type[Rope] | type[Pope]] = {"rope": Rope, "pope": Pope}
+
+
+def _frequencies(head_size: int, step: int, theta: float) -> Tensor:
+    """theta^(-c/D) for every `step`-th channel c. Counted on the CPU: on the meta device, where a model file is
+    checked, arange would load torch's compiler, which takes longer than all the rest."""
+    exponent = torch.arange(0, head_size, step, dtype=torch.float64, device="cpu") / head_size
+    return (theta**-exponent).float().to(torch.get_default_device())
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -6,15 +6,19 @@ data.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 
 from ropewalk import machine
-from ropewalk.decoder import Decoder, DecoderConfig, block, stride
+from ropewalk.decoder import Decoder, DecoderConfig, Layer, block, stride
+from ropewalk.encoding import Rope
 from ropewalk.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -26,7 +30,9 @@ KEPT = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run executes on: device, compute dtype, compiled or eager, CPU threads, torch version, CUDA graphs."""
+    """What a run executes on: device, compute dtype, compiled or eager, CPU threads, torch version, CUDA graphs,
+    and whether the fused kernel rotates.
+    """
 
     device: str
     precision: str
@@ -34,14 +40,20 @@ class Plan:
     threads: int
     torch: str
     graphs: bool = False
+    fused_rotary: bool = False
 
 
 def plan(
-    device: str = "auto", precision: Precision = "auto", compile: bool = True, graphs: bool = False
+    device: str = "auto",
+    precision: Precision = "auto",
+    compile: bool = True,
+    graphs: bool = False,
+    fused_rotary: bool = False,
 ) -> tuple[Plan, list[str]]:
     """The best plan this machine allows, and one sentence for each wish it could not grant.
 
-    graphs: replay compiled regions as CUDA graphs; written for GPUs and not yet tried on one.
+    graphs: replay compiled regions as CUDA graphs. fused_rotary: rotate by `ropewalk.kernels.rotary_triton`. Both
+    are written for GPUs and not yet tried on one.
     """
     notes = []
     if device == "auto":
@@ -58,7 +70,11 @@ def plan(
     if graphs and not (compile and device == "cuda"):
         notes.append("running without CUDA graphs: they need a GPU and train.compile")
         graphs = False
-    return Plan(device, precision, compile, torch.get_num_threads(), torch.__version__, graphs), notes
+    if fused_rotary and device != "cuda":
+        notes.append("running without the fused rotary kernel: it needs a GPU")
+        fused_rotary = False
+    threads, version = torch.get_num_threads(), torch.__version__
+    return Plan(device, precision, compile, threads, version, graphs, fused_rotary), notes
 
 
 def memory(config: DecoderConfig, plan: Plan, micro: int) -> float:
@@ -83,6 +99,11 @@ def apply(plan: Plan, model: Decoder) -> Decoder:
     """Moves the model to the plan's device and makes its training passes run as planned."""
     model.to(plan.device)
     model.compute_dtype = getattr(torch, plan.precision)
+    if plan.device == "cpu":
+        keep_memory()
+    for layer in cast(Iterable[Layer], model.layers):
+        if isinstance(layer.attention.encoding, Rope):
+            layer.attention.encoding.fused = plan.fused_rotary
     if plan.compiled:
         # one function serves every model of a process; past the limit, 8, torch refuses to compile it for another
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
@@ -90,6 +111,18 @@ def apply(plan: Plan, model: Decoder) -> Decoder:
         model.block = torch.compile(block, fullgraph=True, dynamic=False, mode=mode)
         model.stride = torch.compile(stride, fullgraph=True, dynamic=False, mode=mode)
     return model
+
+
+@cache
+def keep_memory() -> bool:
+    """Lets this process keep the memory of freed tensors for the next ones; False where that cannot be asked.
+
+    glibc otherwise returns every large tensor to the system, which clears its pages anew in each step.
+    """
+    if sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "mallopt"):
+        return False
+    trim_threshold, mmap_max = -1, -4  # their numbers in malloc.h
+    return bool(library.mallopt(mmap_max, 0) and library.mallopt(trim_threshold, -1))
 
 
 @cache

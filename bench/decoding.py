@@ -1,0 +1,67 @@
+"""Greedy decoding of 200 bytes: with the memory of earlier bytes, without it, and as Hugging Face does it.
+
+python bench/decoding.py [--rounds N] [--busy] [--device cuda]
+"""
+
+from __future__ import annotations
+
+import contestants
+import harness
+import peaks
+import torch
+from transformers import LlamaForCausalLM
+
+from ropewalk import generation
+from ropewalk.decoder import Decoder, DecoderConfig
+
+BYTES = 200
+PROMPT = [256, *b"The rope "]
+UNCACHED, CACHED = "per-layer, uncached", "per-layer"
+
+
+@torch.inference_mode()
+def without_memory(model: Decoder) -> None:
+    tokens = torch.tensor([PROMPT], device=harness.DEVICE)
+    for _ in range(BYTES):
+        tokens = torch.cat([tokens, model(tokens).logits[:, -1:].argmax(-1)], 1)
+
+
+def main() -> None:
+    harness.refuse_if_busy()
+    models = {
+        name: Decoder(DecoderConfig(increments=law), seed=0).to(harness.DEVICE).eval()
+        for name, law in contestants.LAWS.items()
+    }
+    llama = LlamaForCausalLM(contestants.llama_config(**contestants.SHAPE)).to(harness.DEVICE).eval()
+    tokens = torch.tensor([PROMPT], device=harness.DEVICE)
+    asked = {"max_new_tokens": BYTES, "min_new_tokens": BYTES, "do_sample": False, "pad_token_id": 0}
+    mask = torch.ones_like(tokens)
+    limits, work = peaks.variants()
+    runs = {peaks.COPY: limits[peaks.COPY], UNCACHED: lambda: without_memory(models[CACHED])}
+    runs |= {
+        name: lambda model=model: generation.generate(model, [PROMPT], length=BYTES)
+        for name, model in models.items()
+    }
+    runs["Hugging Face Llama, its cache"] = lambda: llama.generate(tokens, attention_mask=mask, **asked)
+    weights = 4.0 * sum(p.numel() for p in models["integer RoPE"].parameters())
+    work |= {name: weights * BYTES for name in runs if name != peaks.COPY}
+    table = harness.interleave(
+        f"decoding {BYTES} bytes, float32",
+        runs,
+        base=UNCACHED,
+        rounds=4,
+        warm=1,
+        work=work,
+        limits=dict.fromkeys(models, peaks.COPY),
+    )
+    harness.report(
+        "decoding",
+        {
+            "tables": {f"{BYTES} bytes, float32 (per second: bytes of weights read)": table},
+            "targets": [["cached over uncached", table[CACHED]["ratio"], "<=", 0.10]],
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
