@@ -14,7 +14,7 @@ import torch
 from ropewalk import execution
 from ropewalk.decoder import Decoder
 from ropewalk.recipe import Recipe
-from ropewalk.train import MICRO_TOKENS
+from ropewalk.train import micro
 
 GB = 1e9
 ROOM = 0.9  # of a device's memory; the rest goes to kernels and fragmentation
@@ -68,9 +68,7 @@ class Estimate:
 def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> Estimate:
     """The memory of one process of `ranks` that train a native decoder.
 
-    Weights, gradients and AdamW's two moments are float32 (Muon has one moment); a layer keeps its input and what
-    its products need for the backward pass, in the compute dtype, and attention its probabilities where it is
-    computed in plain sight (on a CPU).
+    Weights, gradients and AdamW's two moments are float32; Muon has one moment.
     """
     shape, wishes = recipe.model, recipe.train
     plan, _ = execution.plan(wishes.device, wishes.precision, compile=False)
@@ -82,11 +80,8 @@ def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> Estimate
     )
     moments = 2 * learning - (matrices if recipe.optimizer.name == "muon" else 0)
     count = sum(t.numel() for t in model.state_dict().values())
-    narrow = getattr(torch, plan.precision).itemsize
-    windows = min(-(-wishes.batch // ranks), wishes.micro or max(1, MICRO_TOKENS // shape.context))
-    tokens = windows * shape.context
-    kept = 12 * shape.width + 4 * shape.swiglu  # channels per token and layer
-    seen = shape.heads * shape.context if plan.device == "cpu" else 0
+    tokens = min(-(-wishes.batch // ranks), micro(recipe)) * shape.context
+    kept = 1.5 * execution.KEPT[plan.precision] * shape.width  # which is two thirds of what was seen
     shared = ranks if shard else 1
     return Estimate(
         parameters=count,
@@ -94,6 +89,6 @@ def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> Estimate
         weights=count * 4 / shared,
         gradients=learning * 4 / shared,
         optimizer=moments * 4 / shared,
-        activations=float(tokens * narrow * shape.layers * (kept + seen)),
-        logits=float(tokens * shape.vocabulary * (narrow + 8)),
+        activations=tokens * shape.layers * kept,
+        logits=12.0 * tokens * shape.vocabulary,
     )

@@ -103,7 +103,9 @@ def train(
     with processes.started(plan.device) as team:
         processes.check(team, wishes.batch, shard)
         needed = execution.memory(recipe.model, plan, min(-(-wishes.batch // team.ranks), micro(recipe)))
-        machine.require(needed, "this training", "lower train.micro or model.context", execution.free(plan))
+        if not shard:
+            free = execution.free(plan)
+            machine.require(needed, "this training", "lower train.micro or model.context", free)
         with opened(team, folder, recipe, asdict(plan) | {"shard": shard}, corpus, resume=resume) as run:
             for note in notes:
                 run.note(note)

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from ropewalk.errors import UserError
+from ropewalk.memory import estimate
 from ropewalk.processes import ALONE, Team, check
 from ropewalk.run import Run
 from ropewalk.train import train
@@ -113,6 +114,22 @@ def test_what_cannot_be_shared_is_refused() -> None:
         check(Team(0, 3), 64, shard=False)
     with pytest.raises(UserError, match="sharding needs several processes; start the command with: torchrun"):
         check(ALONE, 64, shard=True)
+
+
+def test_the_memory_of_a_large_model_is_told_with_a_command_that_fits() -> None:
+    shape = {"width": 4096, "heads": 32, "layers": 32, "inner": 11008, "context": 1024}
+    large = team.recipe(model=shape, micro=1)
+    needed = estimate(large)
+    assert needed.large and not estimate(team.recipe()).large
+    assert needed.weights == needed.gradients == needed.optimizer / 2 == 4 * needed.parameters
+    assert needed.parameters == pytest.approx(6.5e9, rel=0.02)  # 32 layers of 4 x 4096^2 + 3 x 4096 x 11008
+    assert "over 80 GB devices: torchrun --nproc-per-node 3 -m ropewalk train ... --shard" in needed.told(
+        1, "train"
+    )
+    assert estimate(large, ranks=4, shard=True).weights == needed.weights / 4
+    assert estimate(large, ranks=4).weights == needed.weights
+    muon = large.model_copy(update={"optimizer": large.optimizer.model_copy(update={"name": "muon"})})
+    assert estimate(muon).optimizer < 0.51 * needed.optimizer
 
 
 def test_torchrun_trains_and_one_speaks(tmp_path: Path) -> None:
