@@ -39,6 +39,11 @@ def test_the_legend_gives_each_lines_numbers() -> None:
     assert "gap in token-equivalents; every row scaled to mean 1; one blank for each unit above 1" in text
 
 
+def test_steps_inside_a_character_count_in_none_of_a_lines_numbers() -> None:
+    text = str(render(byte_trace("猫が", [[1, 0.1, 0.1, 4, 0.1, 0.1]]), width=100))
+    assert "L0    4        4        猫 が     4        猫 が" in text
+
+
 def test_tint_marks_the_wide_gap_only_where_colour_is_wanted() -> None:
     tinted = "\x1b[30;48;2;224;112;27m    ␣\x1b[0m"
     assert tinted in printed(PLANTED, **COLOURS)

@@ -1,4 +1,4 @@
-"""How far a preparation is: a bar in a terminal, a line now and then elsewhere, on standard error."""
+"""How far a preparation or another long task is: a bar in a terminal, a line now and then elsewhere, on standard error."""
 
 import sys
 import time
@@ -29,7 +29,9 @@ class Meter:
         shown: bool = True,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
+        task: str = "preparing the corpus",
     ) -> None:
+        self._name = task
         self._total, self._unit, self._shown, self._clock = total, unit, shown, clock
         self._stream = stream or sys.stderr
         self._done = 0
@@ -38,7 +40,7 @@ class Meter:
         self._bar: Progress | None = None
         if shown and console.is_terminal:
             amount: ProgressColumn = DownloadColumn() if unit == "bytes" else MofNCompleteColumn()
-            text = TextColumn("preparing the corpus")
+            text = TextColumn(task)
             self._bar = Progress(text, BarColumn(), amount, TimeRemainingColumn(), console=console)
             self._task = self._bar.add_task("", total=total)
 
@@ -62,9 +64,9 @@ class Meter:
 
     def _line(self, elapsed: float) -> str:
         if not self._total:
-            return f"preparing the corpus: {self._done:,} {self._unit}, {elapsed:.0f} s"
+            return f"{self._name}: {self._done:,} {self._unit}, {elapsed:.0f} s"
         left = elapsed * max(0, self._total - self._done) / max(1, self._done)
         return (
-            f"preparing the corpus: {100 * self._done / self._total:.0f} % of {self._total:,} {self._unit}, "
+            f"{self._name}: {100 * self._done / self._total:.0f} % of {self._total:,} {self._unit}, "
             f"about {left:.0f} s left"
         )

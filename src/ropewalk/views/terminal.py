@@ -119,7 +119,8 @@ class TerminalView:
             out.append(" back ", _tint(-1.0, darkest))
 
     def _table(self, out: Text, names: list[str], labels: list[str], margin: int) -> None:
-        """Mean step, narrowest and widest gap of every line in the trace's unit, and where they are."""
+        """Mean, narrowest and widest gap of every line in the trace's unit, and where the last two are. Steps
+        inside a cell, between the bytes of one character, are no gaps and count in none of the three."""
         gaps = self.tinted.gaps / self.tinted.factor[:, None]
         ends = [(int(np.nanargmin(row)), int(np.nanargmax(row))) for row in gaps]
         pairs = [tuple(f"{labels[cell - 1]} {labels[cell]}" for cell in cells) for cells in ends]
@@ -127,7 +128,7 @@ class TerminalView:
         head = f"{'mean':<9}{'min':<9}{'between':<{room}}{'max':<9}between"
         out.append(" " * margin + head + "\n", "dim")
         for row, (name, (low, high), (narrow, wide)) in enumerate(zip(names, ends, pairs, strict=True)):
-            out.append(f"{name.ljust(margin)}{self.tinted.mean[row]:<9.3g}{gaps[row, low]:<9.3g}{narrow}")
+            out.append(f"{name.ljust(margin)}{np.nanmean(gaps[row]):<9.3g}{gaps[row, low]:<9.3g}{narrow}")
             out.append(f"{' ' * (room - cell_len(narrow))}{gaps[row, high]:<9.3g}{wide}\n")
         out.append("\n")
 
