@@ -248,7 +248,9 @@ class Decoder(nn.Module):
             key: self.provenance[key] for key in ("name", "hash", "version") if key in self.provenance
         }
         bounds = {"ceiling": law.ceiling} if law.law == "bounded" else {}
-        return {**told, "law": law.law, "per": "shared" if law.shared else "layer", **bounds}
+        told |= {"law": law.law, "per": "shared" if law.shared else "layer", **bounds}
+        precise = self.compute_dtype == torch.float32
+        return told if precise else {**told, "precision": str(self.compute_dtype).removeprefix("torch.")}
 
     def new_cache(self) -> Cache:
         """An empty memory for cached decoding."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from ropewalk.cli import demo, graft, graftstudy, measure, model, show, study, train, view
+from ropewalk.cli import demo, graft, graftstudy, measure, model, show, study, trace, train, view
 from ropewalk.errors import UserError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 
 for function in (
     show.show,
+    trace.trace,
     demo.demo,
     train.prepare,
     train.train,

@@ -30,7 +30,7 @@ from ropewalk.text import utf8
 from ropewalk.traces import SIGNALS, Trace
 
 SCHEMA = 1
-SHARD = 1 << 18
+SHARD = 1 << 16
 """Bytes of text in a shard: what is lost when a run is killed, and what is held in memory."""
 LONGEST = 1 << 14
 """Characters of a text; a longer one is cut, at the end of a line where there is one."""
