@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from ropewalk.errors import UserError
 from ropewalk.processes import gathered, placed, whole
 
+KEPT = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.Muon: {"momentum_buffer"}}
+
 
 class OptimizerConfig(BaseModel):
     """`lr` is AdamW's peak, `muon_lr` Muon's; `increments_lr` multiplies the peak for increment networks."""
@@ -109,3 +111,9 @@ class Optimizers:
             for optimizer in self.members:
                 if any(parameter is p for group in optimizer.param_groups for p in group["params"]):
                     optimizer.state[parameter][key] = placed(value, like)
+        for optimizer in self.members:
+            if any(set(own) != KEPT[type(optimizer)] for own in optimizer.state.values()):
+                raise UserError(
+                    "the optimizer state lacks a part, or holds one too many; go back to an older checkpoint, or "
+                    "start again in a new folder."
+                )

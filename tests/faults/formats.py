@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +314,7 @@ def _read_result(folder: Path) -> None:
 
     found = Result.load(folder / "r.json")
     found.markdown()
-    Console(file=open("/dev/null", "w"), width=80).print(found)  # noqa: SIM115
+    Console(file=StringIO(), width=80).print(found)
     found.to_json()
 
 
