@@ -152,7 +152,7 @@ class _Group:
             ]
         make: dict[str, Callable[[list[Decoder]], list[Result]]] = {
             "bytes": tables.bytes_,
-            "spacing": lambda m: tables.spacing_(m, self._text)[:2],
+            "spacing": lambda m: [*tables.spacing_(m, self._text)[:2], tables.extremes(m[0])],
             "entities": tables.entities,
             "knockout": lambda m: tables.knockout(
                 m, self._tokens, self._load(self._folders(BASELINE)), count

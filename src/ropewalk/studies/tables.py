@@ -66,6 +66,11 @@ def spacing_(models: Sequence[Decoder], text: str) -> list[Result]:
     return [spacing.by_character(traces[0]), spacing.surface(traces, random), spacing.extremes(traces[0])]
 
 
+def extremes(model: Decoder) -> Result:
+    """The widest and narrowest gaps of our own sentences, which a report may show."""
+    return spacing.extremes(trace(model, sentences()), count=5)
+
+
 def boundaries(
     models: Sequence[Decoder], dev: gold.Gold, test: gold.Gold | None, *, jieba: bool = True
 ) -> list[Result]:
