@@ -5,6 +5,7 @@ Knows folders, not what is in them.
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def find(model: str | Path) -> Path:
     if str(model) in names():
         return HOME / str(model)
     path = Path(model)
-    if not path.is_dir():
-        what = "is a file" if path.is_file() else "does not exist"
+    if not os.path.isdir(path):  # unlike Path.is_dir, also quiet about names that no folder can have
+        what = "is a file" if os.path.isfile(path) else "does not exist"
         raise UserError(
-            f"'{model}' {what}; name a model folder or one of the bundled models: "
+            f"'{str(model)[:200]}' {what}; name a model folder or one of the bundled models: "
             f"{', '.join(names()) or '(none)'}."
         )
     return path
