@@ -123,6 +123,7 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
         ("graft/frozen per-layer/sensed ours", "sensed"), ("graft/frozen per-layer/sensed white space", "sensed"),
     }  # fmt: skip
     assert tables["graft/frozen/neutrality", "neutrality"]["rows"][0]["pairs"] == 2
+    assert tables["graft/lora/neutrality", "neutrality"]["rows"][0]["moved"] > 0
     readers = {row["reader"] for row in tables["graft/frozen per-layer/sensed ours", "sensed"]["rows"]}
     assert readers >= {
         "increment L1", "increment line chosen on development", "sensitivity over 1 of the base L0",

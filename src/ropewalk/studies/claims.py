@@ -64,7 +64,7 @@ ELSEWHERE = (
     (
         "Graft onto SmolLM2-1.7B",
         "perplexity 9.660 to 9.666 (LoRA), 9.469 against 9.471 (all weights)",
-        "ropewalk graft, docs/graft.md",
+        "ropewalk graft-study recipes/graft.toml, docs/graft.md",
     ),
 )
 """What was published and is in no table of a study: section, figure, where to look for it."""

@@ -73,12 +73,16 @@ class _Book:
     def _neutrality(self, of: list[Job]) -> list[Result]:
         """Held-out losses, paired by seed, in nats per byte of text."""
         losses: dict[str, dict[int, float]] = {}
+        moved: dict[str, float] = {}
         for job in of:
-            loss = paired.Side.read(job.folder(self.out)).loss * self._density
-            losses.setdefault(job.variant, {})[job.seed] = loss
+            side = paired.Side.read(job.folder(self.out))
+            losses.setdefault(job.variant, {})[job.seed] = side.loss * self._density
+            if job.variant in self.study.ways:
+                square = np.mean([(line["mean"] - 1) ** 2 + line["std"] ** 2 for line in side.spacing])
+                moved[job.variant] = max(moved.get(job.variant, 0.0), float(np.sqrt(square)))
         how, train = of[0].recipe.model.how, of[0].recipe.train
         seen = f"{train.steps * train.batch * self.study.model.context / 1e6:.3g} M tokens"
-        return [neutrality(losses, how, seen=seen)] if how in losses and len(losses) > 1 else []
+        return [neutrality(losses, how, moved=moved, seen=seen)] if how in losses and len(losses) > 1 else []
 
     def _vocabulary(self, of: list[Job]) -> list[Result]:
         """Spread, categories, movers and the agreement of seeds, over held-out text."""

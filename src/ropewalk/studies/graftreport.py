@@ -76,6 +76,8 @@ def write(study: GraftStudy, base: str, out: Path) -> dict[str, Any]:
         "base": identity(open_model(base)),
         "corpus": {GROUP: prepare(study.corpus, progress=False).hash},
         "claims": [{"group": GROUP, **row} for row in judge(claims(), GROUP, made, seen)],
+        "once": {GROUP: list(study.ways)} if len(study.study.seeds) == 1 else {},
+        "elsewhere": (),
         "tables": [{"id": name, **r.to_json()} for name, kept in made.items() for r in kept],
     }
     write_atomically(out / "report.json", json.dumps(told, indent=1, ensure_ascii=False).encode() + b"\n")

@@ -57,6 +57,7 @@ def write(study: plan.Study, out: Path) -> dict[str, Any]:
         "corpus": _corpora(study, out),
         "claims": _claims(study, made),
         "once": _once(study),
+        "elsewhere": ELSEWHERE,
         "tables": [{"id": name, **r.to_json()} for name, kept in made.items() for r in kept],
     }
     write_atomically(out / "report.json", json.dumps(told, indent=1, ensure_ascii=False).encode() + b"\n")
@@ -77,8 +78,9 @@ def markdown(told: dict[str, Any], made: dict[str, list[Result]]) -> str:
         lines = [f"### {section}", "", "| claim | " + " | ".join(CLAIM.values()) + " |", "|---" * 6 + "|"]
         lines += [f"| {row['id']} | " + " | ".join(_cells(row)) + " |" for row in rows]
         parts.append("\n".join(lines))
-    elsewhere = [f"- {what}: {figure}. Here: {where}." for what, figure, where in ELSEWHERE]
-    parts += ["### Published, and in no table here", "\n".join(elsewhere)]
+    if told["elsewhere"]:
+        elsewhere = [f"- {what}: {figure}. Here: {where}." for what, figure, where in told["elsewhere"]]
+        parts += ["### Published, and in no table here", "\n".join(elsewhere)]
     parts += ["## Primary endpoints", "\n".join(f"- {line}" for line in _endpoints(made))]
     parts += ["## Every table"]
     parts += [f"### {name}: {r.title}\n\n{r.markdown()}" for name, kept in made.items() for r in kept]
@@ -97,10 +99,9 @@ def page(told: dict[str, Any], made: dict[str, list[Result]], pictures: list[tup
     for section, rows in _sections(told["claims"]).items():
         body = [[row["id"], *_cells(row)] for row in rows]
         parts.append(f"<h3>{e(section)}</h3>{_table(['claim', *CLAIM.values()], body)}")
-    elsewhere = [[what, figure, where] for what, figure, where in ELSEWHERE]
-    parts.append(
-        f"<h3>Published, and in no table here</h3>{_table(['what', 'published', 'where'], elsewhere)}"
-    )
+    if told["elsewhere"]:
+        elsewhere = _table(["what", "published", "where"], [list(row) for row in told["elsewhere"]])
+        parts.append(f"<h3>Published, and in no table here</h3>{elsewhere}")
     parts += ["<h2>Primary endpoints</h2><ul>", *(f"<li>{e(line)}" for line in _endpoints(made)), "</ul>"]
     parts += ["<h2>Sentences of our own, as the first model of each kind spaces them</h2>"]
     for name, png in pictures:
