@@ -191,7 +191,9 @@ def _trace(
         lines=lines,
         values=np.array([row[str(line)] for line in lines], np.float32),
         context={**about["context"], "windows": row["windows"]},
-        **{name: np.array(row[name], np.float32) for name in SIGNALS},
+        surprisal=np.array(row["surprisal"], np.float32),
+        entropy=np.array(row["entropy"], np.float32),
+        entropy_after=np.array(row["entropy_after"], np.float32),
         **shared,
     )
 
