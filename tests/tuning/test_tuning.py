@@ -172,9 +172,7 @@ def test_the_estimate_counts_what_learns(base: str) -> None:
 def test_large_models_are_told_how_to_scale_out() -> None:
     large = Estimate(7_000_000_000, 7_000_000_000, 28e9, 28e9, 56e9, 4e9, 1e9)
     told = "\n".join(large.told(1, "graft-train"))
-    assert (
-        "117.00 GB" in told and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in told
-    )
+    assert "117.00 GB" in told and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in told
     assert large.devices(4e9) == 0
 
 
@@ -195,26 +193,39 @@ def test_rates_follow_what_learns() -> None:
         assert chosen.lr * chosen.increments_lr == pytest.approx(1e-3) and chosen.warmup == 100
 
 
+def two(base: str, corpus: Corpus, out: Path, shard: bool, breaks: bool = False) -> list[tuple[int, str]]:
+    """Exit status and messages of two processes that train into one folder."""
+    program = Path(__file__).with_name("two.py")
+    environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    environment["MASTER_PORT"] = str(20_000 + os.getpid() % 20_000 + 2 * shard + breaks)
+    words = [base, str(corpus.folder), str(out), str(int(shard)), str(int(breaks))]
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(program), *words],
+            env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=120)[1].decode() for process in running]
+    return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
+
+
 @pytest.mark.parametrize("shard", [False, True])
 def test_two_processes_train_as_one(shard: bool, base: str, corpus: Corpus, tmp_path: Path) -> None:
     how = "full"
     alone = paired.train(
         plan(base, how, model={"increments": IncrementConfig(hidden=8)}), corpus, tmp_path / "one"
     )
-    program = Path(__file__).with_name("two.py")
-    environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
-    environment["MASTER_PORT"] = str(20_000 + os.getpid() % 20_000 + shard)
-    command = [sys.executable, str(program), base, str(corpus.folder), str(tmp_path / "two"), str(int(shard))]
-    running = [
-        subprocess.Popen(
-            command, env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE
-        )
-        for rank in range(2)
-    ]
-    for process in running:
-        _, errors = process.communicate(timeout=120)
-        assert process.returncode == 0, errors.decode()[-2000:]
+    for status, errors in two(base, corpus, tmp_path / "two", shard):
+        assert status == 0, errors[-2000:]
     told = json.loads((tmp_path / "two" / "report.json").read_text())
     assert told["processes"] == 2
     assert np.allclose(told["grafted"]["losses"], alone.grafted.losses, atol=2e-4)
     assert (tmp_path / "two" / "grafted" / "model" / "increments.safetensors").exists()
+
+
+def test_a_process_that_breaks_takes_the_other_with_it(base: str, corpus: Corpus, tmp_path: Path) -> None:
+    (first, said), (second, cause) = two(base, corpus, tmp_path, shard=False, breaks=True)
+    assert (first, second) == (1, 1) and "ArithmeticError: out of the blue" in cause
+    assert "Traceback" not in said and not (tmp_path / "report.json").exists()

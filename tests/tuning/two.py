@@ -1,5 +1,6 @@
-"""One of the processes of test_two_processes_train_as_one: base, corpus folder, out folder, shard or not."""
+"""One of two processes that train: base, corpus folder, out folder, shard or not, and whether the second one breaks."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -7,9 +8,15 @@ from test_tuning import plan
 
 from ropewalk import IncrementConfig
 from ropewalk.corpus import Corpus
-from ropewalk.tuning import paired
+from ropewalk.tuning import paired, trainee
 
 if __name__ == "__main__":
-    base, corpus, out, shard = sys.argv[1:]
+    base, corpus, out, shard, breaks = sys.argv[1:]
+    if breaks == "1" and os.environ["RANK"] == "1":
+
+        def broken(self, tokens):
+            raise ArithmeticError("out of the blue")
+
+        trainee.Trainee.forward = broken
     model = {"increments": IncrementConfig(hidden=8), "shard": shard == "1"}
     paired.train(plan(base, "full", model=model), Corpus.open(Path(corpus)), Path(out))
