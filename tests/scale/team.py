@@ -20,7 +20,7 @@ from ropewalk.optimizer import Optimizers
 from ropewalk.recipe import Recipe
 from ropewalk.train import Progress, train
 
-PATIENCE = 120  # seconds until a process that does not end counts as one that hangs
+PATIENCE = 300  # seconds until a process that does not end counts as one that hangs
 torch.optim.AdamW(
     [torch.zeros(1, requires_grad=True)]
 ).step()  # what a first step imports, once for all processes
@@ -55,19 +55,17 @@ def together(ranks: int, folder: Path, **wishes: Any) -> tuple[list[int | None],
 
 
 def member(rank: int, ranks: int, port: int, folder: Path, wishes: dict[str, Any]) -> None:
-    """One process: `wishes` are resume and shard, `pause`, a step to press Ctrl-C at, and `trouble` for the last."""
+    """One process: `wishes` are resume, shard, and `trouble` for the last of them."""
     torch.set_num_threads(1)
     sys.stderr = open(folder.with_name(f"{folder.name}-{rank}.err"), "w", buffering=1)  # noqa: SIM115
     where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     os.environ.update(where, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(ranks))
-    pause, trouble = wishes.pop("pause", None), wishes.pop("trouble", None)
+    trouble = wishes.pop("trouble", None)
     if trouble and rank == ranks - 1:
         _make(trouble)
 
     def watch(progress: Progress) -> None:
         print(f"step {progress.step}", file=sys.stderr)
-        if progress.step == pause:
-            os.kill(os.getpid(), signal.SIGTERM)
 
     try:
         train(recipe(), tiny.corpus(), folder, watch=watch, **wishes)
@@ -79,14 +77,16 @@ def member(rank: int, ranks: int, port: int, folder: Path, wishes: dict[str, Any
 
 
 def _make(trouble: str) -> None:
-    """Lets this process go wrong within its fourth step."""
+    """Lets this process be asked to stop within its second step, or go wrong within its fourth."""
     real, calls = Optimizers.step, []
 
     def step(self: Optimizers, fraction: float) -> float:
         calls.append(fraction)
-        if len(calls) == 4 and trouble == "killed":
+        if trouble == "stopped" and len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if trouble == "killed" and len(calls) == 4:
             os.kill(os.getpid(), signal.SIGKILL)
-        if len(calls) == 4:
+        if trouble in ("refused", "broken") and len(calls) == 4:
             raise UserError("my disk is full") if trouble == "refused" else ArithmeticError("out of the blue")
         return real(self, fraction)
 

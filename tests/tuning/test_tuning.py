@@ -207,7 +207,7 @@ def two(base: str, corpus: Corpus, out: Path, shard: bool, breaks: bool = False)
         )
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=120)[1].decode() for process in running]
+    said = [process.communicate(timeout=300)[1].decode() for process in running]
     return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
 
 
