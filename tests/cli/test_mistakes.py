@@ -99,7 +99,6 @@ OTHER = {
         "freeze",
     ),
     "corpus file missing": (["prepare", "TMP/recipe.toml", "--set", "corpus.root=/nowhere"], "texts.jsonl"),
-    "resume of nothing": (["train", "TMP/recipe.toml", "--out", "TMP/run", "--resume"], "no run"),
     "out is a file": (["train", "TMP/recipe.toml", "--out", "TMP/good.txt"], "good.txt"),
 }
 
