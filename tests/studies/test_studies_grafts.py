@@ -154,6 +154,10 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
 def test_the_recipe_that_comes_along_holds() -> None:
     study = grafts.read(ROOT / "recipes" / "graft.toml")
     jobs = list(grafts.jobs(study, "a base"))
+    rates = {job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr for job in jobs}
+    assert rates["frozen per-layer, fast"] == pytest.approx(1e-2) and rates["full shared"] == pytest.approx(
+        1e-3
+    )
     assert {job.recipe.model.how for job in jobs} == {"frozen", "lora", "full"} and len(
         study.study.seeds
     ) == 3

@@ -48,12 +48,13 @@ class Shape(BaseModel):
 
 
 class Way(BaseModel):
-    """One way of grafting: what learns beside the increments, and which increments."""
+    """One way of grafting: what learns beside the increments, which increments, and their peak rate."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     how: How
     increments: IncrementConfig
+    rate: float = Field(default=1e-3, gt=0)
 
 
 class Probing(BaseModel):
@@ -146,11 +147,12 @@ def jobs(study: GraftStudy, base: str, device: str = "auto") -> Iterator[Job]:
 def _recipe(study: GraftStudy, base: str, way: Way, seed: int, device: str) -> GraftRecipe:
     steps = max(2, round(study.train.steps * study.study.scale))
     where = study.train.device if device == "auto" else device
+    usual = rates(way.how, steps)
     shape: dict[str, Any] = {"base": base, "how": way.how, "increments": way.increments}
     return GraftRecipe(
         corpus=study.corpus,
         model=GraftConfig(context=study.model.context, lora_rank=study.model.lora_rank, **shape),
-        optimizer=rates(way.how, steps),
+        optimizer=usual.model_copy(update={"increments_lr": way.rate / usual.lr}),
         train=study.train.model_copy(
             update={"seed": seed, "steps": steps, "device": where, "compile": False}
         ),
