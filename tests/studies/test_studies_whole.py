@@ -155,6 +155,8 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     with pytest.raises(KeyboardInterrupt):
         execute.execute(jobs, out, cut_off)
     root = f"groups.real.recipe.corpus.root={folder}"
+    status, told, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root, "--report")
+    assert status == 0 and "training" not in said and (out / "report.md").is_file()
     status, told, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root)
     assert status == 0, said
     assert "resuming planted/per-layer/seed-1" in said and "training planted/rope/seed-1" not in said

@@ -22,6 +22,9 @@ def study(
     device: Annotated[
         str, typer.Option(help="Where to train: cpu, cuda, or several at once: cuda:0,cuda:1 or cpu,cpu.")
     ] = "auto",
+    report: Annotated[
+        bool, typer.Option("--report", help="Train nothing; measure and report what is trained by now.")
+    ] = False,
     table: Annotated[
         str | None, typer.Option(help="Make only this table again, as the report names it.")
     ] = None,
@@ -38,6 +41,8 @@ def study(
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --device cpu,cpu
 
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --report
+
       ropewalk study recipes/study-post.toml --set study.scale=0.001 --out /tmp/rehearsal
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --table "real/per-layer/boundaries gsdsimp"
@@ -47,8 +52,9 @@ def study(
     from rich.console import Console
     from rich.table import Table
 
-    from ropewalk.studies import book, execute, report
+    from ropewalk.studies import book, execute
     from ropewalk.studies import plan as plans
+    from ropewalk.studies.report import write
 
     devices = [name.strip() for name in device.split(",")]
     asked = plans.read(recipe, set)
@@ -68,7 +74,7 @@ def study(
         return
 
     try:
-        failed = [] if table is not None else execute.execute(jobs, folder, say, devices)
+        failed = [] if report or table is not None else execute.execute(jobs, folder, say, devices)
         sets = [word for one in set or [] for word in ("--set", _portable(one))]
         command = shlex.join(["ropewalk", "study", str(recipe), "--out", str(folder), *sets])
         found = book.entries(asked, folder)
@@ -79,7 +85,7 @@ def study(
     if table is not None:
         for result in book.results(found, folder)[table]:
             console.print(result)
-    told = report.write(asked, folder)
+    told = write(asked, folder)
     console.print(
         f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
         soft_wrap=True,
