@@ -67,7 +67,7 @@ def test_runs_spread_over_processes_and_one_that_fails_holds_up_only_what_needs_
 
 
 def test_a_killed_process_ends_the_study_with_a_sentence(jobs, tmp_path):
-    with pytest.raises(UserError, match="was killed.*the same command goes on"):
+    with pytest.raises(UserError, match=r"was killed.*the same command goes on"):
         execute(jobs, tmp_path / "out", killed, ("cpu", "cpu"))
 
 
