@@ -83,6 +83,7 @@ def _misunderstood(message: str, context: Any) -> None:
 
 
 def _stop(sentence: str, status: int) -> None:
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # of the processes that a launcher starts here, one speaks for all
+    # of the processes that a launcher starts here, one speaks for all
+    if os.environ.get("LOCAL_RANK", "0") == "0":
         print(f"ropewalk: {sentence}", file=sys.stderr)
     sys.exit(status)
