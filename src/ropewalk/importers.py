@@ -129,6 +129,8 @@ def load(path: str | Path) -> Trace:
         raise UserError(f"{path}: expected layers and surprisal to be lists; see docs/protocol.md.")
     optional = {key: told[key] for key in ("gap", "layers", "surprisal", "provenance") if key in told}
     fixed = {key: told[key] for key in ("kind", "unit", "method", "tokens")}
+    if not all(isinstance(value, int | float | None) for value in told.get("surprisal", [])):
+        raise UserError(f"{path}: expected surprisal to be numbers or null; see docs/protocol.md.")
     if "surprisal" in optional:
         optional["surprisal"] = [np.nan if value is None else value for value in optional["surprisal"]]
     return from_numbers(told["numbers"], pieces=pieces, **fixed, **optional)

@@ -46,10 +46,10 @@ class Corpus:
         stamps = {path: _stamp(path) for path in paths.values()}
         try:
             for key in ("bytes", "digests"):
-                dict(info[key])
+                _ = [info[key].get(split) for split in SPLITS]
             train, validation = (_map(path, info["tokens"][split]) for split, path in paths.items())
             return cls(folder, info["hash"], train, validation, info, stamps)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise UserError(
                 f"{folder / INDEX}: the index lacks what it must say; {_again(folder)}."
             ) from error

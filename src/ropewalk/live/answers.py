@@ -79,7 +79,7 @@ class Answers:
         if not isinstance(request, dict) or not isinstance(request.get("text"), str):
             raise UserError("Expected a request with a text; reload the page.")
         name, text = request.get("model"), request["text"]
-        if name not in self.models:
+        if not isinstance(name, str) or name not in self.models:
             raise UserError("The page asked for a model that is not loaded here; reload the page.")
         if not text:
             raise UserError("The text is empty; type something.")
