@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def from_numbers(
     spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], 1)
     return Trace(
         text="".join(pieces),
-        tokens=np.zeros(len(pieces), np.int64) if tokens is None else tokens,
+        tokens=np.zeros(len(pieces), np.int64) if tokens is None else cast(np.ndarray, tokens),  # which Trace converts
         spans=spans,
         lines=lines,
         values=values.reshape(len(values), -1).T,
