@@ -66,7 +66,7 @@ def from_numbers(
     spans = np.stack([np.concatenate([[0], ends[:-1]]), ends], 1)
     return Trace(
         text="".join(pieces),
-        tokens=np.zeros(len(pieces), np.int64) if tokens is None else cast(np.ndarray, tokens),  # which Trace converts
+        tokens=np.zeros(len(pieces), np.int64) if tokens is None else cast(np.ndarray, tokens),
         spans=spans,
         lines=lines,
         values=values.reshape(len(values), -1).T,
