@@ -126,6 +126,7 @@ def x_transformers(batch: Tensor) -> Step:
         attn_dim_head=SHAPE["width"] // SHAPE["heads"],
         ff_mult=SHAPE["inner"] / SHAPE["width"],
         rotary_pos_emb=True,
+        rotary_emb_dim=SHAPE["width"] // SHAPE["heads"],
         use_rmsnorm=True,
         ff_swish=True,
         ff_glu=True,

@@ -28,14 +28,14 @@ def main() -> None:
     work |= dict.fromkeys(steps, contestants.operations())
     bound = dict.fromkeys(steps, peaks.BF16)
     everybody = harness.interleave(
-        "training step", limits | steps, base=BASE, rounds=4, warm=1, work=work, limits=bound
+        "training step", limits | steps, base=BASE, rounds=3, warm=1, work=work, limits=bound
     )
     del others, small
     price = harness.interleave(
         "price of increments",
         {peaks.BF16: limits[peaks.BF16]} | ours,
         base="integer RoPE",
-        rounds=10,
+        rounds=8,
         warm=1,
         work=work,
         limits=dict.fromkeys(ours, peaks.BF16),

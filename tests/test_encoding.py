@@ -11,6 +11,7 @@ from transformers import LlamaConfig
 from transformers.models.gptj import modeling_gptj
 from transformers.models.llama import modeling_llama
 
+from ropewalk import encoding as encoding_module
 from ropewalk.encoding import ENCODINGS, Pope, Rope
 
 THETA = 500.0
@@ -166,3 +167,30 @@ def test_angles_are_float32_even_for_narrow_vectors(name: str) -> None:
     exact, _ = encoding(x.bfloat16().float(), x.bfloat16().float(), cos, sin)
     assert narrow.dtype == torch.bfloat16
     assert torch.allclose(narrow.float(), exact, rtol=2**-8, atol=1e-3)
+
+
+@pytest.mark.parametrize(("name", "lines"), [("rope", 1), ("rope", 2), ("pope", 1), ("pope", 2)])
+def test_positions_get_the_gradient_of_the_open_formula(name: str, lines: int) -> None:
+    """The hand-written backward against automatic differentiation of complex numbers, in every input."""
+    encoding = ENCODINGS[name](8, 2, 100.0)
+    if isinstance(encoding, Pope):
+        encoding.phase_bias.data.uniform_(-3, 0)
+    x = [torch.randn(2, 3, heads, 8, requires_grad=True) for heads in (4, 2)]
+    p = (9 * torch.rand(2, 3, lines)).requires_grad_()
+    wanted = [*x, p, *encoding.parameters()]
+    weights = [torch.randn(2, 3, heads, 8 if name == "rope" else 16) for heads in (4, 2)]
+
+    def loss(cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        return sum((a * w).sum() for a, w in zip(encoding(*x, cos, sin), weights, strict=True))
+
+    ours = torch.autograd.grad(loss(*encoding.angles(p)), wanted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding_module, "rotate", by_complex_numbers)
+        theirs = torch.autograd.grad(loss(*encoding.angles(p)), wanted)
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+
+
+def by_complex_numbers(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    turned = torch.complex(*x.chunk(2, -1)) * torch.complex(cos, sin)
+    return torch.cat([turned.real, turned.imag], -1)

@@ -31,9 +31,9 @@ def _turn(x, p, f, out, times, H: tl.constexpr, E: tl.constexpr, ROWS: tl.conste
 
 
 @triton.jit
-def _turn_back(
+def _turn_back(  # type: ignore[no-untyped-def]
     g, y, p, f, dx, dp, times, H: tl.constexpr, E: tl.constexpr, ROWS: tl.constexpr, COLUMNS: tl.constexpr
-):  # type: ignore[no-untyped-def]
+):
     """One token's gradients: of its vectors, and of the position that each of its heads read."""
     token = tl.program_id(0).to(tl.int64)
     head, pair = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
