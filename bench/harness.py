@@ -120,7 +120,8 @@ def report(name: str, results: dict[str, object]) -> None:
     """Writes bench/results/NAME.json (NAME-cuda.json on a GPU): the figures, the machine, the command."""
     path = RESULTS / f"{name}{'-cuda' if DEVICE == 'cuda' else ''}.json"
     path.parent.mkdir(exist_ok=True)
-    command = " ".join(["python", f"bench/{name}.py", *sys.argv[1:]])
+    told = ("FOLDER" if word.startswith("/") else word for word in sys.argv[1:])
+    command = " ".join(["python", f"bench/{name}.py", *told])
     path.write_text(json.dumps({"command": command, **machine(), **rounded(results)}, indent=1) + "\n")
     print(f"wrote {path.relative_to(RESULTS.parent.parent)}", flush=True)
 
@@ -129,6 +130,8 @@ def rounded(value):  # type: ignore[no-untyped-def]
     """Every number of a nested result with five digits: more would be noise."""
     if isinstance(value, dict):
         return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
