@@ -17,15 +17,11 @@ from typing import Literal, cast
 import torch
 
 from ropewalk import machine
-from ropewalk.decoder import Decoder, DecoderConfig, Layer, block, stride
+from ropewalk.decoder import Decoder, Layer, block, stride
 from ropewalk.encoding import Rope
 from ropewalk.errors import UserError
 
 Precision = Literal["auto", "float32", "bfloat16"]
-KEPT = {
-    "float32": 150,
-    "bfloat16": 100,
-}  # bytes per token, layer and unit of width: two thirds of what was seen
 
 
 @dataclass(frozen=True)
@@ -75,19 +71,6 @@ def plan(
         fused_rotary = False
     threads, version = torch.get_num_threads(), torch.__version__
     return Plan(device, precision, compile, threads, version, graphs, fused_rotary), notes
-
-
-def memory(config: DecoderConfig, plan: Plan, micro: int) -> float:
-    """About how many bytes a training step takes with `micro` windows at a time: a cautious estimate from shapes.
-
-    Weights, gradients and two moments; what each layer keeps for the backward pass; logits. With a decay also its
-    biases of every pair of tokens.
-    """
-    width, layers, tokens = config.width, config.layers, micro * config.context
-    law = (width + 2) * (config.increments.hidden + 1) * len(config.lines)
-    weights = config.vocabulary * width + layers * (4 * width**2 + 3 * width * config.swiglu) + law
-    kept = KEPT[plan.precision] * width + (8 * config.heads * config.context if config.decay else 0)
-    return 16 * weights + tokens * (layers * kept + 12 * config.vocabulary)
 
 
 def free(plan: Plan) -> float:

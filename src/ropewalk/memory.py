@@ -13,12 +13,15 @@ import torch
 
 from ropewalk import execution
 from ropewalk.decoder import Decoder
-from ropewalk.recipe import Recipe
-from ropewalk.train import micro
+from ropewalk.recipe import Recipe, micro
 
 GB = 1e9
 ROOM = 0.9  # of a device's memory; the rest goes to kernels and fragmentation
 LARGE = 4 * GB  # what no machine notices needs no telling
+KEPT = {
+    "float32": 225,
+    "bfloat16": 150,
+}  # bytes per token, layer and unit of width, as seen without a compiler
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ class Estimate:
 def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> Estimate:
     """The memory of one process of `ranks` that train a native decoder.
 
-    Weights, gradients and AdamW's two moments are float32; Muon has one moment.
+    Weights, gradients and AdamW's two moments are float32; Muon has one moment. A decay keeps its biases of every
+    pair of tokens.
     """
     shape, wishes = recipe.model, recipe.train
     plan, _ = execution.plan(wishes.device, wishes.precision, compile=False)
@@ -81,7 +85,7 @@ def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> Estimate
     moments = 2 * learning - (matrices if recipe.optimizer.name == "muon" else 0)
     count = sum(t.numel() for t in model.state_dict().values())
     tokens = min(-(-wishes.batch // ranks), micro(recipe)) * shape.context
-    kept = 1.5 * execution.KEPT[plan.precision] * shape.width  # which is two thirds of what was seen
+    kept = KEPT[plan.precision] * shape.width + (12 * shape.heads * shape.context if shape.decay else 0)
     shared = ranks if shard else 1
     return Estimate(
         parameters=count,

@@ -21,6 +21,8 @@ from ropewalk.files import read_whole
 from ropewalk.optimizer import OptimizerConfig
 from ropewalk.text import VOCABULARY
 
+MICRO_TOKENS = 8_192
+
 
 class TrainConfig(BaseModel):
     """How long, how much at a time, how often to look.
@@ -64,6 +66,11 @@ class Recipe(BaseModel):
                 "256 bytes and the end of a document"
             )
         return self
+
+
+def micro(recipe: Any) -> int:
+    """How many windows of a recipe, of a training or a graft, are on the device at a time."""
+    return recipe.train.micro or max(1, MICRO_TOKENS // recipe.model.context)
 
 
 def read(path: Path, overrides: list[str] | None = None) -> Recipe:

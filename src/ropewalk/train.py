@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ropewalk import checkpoint, execution, loss, machine, processes
+from ropewalk import checkpoint, execution, loss, machine, memory, processes
 from ropewalk.corpus import Corpus, windows
 from ropewalk.decay import ForgetGate
 from ropewalk.decoder import Decoder
@@ -30,11 +30,11 @@ from ropewalk.interrupt import Interrupt
 from ropewalk.lines import Line
 from ropewalk.optimizer import Optimizers, schedule
 from ropewalk.processes import ALONE, Team, placed
-from ropewalk.recipe import Recipe
+from ropewalk.recipe import Recipe, micro
 from ropewalk.run import Follower, Run, fill_frozen, opened
 
+CERTAIN = 2 / 3  # of the estimate: a training that needs even this and cannot have it is refused
 RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, is no spacing any more
-MICRO_TOKENS = 8_192
 
 
 @dataclass
@@ -102,10 +102,11 @@ def train(
     plan, notes = execution.plan(wishes.device, wishes.precision, wishes.compile and not shard, wishes.graphs)
     with processes.started(plan.device) as team:
         processes.check(team, wishes.batch, shard)
-        needed = execution.memory(recipe.model, plan, min(-(-wishes.batch // team.ranks), micro(recipe)))
         if not shard:
-            free = execution.free(plan)
-            machine.require(needed, "this training", "lower train.micro or model.context", free)
+            needed = CERTAIN * memory.estimate(recipe, ranks=team.ranks).total
+            machine.require(
+                needed, "this training", "lower train.micro or model.context", execution.free(plan)
+            )
         with opened(team, folder, recipe, asdict(plan) | {"shard": shard}, corpus, resume=resume) as run:
             for note in notes:
                 run.note(note)
@@ -244,11 +245,6 @@ def loop(
             if state.step > saved_step and not interrupt.hurried:
                 _save(run, model, optimizers, state, way)
             raise
-
-
-def micro(recipe: Any) -> int:
-    """How many windows are on the device at a time."""
-    return recipe.train.micro or max(1, MICRO_TOKENS // recipe.model.context)
 
 
 def _step(

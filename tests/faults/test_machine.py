@@ -16,11 +16,12 @@ import zstandard
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 
-from ropewalk import checkpoint, execution, machine, tracefile
+from ropewalk import checkpoint, machine, memory, tracefile
 from ropewalk.corpus import formats
 from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
+from ropewalk.recipe import Recipe
 from ropewalk.text import read_text
 from ropewalk.traces import Trace
 
@@ -127,12 +128,14 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
 
 
 def test_a_training_takes_more_the_more_it_holds() -> None:
-    plan = execution.Plan("cpu", "float32", False, 1, "x")
-    small = execution.memory(DecoderConfig(), plan, 1)
-    assert execution.memory(DecoderConfig(), plan, 16) > 4 * small
-    assert execution.memory(DecoderConfig(context=8192), plan, 1) > 8 * small
-    assert execution.memory(DecoderConfig(layers=12), plan, 1) > 1.8 * small
-    assert execution.memory(DecoderConfig(decay="forget"), plan, 1) > small
+    def total(windows: int, **shape: object) -> float:
+        told = tiny.recipe().model_dump() | {"model": DecoderConfig(**shape).model_dump()}  # type: ignore[arg-type]
+        told["train"] |= {"micro": windows, "batch": windows}
+        return memory.estimate(Recipe.model_validate(told)).total
+
+    small = total(1)
+    assert total(16) > 4 * small and total(1, context=8192) > 8 * small
+    assert total(1, layers=12) > 1.8 * small and total(1, decay="forget") > small
 
 
 def test_a_model_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
