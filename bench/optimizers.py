@@ -15,10 +15,9 @@ from pathlib import Path
 import harness
 import numpy as np
 import torch
-from rich.console import Console
 
 from ropewalk import checkpoint, execution, loss
-from ropewalk.analyses import boundaries, gold, neutrality, statistics
+from ropewalk.analyses import boundaries, gold, statistics
 from ropewalk.corpus import prepare
 from ropewalk.decoder import Decoder
 from ropewalk.optimizer import Optimizers
@@ -93,14 +92,11 @@ def main() -> None:
     kinds["adamw, equal time"] = [model("adamw", best["adamw"], seed, steps) for seed in SEEDS]
 
     losses = {
-        kind: {seed: float(m.provenance["validation"]) for seed, m in zip(SEEDS, models, strict=True)}
+        kind: {f"{seed}": float(m.provenance["validation"]) for seed, m in zip(SEEDS, models, strict=True)}
         for kind, models in kinds.items()
     }
-    table = neutrality.neutrality(losses, "muon", name="optimizers")
-    Console().print(table)
-    sentences = [
-        gold.read(words.root / "gold" / f"UD_Chinese-GSDSimp.{half}.seg.txt") for half in ("dev", "test")
-    ]
+    gold_root = words.root / "gold"
+    sentences = [gold.read(gold_root / f"UD_Chinese-GSDSimp.{half}.seg.txt") for half in ("dev", "test")]
     chosen = {"reader": "increment, line chosen on development"}
     auc = {
         kind: [
@@ -108,16 +104,36 @@ def main() -> None:
         ]
         for kind, models in kinds.items()
     }
-    for kind in auc:
-        d = statistics.paired(np.array(auc[kind]) - np.array(auc["muon"]))
-        shown = " ".join(f"{value:.3f}" for value in auc[kind])
-        print(
-            f"boundary AUC (GSDSimp), {kind}: {shown}; minus muon {d.value:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
-        )
-    harness.report(
-        "optimizers",
-        {"step": price, "sweep": sweep, "losses": losses, "auc": auc, "equal_time_steps": steps},
+    found = findings(sweep, losses, auc, steps)
+    print("\n".join(found))
+    told = {"tables": {"a step of the small model": price}, "findings": found}
+    harness.report("optimizers", told | {"sweep": sweep, "losses": losses, "auc": auc})
+
+
+def findings(
+    sweep: dict[str, dict[str, float]],
+    losses: dict[str, dict[str, float]],
+    auc: dict[str, list[float]],
+    steps: int,
+) -> list[str]:
+    """What was found, in sentences; differences are paired by seed, with 95 % intervals."""
+    rates = "; ".join(
+        f"{name} " + ", ".join(f"{rate}: {loss:.3f}" for rate, loss in found.items())
+        for name, found in sweep.items()
     )
+    told = [f"Held-out nats per byte of seed {SEEDS[0]} by rate: {rates}."]
+    for kind in losses:
+        line = f"{kind}: " + ", ".join(f"{loss:.4f}" for loss in losses[kind].values()) + " nats per byte"
+        line += "; boundary AUC (GSDSimp) " + ", ".join(f"{value:.3f}" for value in auc[kind])
+        if kind != "muon":
+            worse = statistics.paired(
+                np.array(list(losses[kind].values())) - np.array(list(losses["muon"].values()))
+            )
+            apart = statistics.paired(np.array(auc[kind]) - np.array(auc["muon"]))
+            line += f". Minus Muon: {worse.value:+.3f} [{worse.low:+.3f}, {worse.high:+.3f}] nats, "
+            line += f"{apart.value:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}] AUC"
+        told.append(line + f" ({steps} steps)." if "time" in kind else line + ".")
+    return told
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ TITLES = {
     "preparation": "Preparing a corpus",
     "startup": "Start-up",
     "memory": "Memory of a training step",
+    "optimizers": "Muon against AdamW",
     "gpu": "Options on a GPU",
 }
 HEAD = """# Performance
@@ -44,16 +45,23 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         gpu = f"{told['gpu']}, " if "gpu" in told else ""
         parts.append(f"## {TITLES.get(name.removesuffix('-cuda'), name)}{', GPU' if gpu else ''}")
         parts.append(
-            f"`{told['command']}`; {gpu}{told['cpu']}, {told['threads']} threads, {told['clock']} time, torch "
-            f"{told['torch']}, Python {told['python']}"
+            f"`{told['command']}`; {gpu}{told['cpu']}, {threads(told)}, torch {told['torch']}, "
+            f"Python {told['python']}"
         )
         parts += [table(title, rows) for title, rows in told["tables"].items()]
+        if found := told.get("findings"):
+            parts.append("\n".join(f"- {sentence}" for sentence in found))
         if targets := told.get("targets"):
             parts.append("\n".join(map(target, targets)))
         for what, shares in told.get("profile", {}).items():
             listed = ", ".join(f"{share:.0%} `{name}`" for name, share in shares.items())
             parts.append(f"Where the time of a step goes, {what}: {listed}.")
     return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def threads(told: dict[str, Any]) -> str:
+    """How many threads ran, and which clock was read."""
+    return f"{told['threads']} threads, wall time" if told["clock"] == "wall" else told["clock"]
 
 
 def table(title: str, rows: dict[str, dict[str, Any]]) -> str:
