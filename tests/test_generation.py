@@ -12,6 +12,7 @@ from tiny import LEARNED, config, moved, tokens
 from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError
 from ropewalk.generation import choose, generate, left_padded
+from ropewalk.step import Step, fits
 
 SHAPES = [
     *[
@@ -172,3 +173,28 @@ def test_a_diverged_model_is_told(temperature: float) -> None:
         model.embedding.fill_(math.nan)
     with pytest.raises(UserError, match="it diverged"):
         generate(model, [[1]], length=1, temperature=temperature)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+@torch.inference_mode()
+def test_a_step_equals_the_whole_pass(shape: DecoderConfig) -> None:
+    model, seen = moved(Decoder(shape, seed=0), scale=0.1), tokens(2, 14)
+    cache = model.new_cache()
+    model(seen[:, :6], cache=cache)
+    assert fits(model, cache) == (shape.encoding == "rope" and shape.decay is None)
+    if fits(model, cache):
+        step = Step(model, cache)
+        steps = torch.stack([step(seen[:, t]) for t in range(6, 14)], 1)
+        assert torch.allclose(steps, model(seen).logits[:, 6:], atol=2e-5)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@torch.inference_mode()
+def test_steps_are_for_rows_without_padding_in_float32(padded: bool) -> None:
+    model, (seen, documents) = Decoder(config(), seed=0), left_padded([[1, 2], [3]] if padded else [[1, 2]])
+    cache = model.new_cache()
+    assert not fits(model, cache)
+    model(seen, documents=documents, cache=cache)
+    assert fits(model, cache) != padded
+    model.compute_dtype = torch.bfloat16
+    assert not fits(model, cache)

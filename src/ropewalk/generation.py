@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
+from ropewalk.step import Step, fits
 
 PADDING = -1
 
@@ -37,11 +38,12 @@ def stream(
     cache = model.new_cache()
     chance = torch.Generator().manual_seed(seed)
     logits = model(tokens, documents=documents, cache=cache).logits[:, -1].cpu()
+    step = Step(model, cache) if fits(model, cache) else None
     for i in range(length):
         chosen = choose(logits, temperature=temperature, top_p=top_p, chance=chance)
         yield chosen
         if i + 1 < length:
-            logits = model(chosen[:, None], cache=cache).logits[:, -1].cpu()
+            logits = step(chosen) if step else model(chosen[:, None], cache=cache).logits[:, -1].cpu()
 
 
 def generate(

@@ -128,15 +128,19 @@ class Network(nn.Module):
         h = F.gelu(F.linear(x, self.inner.weight.to(x.dtype), self.inner.bias.to(x.dtype)))
         return F.linear(h.float(), self.outer.weight.float(), self.outer.bias.float())
 
+    def bend(self, z: Tensor) -> Tensor:
+        """r = d - 1, or what an absolute form makes its offset of, from z."""
+        return z
+
     def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        raise NotImplementedError
+        return self.bend(self.z(x))
 
 
 class Positive(Network):
     """d > 0 without a ceiling, read from the raw input: the published shared form."""
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        return positive(self.z(x))
+    def bend(self, z: Tensor) -> Tensor:
+        return positive(z)
 
 
 class Bounded(Network):
@@ -148,17 +152,14 @@ class Bounded(Network):
         super().__init__(config, width, lines, vocabulary)
         self.ceiling = config.ceiling
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        return bounded(self.z(x), self.ceiling)
+    def bend(self, z: Tensor) -> Tensor:
+        return bounded(z, self.ceiling)
 
 
 class Signed(Network):
     """d = 1 + z, free to be negative, read from the normed input."""
 
     normed = True
-
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        return self.z(x)
 
 
 class Random(Network):
@@ -179,8 +180,8 @@ class Random(Network):
             for weight, spread in ((self.inner.weight, 1.0), (self.outer.weight, GELU_SPREAD)):
                 weight.div_(weight.std() * math.sqrt(weight.shape[1]) * spread)
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        return torch.expm1((self.s * self.z(x)).clamp(max=FLAT) - self.s**2 / 2)
+    def bend(self, z: Tensor) -> Tensor:
+        return torch.expm1((self.s * z).clamp(max=FLAT) - self.s**2 / 2)
 
 
 class Absolute(Network):
@@ -190,9 +191,6 @@ class Absolute(Network):
     """
 
     normed = True
-
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        return self.z(x)
 
     def offset(self, z: Tensor, n: Tensor) -> Tensor:
         """p - n (B, T, G) from z (B, T, G) and the integer positions n (B, T)."""
