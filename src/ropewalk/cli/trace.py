@@ -19,7 +19,7 @@ def trace(
     ] = "document",
     text_key: Annotated[str, typer.Option(help="Where .jsonl and .parquet files keep the text.")] = "text",
     precision: Annotated[
-        str, typer.Option(help="'float32', or 'bfloat16': faster, and increments to about 1 in 100.")
+        str, typer.Option(help="'float32', or 'bfloat16', whose increments differ by about 1 in 1,000.")
     ] = "float32",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
