@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.distributed as dist
@@ -94,7 +94,7 @@ def started(device: str) -> Iterator[Team]:
         yield team
     except Exception as error:
         if not _first_to_fail(store):
-            raise SystemExit(1) from error
+            _leave()
         if _left_alone(error):
             error = UserError(
                 "another process of this training is gone without a word (killed, or out of memory?), or is stuck; "
@@ -241,6 +241,13 @@ def _first_to_fail(store: dist.Store) -> bool:
         return store.add("failures", 1) == 1
     except RuntimeError:  # the process that kept the store is gone
         return True
+
+
+def _leave() -> NoReturn:
+    """Ends this process at once with status 1: an orderly end may abort on threads that still wait for the others."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _left_alone(error: Exception) -> bool:

@@ -227,5 +227,5 @@ def test_two_processes_train_as_one(shard: bool, base: str, corpus: Corpus, tmp_
 
 def test_a_process_that_breaks_takes_the_other_with_it(base: str, corpus: Corpus, tmp_path: Path) -> None:
     (first, said), (second, cause) = two(base, corpus, tmp_path, shard=False, breaks=True)
-    assert (first, second) == (1, 1) and "ArithmeticError: out of the blue" in cause
+    assert first == 1 and second != 0 and "ArithmeticError: out of the blue" in cause
     assert "Traceback" not in said and not (tmp_path / "report.json").exists()
