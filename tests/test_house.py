@@ -47,8 +47,9 @@ def asserted(text: str) -> list[int]:
 
 
 def found(text: str) -> list[str]:
-    """What a text holds that it must not."""
-    return [what for what, pattern in FORBIDDEN.items() if re.search(pattern, text)]
+    """What a text holds that it must not, pictures inside it left out."""
+    words = re.sub(r"data:[\w/+.-]+;base64,[\w+/=]+", "", text)
+    return [what for what, pattern in FORBIDDEN.items() if re.search(pattern, words)]
 
 
 def test_there_is_a_house() -> None:

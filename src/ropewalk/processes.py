@@ -105,6 +105,7 @@ def started(device: str) -> Iterator[Team]:
             raise SystemExit(1) from error
         raise error
     else:  # after a failure, the others would not come to take leave
+        dist.barrier()
         if device == "cuda":
             dist.destroy_process_group()
             _joined.cache_clear()

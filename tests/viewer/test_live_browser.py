@@ -51,7 +51,7 @@ def drag(page: Any, cell: int, row: int, far: float) -> None:
     page.mouse.down()
     page.mouse.move(x + far, y, steps=6)
     page.mouse.up()
-    page.locator(".result .loss", has_text="→").wait_for()
+    page.locator(".result[aria-busy=false] .loss", has_text="→").wait_for()
 
 
 def test_the_first_picture_is_there_at_once(open_page: Any, live: Live) -> None:

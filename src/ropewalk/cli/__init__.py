@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from typing import Any
 
 import typer
@@ -50,6 +51,23 @@ for function in (
 
 
 def main() -> None:
+    """Runs the command line. A process that a launcher started ends at once when it is done: an orderly end may abort
+    on threads that still wait for the others."""
+    if "WORLD_SIZE" not in os.environ:
+        return run()
+    status = 1
+    try:
+        run()
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def run() -> None:
     """Runs the command line; a user's mistake is one sentence on standard error and a non-zero exit status.
 
     Status 1: the input or the machine stood in the way; 2: the command was not understood; 130: interrupted.

@@ -26,6 +26,7 @@ composer.ask = async () => {
   const request = composer.request();
   if (!request.text) return composer.say("The text is empty: type something.");
   composer.busy = true;
+  composer.result.setAttribute("aria-busy", "true");
   composer.again = false;
   try {
     await backend.ready;
@@ -40,6 +41,7 @@ composer.ask = async () => {
   } finally {
     composer.busy = false;
     if (composer.again) composer.ask();
+    else composer.result.setAttribute("aria-busy", "false");
   }
 };
 
