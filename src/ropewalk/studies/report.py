@@ -12,6 +12,7 @@ import json
 import platform
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ code{font-size:.85em;overflow-wrap:anywhere}.note{opacity:.75}
 
 def write(study: plan.Study, out: Path) -> dict[str, Any]:
     """Writes report.html, report.md and report.json into `out`; returns what the json holds."""
-    made = results(entries(study, out), out)
+    made, trained = results(entries(study, out), out), _trained(study, out)
     told: dict[str, Any] = {
         "title": study.study.title,
         "version": ropewalk.__version__,
@@ -56,7 +57,8 @@ def write(study: plan.Study, out: Path) -> dict[str, Any]:
         "plan": plan.table(study),
         "corpus": _corpora(study, out),
         "claims": _claims(study, made),
-        "once": _once(study),
+        "once": _named(trained, lambda had, wanted: had == 1),
+        "missing": _named(trained, lambda had, wanted: had < wanted),
         "elsewhere": ELSEWHERE,
         "tables": [{"id": name, **r.to_json()} for name, kept in made.items() for r in kept],
     }
@@ -156,13 +158,22 @@ def _claims(study: plan.Study, made: dict[str, list[Result]]) -> list[dict[str, 
     return sorted(told, key=lambda row: place.index(row["id"]))
 
 
-def _once(study: plan.Study) -> dict[str, list[str]]:
-    """The variants that each group trains with one seed only."""
-    found = {
-        name: [*(group.variants if len(group.seeds) == 1 else ()), *group.single]
-        for name, group in study.groups.items()
-    }
-    return {name: variants for name, variants in found.items() if variants}
+def _trained(study: plan.Study, out: Path) -> dict[str, dict[str, tuple[int, int]]]:
+    """How many runs of each group's variants are trained, of how many."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    for job in plan.jobs(study):
+        had, wanted = found.setdefault(job.group, {}).get(job.variant, (0, 0))
+        there = (job.folder(out) / "model" / "config.json").is_file()
+        found[job.group][job.variant] = had + there, wanted + 1
+    return found
+
+
+def _named(
+    found: dict[str, dict[str, tuple[int, int]]], asked: Callable[[int, int], bool]
+) -> dict[str, list[str]]:
+    """The variants of each group for whose trained and wanted runs `asked` holds; groups without any are left out."""
+    told = {group: [v for v, counts in kinds.items() if asked(*counts)] for group, kinds in found.items()}
+    return {group: variants for group, variants in told.items() if variants}
 
 
 def _endpoints(made: dict[str, list[Result]]) -> list[str]:
@@ -195,6 +206,10 @@ def _summary(told: dict[str, Any]) -> dict[str, list[str]]:
     words[""] += [
         f"{group}: trained once, hence without a verdict: {', '.join(names)}."
         for group, names in told["once"].items()
+    ]
+    words[""] += [
+        f"{group}: not trained yet, or not with every seed: {', '.join(names)}."
+        for group, names in told.get("missing", {}).items()
     ]
     return {head: lines for head, lines in words.items() if lines}
 
