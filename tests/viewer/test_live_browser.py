@@ -154,7 +154,7 @@ def test_a_gap_can_be_set_by_keys(open_page: Any, live: Live) -> None:
     page.locator(".picture").focus()
     for name in ("ArrowRight", "ArrowRight", "Shift+ArrowRight", "Shift+ArrowRight"):
         page.keyboard.press(name)
-    page.locator(".result .loss", has_text="→").wait_for()
+    page.locator(".result[aria-busy=false] .loss", has_text="→").wait_for()
     assert values(page)[0][2] > before[0][2]
 
 
@@ -167,7 +167,7 @@ def test_a_link_brings_the_same_view(open_page: Any, live: Live) -> None:
     address = page.evaluate("() => location.href")
     assert "#" in address
     other = open_page(address)
-    other.locator(".result .loss", has_text="→").wait_for()
+    other.locator(".result[aria-busy=false] .loss", has_text="→").wait_for()
     assert text_of(other) == "linked text"
     assert values(other)[1][3] == pytest.approx(values(page)[1][3], rel=1e-6)
 
