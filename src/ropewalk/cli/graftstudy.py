@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropewalk.cli.studying import show_plan, show_report, tenths
+
 if TYPE_CHECKING:
     from ropewalk.studies.grafts import Job
-    from ropewalk.train import Progress, Watcher
+    from ropewalk.train import Watcher
 
 
 def graft_study(
@@ -40,20 +42,13 @@ def graft_study(
     import shlex
 
     from rich.console import Console
-    from rich.table import Table
 
     from ropewalk.studies import book, graftbook, graftreport, grafts
 
     asked = grafts.read(recipe, set)
     folder = out or Path("studies") / recipe.stem
     console = Console()
-    rows = grafts.table(asked)
-    shown = Table(
-        *rows[0], title=f"{asked.study.title}: {sum(row['hours'] for row in rows):.2f} hours expected"
-    )
-    for row in rows:
-        shown.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()))
-    console.print(shown)
+    show_plan(console, asked.study.title, grafts.table(asked))
     jobs = list(grafts.jobs(asked, asked.study.base, device))
     done = sum(job.done(folder) for job in jobs)
     console.print(f"{done} of {len(jobs)} sides are done in {folder}", soft_wrap=True)
@@ -74,26 +69,13 @@ def graft_study(
     if table is not None:
         for result in book.results(found, folder)[table]:
             console.print(result)
-    told = graftreport.write(asked, base, folder)
-    console.print(
-        f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
-        soft_wrap=True,
-    )
+    show_report(console, graftreport.write(asked, base, folder), folder)
 
 
 def _tell(job: Job, state: str) -> Watcher:
     name = f"{job.variant}/seed-{job.seed}"
     typer.echo(f"{'resuming' if state == 'resume' else 'training'} {name}", err=True)
-    every = max(1, job.recipe.train.steps // 10)
-
-    def watch(p: Progress) -> None:
-        if p.step % every == 0:
-            typer.echo(
-                f"  {name}: step {p.step} of {p.steps}, {p.loss:.3f} nats per token, {p.seconds:.0f} s",
-                err=True,
-            )
-
-    return watch
+    return tenths(name, job.recipe.train.steps, "token")
 
 
 def _portable(override: str) -> str:

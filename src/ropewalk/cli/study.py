@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropewalk.cli.studying import show_plan, show_report, tenths
+
 if TYPE_CHECKING:
     from ropewalk.studies.plan import Job
-    from ropewalk.train import Progress, Watcher
+    from ropewalk.train import Watcher
 
 
 def study(
@@ -50,7 +52,6 @@ def study(
     import shlex
 
     from rich.console import Console
-    from rich.table import Table
 
     from ropewalk.studies import book, execute
     from ropewalk.studies import plan as plans
@@ -61,13 +62,7 @@ def study(
     folder = out or Path("studies") / recipe.stem
     jobs = list(plans.jobs(asked, devices[0].partition(":")[0] if len(devices) > 1 else device))
     console = Console()
-    rows = plans.table(asked)
-    shown = Table(
-        *rows[0], title=f"{asked.study.title}: {sum(row['hours'] for row in rows):.2f} hours expected"
-    )
-    for row in rows:
-        shown.add_row(*(f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in row.values()))
-    console.print(shown)
+    show_plan(console, asked.study.title, plans.table(asked))
     left = sum(not execute.done(job, folder) for job in jobs)
     console.print(f"{len(jobs) - left} of {len(jobs)} runs are done in {folder}", soft_wrap=True)
     if plan:
@@ -85,11 +80,7 @@ def study(
     if table is not None:
         for result in book.results(found, folder)[table]:
             console.print(result)
-    told = write(asked, folder)
-    console.print(
-        f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
-        soft_wrap=True,
-    )
+    show_report(console, write(asked, folder), folder)
     if failed:
         typer.echo(
             f"ropewalk: {len(failed)} of {len(jobs)} runs could not be trained and are missing from the report; the "
@@ -110,14 +101,7 @@ def say(job: Job, state: str) -> Watcher | None:
     typer.echo(
         f"{'resuming' if state == 'resume' else 'training'} {name}, {job.bytes / 1e6:.3g} MB", err=True
     )
-    every = max(1, job.recipe.train.steps // 10)
-
-    def watch(p: Progress) -> None:
-        if p.step % every == 0:
-            at = f"step {p.step} of {p.steps}, {p.loss:.3f} nats per byte, {p.seconds:.0f} s"
-            typer.echo(f"  {name}: {at}", err=True)
-
-    return watch
+    return tenths(name, job.recipe.train.steps, "byte")
 
 
 def _portable(override: str) -> str:
