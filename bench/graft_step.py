@@ -1,4 +1,5 @@
-"""A training step of a grafted 12-layer Hugging Face Llama, against the same host without increments.
+"""A training step of a grafted 12-layer Hugging Face Llama, against the same host without increments: of the width
+of GPT-2 small, and of the width of the post's model, where an increment network is a larger part of a layer.
 
 python bench/graft_step.py [--rounds N] [--busy] [--device cuda]
 """
@@ -11,15 +12,19 @@ import torch
 from transformers import LlamaForCausalLM
 
 import ropewalk.hf
+from ropewalk import execution
 
-SHAPE = {"vocabulary": 257, "width": 256, "heads": 8, "layers": 12, "inner": 1024, "context": 512}
-WINDOWS = 8
+COMMON = {"vocabulary": 257, "layers": 12, "context": 512}
+SHAPES = {
+    "12 layers, 768 wide, 2 windows of 512 tokens": ({"width": 768, "heads": 12, "inner": 2048}, 2),
+    "12 layers, 256 wide, 8 windows of 512 tokens": ({"width": 256, "heads": 8, "inner": 1024}, 8),
+}
 BASE = "host alone"
 
 
-def step(batch: torch.Tensor, **how: str) -> contestants.Step:
+def step(shape: dict[str, int], batch: torch.Tensor, **how: str) -> contestants.Step:
     """One step of every weight, under bf16 autocast."""
-    host = LlamaForCausalLM(contestants.llama_config(**SHAPE)).to(harness.DEVICE).train()
+    host = LlamaForCausalLM(contestants.llama_config(**COMMON, **shape)).to(harness.DEVICE).train()
     model = ropewalk.hf.graft(host, **how) if how else None  # its increments are children of the host
     run = model or (lambda tokens: host(tokens, use_cache=False))
     optimizer = torch.optim.AdamW(host.parameters(), lr=1e-3, fused=True)
@@ -37,14 +42,19 @@ def step(batch: torch.Tensor, **how: str) -> contestants.Step:
 
 def main() -> None:
     harness.refuse_if_busy()
-    batch = contestants.text()[:WINDOWS]
-    runs = {
-        BASE: step(batch),
-        "shared": step(batch, law="positive", per="shared"),
-        "per-layer": step(batch, law="bounded", per="layer"),
-    }
-    table = harness.interleave("step of a grafted host", runs, base=BASE, rounds=8, warm=1)
-    harness.report("graft_step", {"tables": {"12 layers, 8 windows of 512 tokens": table}})
+    if harness.DEVICE == "cpu":
+        execution.keep_memory()  # as ropewalk graft-train does
+    tables = {}
+    for title, (shape, windows) in SHAPES.items():
+        batch = contestants.text()[:windows]
+        runs = {
+            BASE: step(shape, batch),
+            "shared": step(shape, batch, law="positive", per="shared"),
+            "per-layer": step(shape, batch, law="bounded", per="layer"),
+        }
+        tables[title] = harness.interleave(f"grafted, {title}", runs, base=BASE, rounds=12, warm=1)
+        del runs
+    harness.report("graft_step", {"tables": tables})
 
 
 if __name__ == "__main__":

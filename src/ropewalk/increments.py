@@ -123,10 +123,16 @@ class Network(nn.Module):
             nn.init.zeros_(self.outer.weight)
 
     def z(self, x: Tensor) -> Tensor:
-        if self.norm is not None:
-            x = F.rms_norm(x, x.shape[-1:], self.norm.to(x.dtype), torch.finfo(torch.float32).eps)
-        h = F.gelu(F.linear(x, self.inner.weight.to(x.dtype), self.inner.bias.to(x.dtype)))
-        return F.linear(h.float(), self.outer.weight.float(), self.outer.bias.float())
+        weight, bias = self.inner.weight, self.inner.bias
+        if (
+            self.norm is not None
+        ):  # RMSNorm, its scale of each token moved behind the product, where rows are short
+            square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).square()
+            scale = (square / x.shape[-1] + torch.finfo(torch.float32).eps).rsqrt().to(x.dtype)
+            h = F.linear(x, (weight * self.norm).to(x.dtype)) * scale + bias.to(x.dtype)
+        else:
+            h = F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
+        return F.linear(F.gelu(h).float(), self.outer.weight.float(), self.outer.bias.float())
 
     def bend(self, z: Tensor) -> Tensor:
         """r = d - 1, or what an absolute form makes its offset of, from z."""

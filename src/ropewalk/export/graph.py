@@ -61,9 +61,9 @@ class _Graph(nn.Module):
 def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[str, float]:
     """Writes the graph of `model` (float32, evaluation mode) and returns its largest differences from PyTorch.
 
-    Weights are kept as float32; where that gives more than `most` bytes, matrices are stored as float16. UserError
-    when the packages for it are missing, when the file stays too large, and when the numbers differ by more
-    than TOLERANCE.
+    Weights are kept as float32; where that gives more than `most` bytes, matrices that are float16 numbers, as
+    those of a model saved in float16, are stored so. UserError when the packages for it are missing, when the file
+    stays too large, and when the numbers differ by more than TOLERANCE.
     """
     proto = build(model)
     data = proto.SerializeToString()
@@ -72,8 +72,8 @@ def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[st
         data = proto.SerializeToString()
     if len(data) > most:
         raise UserError(
-            f"Expected a model of at most {most} bytes, got {len(data)} even with its weights as float16; "
-            "export a smaller model."
+            f"Expected a model of at most {most} bytes, got {len(data)}, with all weights that are float16 "
+            "numbers stored so; export a smaller model."
         )
     found = differences(model, data)
     wrong = {name: value for name, value in found.items() if not value <= TOLERANCE[name]}
@@ -133,15 +133,18 @@ def differences(model: Decoder, data: bytes) -> dict[str, float]:
 
 
 def _halve(proto: Any) -> None:
-    """Stores the float32 matrices of a graph as float16 and widens them when the graph is run."""
+    """Stores the float32 matrices of a graph that lose nothing by it as float16, and widens them when it is run."""
     import onnx as exporter
 
     graph = proto.graph
     for tensor in list(graph.initializer):
         if tensor.data_type != exporter.TensorProto.FLOAT or len(tensor.dims) < 2:
             continue
-        name = tensor.name
-        half = exporter.numpy_helper.to_array(tensor).astype(np.float16)
+        name, whole = tensor.name, exporter.numpy_helper.to_array(tensor)
+        with np.errstate(over="ignore"):
+            half = whole.astype(np.float16)
+        if not np.array_equal(half, whole):
+            continue
         tensor.CopyFrom(exporter.numpy_helper.from_array(half, name + ".half"))
         widen = exporter.helper.make_node("Cast", [tensor.name], [name], to=exporter.TensorProto.FLOAT)
         graph.node.insert(0, widen)

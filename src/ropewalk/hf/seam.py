@@ -30,7 +30,10 @@ NAME = "increments"
 
 
 class Increments(nn.Module):
-    """A law as part of a host: always float32 and never under autocast, whatever the host is cast to."""
+    """A law as part of a host: its weights and r are float32, whatever the host is cast to.
+
+    A host that computes in bfloat16, by its weights or under autocast, has the law's hidden layer do so too.
+    """
 
     def __init__(self, law: nn.Module, lines: int) -> None:
         super().__init__()
@@ -39,8 +42,10 @@ class Increments(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, C) -> r (B, T, G), float32."""
-        with torch.autocast(x.device.type, enabled=False):
-            r = self.law(x.float(), x[..., 0])
+        kind = x.device.type
+        computed = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        with torch.autocast(kind, enabled=False):
+            r = self.law(x.to(torch.bfloat16 if computed == torch.bfloat16 else torch.float32), x[..., 0])
         return r.expand(*x.shape[:2], self.count)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Increments:

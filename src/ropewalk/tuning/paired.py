@@ -89,6 +89,8 @@ def train(
     accelerate every process must call this; all get the report and the first one writes.
     """
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
+    if plan.device == "cpu":
+        execution.keep_memory()
     with processes.started(plan.device) as team:
         processes.check(team, recipe.train.batch, recipe.model.shard)
         off = recipe.model.increments.model_copy(update={"law": "unit"})
