@@ -14,7 +14,8 @@ from ropewalk import loss
 from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.host import Output, increments_of
-from ropewalk.measure.capture import Tokens, byte_tokens, trace, trace_many, windows
+from ropewalk.measure.capture import trace, trace_many
+from ropewalk.measure.gathered import Tokens, byte_tokens, windows
 from ropewalk.text import END
 
 TEXT = "A naïve cat. 猫が座る。"

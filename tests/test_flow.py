@@ -23,7 +23,7 @@ ORDER = (
     "bundled corpus",
     "processes",
     "optimizer execution",
-    "checkpoint recipe",
+    "checkpoint recipe light",
     "run memory",
     "train step",
     "generation",

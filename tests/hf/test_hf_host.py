@@ -15,7 +15,8 @@ from ropewalk import Line
 from ropewalk.errors import UserError
 from ropewalk.hf import graft
 from ropewalk.host import increments_of
-from ropewalk.measure.capture import Tokens, trace
+from ropewalk.measure.capture import trace
+from ropewalk.measure.gathered import Tokens
 
 
 @pytest.mark.parametrize(("per", "lines"), [("layer", (Line(0), Line(1))), ("shared", (Line(),))])

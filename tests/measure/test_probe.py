@@ -13,7 +13,7 @@ from torch import Tensor
 from ropewalk import Line, UserError
 from ropewalk.decoder import Decoder
 from ropewalk.host import Output, apply_edit
-from ropewalk.measure.capture import Tokens
+from ropewalk.measure.gathered import Tokens
 from ropewalk.measure.opened import opened
 from ropewalk.measure.probe import Plan, cost, plan, probe, stretches
 

@@ -33,6 +33,9 @@ def show(
 ) -> None:
     """Show how far apart the model puts the tokens of a text, layer by layer.
 
+    A sentence that is only printed is read by NumPy, and is there before torch would have loaded; what is written to a
+    file comes from torch, like every other measurement.
+
     Examples:
 
       ropewalk show "The cat sat on the mat."
@@ -54,10 +57,15 @@ def show(
 
     from rich.console import Console
 
-    from ropewalk.checkpoint import load
-    from ropewalk.measure.capture import trace
+    from ropewalk.measure import quick
 
-    result = trace(load(model), content, start=start)  # type: ignore[arg-type]
+    written = any((png, svg, pdf, json, csv))
+    result = None if written else quick.trace(model, content, start=start)  # type: ignore[arg-type]
+    if result is None:
+        from ropewalk.checkpoint import load
+        from ropewalk.measure.capture import trace
+
+        result = trace(load(model), content, start=start)  # type: ignore[arg-type]
     if not quiet:
         from ropewalk.views import terminal
 

@@ -15,7 +15,8 @@ import torch
 from ropewalk.errors import UserError
 from ropewalk.host import Edit, Host, Output
 from ropewalk.live import gaps
-from ropewalk.measure.capture import Tokens, byte_tokens, trace, windows
+from ropewalk.measure.capture import trace
+from ropewalk.measure.gathered import Tokens, byte_tokens, windows
 from ropewalk.traces import Trace
 from ropewalk.views import overlays, page
 

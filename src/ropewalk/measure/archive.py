@@ -25,7 +25,8 @@ from ropewalk.errors import UserError
 from ropewalk.files import write_atomically
 from ropewalk.host import Host
 from ropewalk.lines import Line
-from ropewalk.measure.capture import Start, trace_many
+from ropewalk.measure.capture import trace_many
+from ropewalk.measure.gathered import Start
 from ropewalk.text import utf8
 from ropewalk.traces import SIGNALS, Trace
 

@@ -18,7 +18,8 @@ from ropewalk.decoder import Decoder, initialise
 from ropewalk.host import Edit, Output
 from ropewalk.increments import Network
 from ropewalk.lines import Line
-from ropewalk.measure.capture import Start, trace
+from ropewalk.measure.capture import trace
+from ropewalk.measure.gathered import Start
 from ropewalk.traces import Trace
 
 DRAWS = 19  # the highest of 19 is what chance exceeds one time in twenty

@@ -14,7 +14,7 @@ from typing import Any
 from ropewalk import checkpoint
 from ropewalk.bundled import names
 from ropewalk.errors import UserError
-from ropewalk.measure.capture import Tokens
+from ropewalk.measure.gathered import Tokens
 from ropewalk.measure.reading import Reader
 from ropewalk.text import VOCABULARY
 

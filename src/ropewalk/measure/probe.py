@@ -22,7 +22,7 @@ from torch import Tensor
 from ropewalk.errors import UserError
 from ropewalk.host import Edit, Host
 from ropewalk.lines import Line
-from ropewalk.measure.capture import Tokens, byte_tokens
+from ropewalk.measure.gathered import Tokens, byte_tokens
 from ropewalk.traces import Trace
 
 UNIT = "squared nats per token and squared token-equivalent"

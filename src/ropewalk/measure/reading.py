@@ -14,7 +14,7 @@ import numpy as np
 
 from ropewalk.byteletters import BYTES
 from ropewalk.errors import UserError
-from ropewalk.measure.capture import Tokens, byte_tokens
+from ropewalk.measure.gathered import Tokens, byte_tokens
 from ropewalk.text import END, utf8
 
 

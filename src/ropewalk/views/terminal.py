@@ -120,8 +120,9 @@ class TerminalView:
 
     def _table(self, out: Text, names: list[str], labels: list[str], margin: int) -> None:
         """Mean, narrowest and widest gap of every line in the trace's unit, and where the last two are. Steps
-        inside a cell, between the bytes of one character, are no gaps and count in none of the three."""
-        gaps = self.tinted.gaps / self.tinted.factor[:, None]
+        inside a cell, between the bytes of one character, are no gaps and count in none of the three. Of gaps that
+        are equal as a trace's numbers, float32, the first is named."""
+        gaps = (self.tinted.gaps / self.tinted.factor[:, None]).astype(np.float32)
         ends = [(int(np.nanargmin(row)), int(np.nanargmax(row))) for row in gaps]
         pairs = [tuple(f"{labels[cell - 1]} {labels[cell]}" for cell in cells) for cells in ends]
         room = max(8, *(cell_len(narrow) for narrow, _ in pairs)) + 2
