@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from torch import Tensor, nn
 
 from ropewalk.errors import UserError
+from ropewalk.kernels.linear import linear
 
 FLAT = 30.0  # exp(-30) vanishes beside 1 in float32: beyond it both bends are flat or straight
 
@@ -123,16 +124,13 @@ class Network(nn.Module):
             nn.init.zeros_(self.outer.weight)
 
     def z(self, x: Tensor) -> Tensor:
-        weight, bias = self.inner.weight, self.inner.bias
-        if (
-            self.norm is not None
-        ):  # RMSNorm, its scale of each token moved behind the product, where rows are short
+        weight = self.inner.weight if self.norm is None else self.inner.weight * self.norm
+        h = linear(x, weight.to(x.dtype))
+        if self.norm is not None:  # RMSNorm's division, moved behind the product, where a row is shorter
             square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).square()
-            scale = (square / x.shape[-1] + torch.finfo(torch.float32).eps).rsqrt().to(x.dtype)
-            h = F.linear(x, (weight * self.norm).to(x.dtype)) * scale + bias.to(x.dtype)
-        else:
-            h = F.linear(x, weight.to(x.dtype), bias.to(x.dtype))
-        return F.linear(F.gelu(h).float(), self.outer.weight.float(), self.outer.bias.float())
+            h = h * (square / x.shape[-1] + torch.finfo(torch.float32).eps).rsqrt().to(x.dtype)
+        h = F.gelu(h + self.inner.bias.to(x.dtype))
+        return F.linear(h.float(), self.outer.weight.float(), self.outer.bias.float())
 
     def bend(self, z: Tensor) -> Tensor:
         """r = d - 1, or what an absolute form makes its offset of, from z."""

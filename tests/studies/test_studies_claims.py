@@ -17,7 +17,7 @@ def claim(rule: str, null: float = 0.5) -> Claim:
     ("rule", "row", "word"),
     [
         ("above", {"auc_low": 0.55, "auc_high": 0.65}, "replicated"),
-        ("above", {"auc_low": 0.35, "auc_high": 0.45}, "not replicated"),
+        ("above", {"auc_low": 0.35, "auc_high": 0.45}, "not replicated at 3 MB"),
         ("above", {"auc_low": 0.45, "auc_high": 0.55}, "undecided at 3 MB"),
         ("below", {"auc_low": 0.35, "auc_high": 0.45}, "replicated"),
         ("above", {"auc_low": None, "auc_high": None}, "one seed, no verdict"),
@@ -32,7 +32,7 @@ def claim(rule: str, null: float = 0.5) -> Claim:
         (
             "equivalent",
             {"auc_low": 0.1, "auc_high": 0.2, "equivalent": False, "different": True},
-            "not replicated",
+            "not replicated at 3 MB",
         ),
         (
             "equivalent",

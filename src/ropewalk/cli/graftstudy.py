@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropewalk.cli.studying import show_plan, show_report, tenths
+from ropewalk.cli.studying import show_plan, show_report, tenths, told_command
 
 if TYPE_CHECKING:
     from ropewalk.studies.grafts import Job
@@ -39,7 +39,6 @@ def graft_study(
 
       ropewalk graft-study recipes/graft.toml --set study.scale=0.01 --out /tmp/rehearsal
     """
-    import shlex
 
     from rich.console import Console
 
@@ -58,9 +57,7 @@ def graft_study(
     try:
         if table is None:
             grafts.execute(list(grafts.jobs(asked, base, device)), folder, _tell)
-        sets = [word for one in set or [] for word in ("--set", _portable(one))]
-        place = "FOLDER" if folder.is_absolute() else str(folder)
-        command = shlex.join(["ropewalk", "graft-study", str(recipe), "--out", place, *sets])
+        command = told_command("graft-study", recipe, folder, set or [])
         found = graftbook.entries(asked, base, folder)
         book.compute(found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table)
     except KeyboardInterrupt:
@@ -76,9 +73,3 @@ def _tell(job: Job, state: str) -> Watcher:
     name = f"{job.variant}/seed-{job.seed}"
     typer.echo(f"{'resuming' if state == 'resume' else 'training'} {name}", err=True)
     return tenths(name, job.recipe.train.steps, "token")
-
-
-def _portable(override: str) -> str:
-    """An override as a report can tell it: the folders of one machine are FOLDER."""
-    key, _, value = override.partition("=")
-    return f"{key}=FOLDER" if key.endswith("root") or "/" in value else override

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropewalk.cli.studying import show_plan, show_report, tenths
+from ropewalk.cli.studying import show_plan, show_report, tenths, told_command
 
 if TYPE_CHECKING:
     from ropewalk.studies.plan import Job
@@ -49,7 +49,6 @@ def study(
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --table "real/per-layer/boundaries gsdsimp"
     """
-    import shlex
 
     from rich.console import Console
 
@@ -70,8 +69,7 @@ def study(
 
     try:
         failed = [] if report or table is not None else execute.execute(jobs, folder, say, devices)
-        sets = [word for one in set or [] for word in ("--set", _portable(one))]
-        command = shlex.join(["ropewalk", "study", str(recipe), "--out", str(folder), *sets])
+        command = told_command("study", recipe, folder, set or [])
         found = book.entries(asked, folder)
         book.compute(found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table)
     except KeyboardInterrupt:
@@ -102,9 +100,3 @@ def say(job: Job, state: str) -> Watcher | None:
         f"{'resuming' if state == 'resume' else 'training'} {name}, {job.bytes / 1e6:.3g} MB", err=True
     )
     return tenths(name, job.recipe.train.steps, "byte")
-
-
-def _portable(override: str) -> str:
-    """An override as a report can tell it: the folders of one machine are FOLDER."""
-    key, _, _ = override.partition("=")
-    return f"{key}=FOLDER" if key.endswith("root") else override

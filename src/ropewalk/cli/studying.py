@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,3 +43,15 @@ def show_report(console: Console, told: dict[str, Any], folder: Path) -> None:
         f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
         soft_wrap=True,
     )
+
+
+def told_command(name: str, recipe: Path, folder: Path, overrides: Sequence[str]) -> str:
+    """The command of a study as its report tells it: the folders of one machine are FOLDER."""
+    place = "FOLDER" if folder.is_absolute() else str(folder)
+    words = ["ropewalk", name, recipe.name if recipe.is_absolute() else str(recipe), "--out", place]
+    return shlex.join(words + [word for one in overrides for word in ("--set", _portable(one))])
+
+
+def _portable(override: str) -> str:
+    key, _, value = override.partition("=")
+    return f"{key}=FOLDER" if key.endswith("root") or "/" in value else override

@@ -174,7 +174,7 @@ def _chance(claim: Claim, result: Result, row: dict[str, Cell]) -> float:
 def verdict(
     claim: Claim, row: dict[str, Cell], seen: str, models: Cell = None, chance: float | None = None
 ) -> str:
-    """ "replicated", "not replicated" or "undecided at N MB", from the interval alone; "no verdict" for a figure.
+    """ "replicated", "not replicated at N MB" or "undecided at N MB", from the interval alone; "no verdict" for a figure.
 
     An AUC of a reader whose sign was fixed on development is above chance where it tells boundaries either way.
     """
@@ -187,13 +187,13 @@ def verdict(
     if claim.rule == "equivalent":
         if row.get("equivalent"):
             return "replicated"
-        return "not replicated" if row.get("different") else f"undecided at {seen}"
+        return f"{'not replicated' if row.get('different') else 'undecided'} at {seen}"
     e = Estimate(0.0, float(low), float(high))
     side = cleared(e, claim.null if chance is None else chance, claim.null)
     p = row.get("holm")
     if side == "undecided" or (p is not None and float(p) >= 0.05):
         return f"undecided at {seen}"
-    return "replicated" if side == claim.rule else "not replicated"
+    return "replicated" if side == claim.rule else f"not replicated at {seen}"
 
 
 def _find(claim: Claim, group: str, made: dict[str, list[Result]]) -> Result | None:

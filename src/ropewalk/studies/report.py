@@ -192,7 +192,9 @@ def _summary(told: dict[str, Any]) -> dict[str, list[str]]:
             found.setdefault(row["verdict"], []).append(
                 f"{row['section']} ({row['id']}): published {row['published']}, here {_value(row)}."
             )
-    words |= {verdict.capitalize(): lines for verdict, lines in sorted(found.items(), key=_firmness)}
+    words |= {
+        verdict[0].upper() + verdict[1:]: lines for verdict, lines in sorted(found.items(), key=_firmness)
+    }
     against: dict[str, list[str]] = {}
     for table in told["tables"]:
         if table["name"] == "content":
@@ -201,7 +203,7 @@ def _summary(told: dict[str, Any]) -> dict[str, list[str]]:
     for group, verdicts in against.items():
         ours = "matters" if all(word == "better" for word in verdicts) else "has not been shown to matter"
         words[""].append(
-            f"{group}: learned content {ours}, against {len(verdicts)} kind(s) of models trained without it."
+            f"{group}: learned content {ours}; kinds of models trained without it to compare with: {len(verdicts)}."
         )
     words[""] += [
         f"{group}: trained once, hence without a verdict: {', '.join(names)}."
