@@ -1,0 +1,49 @@
+"""What a step of the published shape cannot do without, run alone: its matrix products, and causal attention.
+
+A step that did nothing else would take this long; the peak is measured on larger, square matrices, which are faster.
+"""
+
+from __future__ import annotations
+
+import torch
+from contestants import MICRO, SHAPE, WINDOWS, Step
+from harness import DEVICE
+
+from ropewalk import attention
+
+PRODUCTS, ATTENTION = "floor: its matrix products alone", "floor: its attention alone"
+
+
+def products() -> Step:
+    """Forward, gradient of the input and of the weight of every matrix of a step, in bfloat16."""
+    width, inner, tokens = SHAPE["width"], SHAPE["inner"], MICRO * SHAPE["context"]
+    layer = [(width, 3 * width), (width, width), (width, 2 * inner), (inner, width)]
+    shapes = layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])]
+    x = {size: _random(tokens, size) for pair in shapes for size in pair}
+    weights = {pair: _random(pair[1], pair[0]) for pair in shapes}
+
+    def step() -> None:
+        for _ in range(WINDOWS // MICRO):
+            for into, out in shapes:
+                torch.nn.functional.linear(x[into], weights[into, out])
+                torch.mm(x[out], weights[into, out])
+                torch.mm(x[out].t(), x[into])
+
+    return step
+
+
+def causal() -> Step:
+    """Causal attention forward and backward in every layer, as `ropewalk train` computes it, in bfloat16."""
+    size = SHAPE["width"] // SHAPE["heads"]
+    q, k, v = (_random(MICRO, SHAPE["context"], SHAPE["heads"], size).requires_grad_() for _ in range(3))
+
+    def step() -> None:
+        for _ in range(WINDOWS // MICRO * SHAPE["layers"]):
+            mixed = attention.mix(q, k, v, scale=size**-0.5, training=True)
+            torch.autograd.grad(mixed, (q, k, v), mixed.detach())
+
+    return step
+
+
+def _random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, device=DEVICE).bfloat16()
