@@ -1,5 +1,8 @@
 """An archive gives back the traces it was made of, goes on after a stop, and refuses what is not its own."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +82,31 @@ def test_a_stopped_run_goes_on_and_ends_in_the_same_files(model: Decoder, tmp_pa
     assert made(model, stopped) == [True, True] + [False] * (count - 2)
     (stopped / ".000002.parquet.0123.tmp").unlink()
     assert content(stopped) == content(whole)
+
+
+KILLED = """
+import os, pathlib, signal, sys
+sys.path[:0] = sys.argv[2:]
+import test_archive as t
+real = os.replace
+def replace(a, b):
+    if str(b).endswith("000002.parquet"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(a, b)
+os.replace = replace
+t.made(t.moved(t.Decoder(t.config(lines="key_head"), seed=0), scale=0.2), pathlib.Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
+def test_a_run_killed_while_it_writes_goes_on(model: Decoder, tmp_path: Path) -> None:
+    whole, killed, here = tmp_path / "whole", tmp_path / "killed", Path(__file__).parent
+    count = len(made(model, whole))
+    ran = subprocess.run([sys.executable, "-c", KILLED, killed, here, here.parent])
+    assert ran.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in killed.glob("0*")) == ["000000.parquet", "000001.parquet"]
+    assert made(model, killed) == [True, True] + [False] * (count - 2)
+    assert {path.name: path.read_bytes() for path in killed.glob("0*")} == content(whole)
 
 
 def test_a_shard_that_cannot_be_written_leaves_nothing(
