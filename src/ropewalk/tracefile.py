@@ -138,7 +138,10 @@ def _suffix(path: Path) -> str:
     for suffix in (".json", ".json.gz"):
         if path.name.endswith(suffix):
             return suffix
-    raise UserError(f"Expected a trace file ending in .json or .json.gz, got {path.name}; rename it.")
+    raise UserError(
+        f"Expected a trace file ending in .json or .json.gz, got {path.name}; rename it, or make one of a text: "
+        "ropewalk show TEXT --json FILE.json"
+    )
 
 
 def _damaged(name: str | Path, what: str) -> UserError:
