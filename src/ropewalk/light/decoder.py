@@ -100,10 +100,11 @@ class Light:
         return z
 
     def _angles(self, r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cosines and sines (G, T, D/2) of the positions that r (T, G) walks; their sum runs in float64."""
+        """Cosines and sines (G, T, D/2) of the positions that r (T, G) walks; their sum runs in float64.
+
+        The first r is not left out: that moves all positions alike, and only their differences reach attention.
+        """
         s = r.astype(np.float64)
-        if self.gap == "before":
-            s[0] = 0
         running = s.cumsum(0) - (0 if self.gap == "before" else s)
         p = (np.arange(len(r))[:, None] + running).astype(np.float32)
         exponent = np.arange(0, self.size, 2) / self.size
