@@ -17,7 +17,7 @@ from tiny import config, moved
 from ropewalk import bundled, checkpoint
 from ropewalk.decoder import Decoder
 from ropewalk.light.decoder import Light
-from ropewalk.light.folder import Unknown, read
+from ropewalk.light.folder import Unknown, _known, read
 from ropewalk.measure import capture, quick
 from ropewalk.traces import SIGNALS, Trace
 from ropewalk.views import terminal
@@ -110,6 +110,14 @@ def test_large_outputs_of_a_network_are_bent_alike(tmp_path: Path) -> None:
         np.testing.assert_allclose(light.values[0], full.values[0], rtol=1e-4, atol=1e-4)
 
 
+def test_what_overflows_on_the_way_warns_nobody(tmp_path: Path) -> None:
+    model = moved(Decoder(config(), seed=0), scale=0.2)
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.feed.gate.weight.mul_(1e4)
+    assert quick.trace(saved(tmp_path / "model", model), "The cat sat.") is not None
+
+
 def test_weights_of_half_precision_are_read(tmp_path: Path) -> None:
     folder = saved(tmp_path / "half", moved(Decoder(config(), seed=0), scale=0.2), torch.float16)
     assert_same(quick.trace(folder, "half"), capture.trace(checkpoint.load(folder), "half"))
@@ -149,7 +157,7 @@ def test_weights_of_bfloat16_are_left_to_torch(tmp_path: Path) -> None:
     assert quick.trace(folder, "cat") is None and checkpoint.load(folder)
 
 
-@pytest.mark.parametrize("text", ["", "\ud800", "x" * (quick.LONGEST + 1), "猫" * (quick.LONGEST // 3 + 1)])
+@pytest.mark.parametrize("text", ["", "\ud800", "x" * quick.LONGEST, "猫" * (quick.LONGEST // 3 + 1)])
 def test_texts_that_are_none_or_long_are_left_to_torch(folder: Path, text: str) -> None:
     assert quick.trace(folder, "cat") is not None
     assert quick.trace(folder, text) is None
@@ -187,6 +195,13 @@ def test_texts_that_are_none_or_long_are_left_to_torch(folder: Path, text: str) 
 def test_a_changed_config_is_left_to_torch(folder: Path, path: list[str], value: Any) -> None:
     edit(folder, *path, value=value)
     assert quick.trace(folder, "cat") is None
+
+
+def test_shapes_that_do_not_divide_are_unknown(folder: Path) -> None:
+    shape = json.loads((folder / checkpoint.CONFIG).read_text())["model"]
+    told = shape | shape.pop("increments")
+    assert _known(told) and _known(told | {"key_heads": 2})
+    assert not _known(told | {"width": 36}) and not _known(told | {"key_heads": 3})
 
 
 def test_damaged_weights_are_left_to_torch(folder: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from ropewalk.measure.gathered import Gathered, Start, windows
 from ropewalk.traces import Trace
 
 LONGEST = 1024
-"""Tokens: with more, what torch takes to load is the smaller part."""
+"""Tokens, the one before the text included: with more, what torch takes to load is the smaller part."""
 
 
 def trace(model: str | Path, text: str, *, start: Start = "document") -> Trace | None:
@@ -23,12 +23,10 @@ def trace(model: str | Path, text: str, *, start: Start = "document") -> Trace |
     raised: the same question asked with torch is answered, or refused in a sentence.
     """
     try:
-        if len(text) > LONGEST:
+        if len(text.encode()) >= LONGEST:
             return None
         host = read(find(model))
         gathered = Gathered(host, text, None, start)
-        if len(gathered.sequence) > LONGEST:
-            return None
         with np.errstate(all="ignore"):
             for first, keep, last in windows(len(gathered.sequence), host.context):
                 gathered.take(*host(gathered.sequence[first:last]), nats, first, keep)
