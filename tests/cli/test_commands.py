@@ -11,7 +11,7 @@ from ropewalk.measure.capture import trace
 
 def test_show_writes_what_it_measured(ropewalk, model, tmp_path):
     text = "The 猫 sat."
-    paths = {suffix: tmp_path / f"trace.{suffix}" for suffix in ("json", "csv", "png", "svg")}
+    paths = {suffix: tmp_path / f"trace.{suffix}" for suffix in ("json", "csv", "png", "svg", "html")}
     options = [word for suffix, path in paths.items() for word in (f"--{suffix}", path)]
     answer = ropewalk("show", text, "--model", model, *options)
     assert answer.status == 0
@@ -28,6 +28,8 @@ def test_show_writes_what_it_measured(ropewalk, model, tmp_path):
     assert len(rows) == 2 * len(text.encode())
     assert paths["png"].read_bytes().startswith(b"\x89PNG")
     assert "<svg" in paths["svg"].read_text()
+    page = paths["html"].read_text()
+    assert page.startswith("<!doctype html>") and expected.hash in page
 
 
 def test_show_reads_files_and_standard_input_alike(ropewalk, model, tmp_path):

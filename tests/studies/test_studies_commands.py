@@ -5,7 +5,7 @@ from ropewalk.cli.studying import told_command
 
 def test_a_told_command_holds_no_folder_of_this_machine() -> None:
     told = told_command(
-        "study", Path("/home/me/r.toml"), Path("/mnt/out"), ["a.root=/data", "b=/mnt/x.txt", "c.steps=5"]
+        "study", Path("/elsewhere/r.toml"), Path("/mnt/out"), ["a.root=/data", "b=/mnt/x.txt", "c.steps=5"]
     )
     assert told == "ropewalk study r.toml --out FOLDER --set a.root=FOLDER --set b=FOLDER --set c.steps=5"
 

@@ -27,6 +27,9 @@ def show(
     png: Annotated[Path | None, typer.Option(help="Write the figure as PNG.")] = None,
     svg: Annotated[Path | None, typer.Option(help="Write the figure as SVG.")] = None,
     pdf: Annotated[Path | None, typer.Option(help="Write the figure as PDF.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page to explore: one file, opened by a double click.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the trace as JSON (or .json.gz).")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write one row per line and token.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
@@ -40,7 +43,7 @@ def show(
 
       ropewalk show "The cat sat on the mat."
 
-      ropewalk show "我在北京大学学习。" --png beijing.png
+      ropewalk show "我在北京大学学习。" --png beijing.png --html beijing.html
 
       ropewalk show --file letter.txt --json letter.json --csv letter.csv
 
@@ -52,14 +55,14 @@ def show(
     one_of("--scale", scale, ("line", "same", "integer"))
     one_of("--start", start, ("document", "text"))
     one_of("--placement", placement, ("first", "last"))
-    inputs.writable(png=png, svg=svg, pdf=pdf, json=json, csv=csv)
+    inputs.writable(png=png, svg=svg, pdf=pdf, html=html, json=json, csv=csv)
     content = inputs.read(text, file)
 
     from rich.console import Console
 
     from ropewalk.measure import quick
 
-    written = any((png, svg, pdf, json, csv))
+    written = any((png, svg, pdf, html, json, csv))
     result = None if written else quick.trace(model, content, start=start)  # type: ignore[arg-type]
     if result is None:
         from ropewalk.checkpoint import load
@@ -82,10 +85,15 @@ def show(
         for path in (png, svg, pdf):
             if path is not None:
                 figure.save(result, path, scale=scale, placement=placement)
+    if html is not None:
+        from ropewalk.files import write_atomically
+        from ropewalk.views import page
+
+        write_atomically(html, page.html(result).encode())
     if json is not None:
         result.save(json)
     if csv is not None:
         result.to_csv(csv)
-    for path in (png, svg, pdf, json, csv):
+    for path in (png, svg, pdf, html, json, csv):
         if path is not None and not quiet:
             typer.echo(f"wrote {path}", err=True)
