@@ -32,6 +32,22 @@ def products() -> Step:
     return step
 
 
+def vectors(count: int) -> Step:
+    """A vector times every matrix, laid out by columns as in decoding, in float32, `count` times."""
+    width, inner = SHAPE["width"], SHAPE["inner"]
+    layer = [(width, 3 * width), (width, width), (width, 2 * inner), (inner, width)]
+    shapes = layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])]
+    pairs = [(_random(1, into).float(), _random(into, out).float()) for into, out in shapes]
+
+    @torch.inference_mode()
+    def step() -> None:
+        for _ in range(count):
+            for x, matrix in pairs:
+                torch.mm(x, matrix)
+
+    return step
+
+
 def causal() -> Step:
     """Causal attention forward and backward in every layer, as `ropewalk train` computes it, in bfloat16."""
     size = SHAPE["width"] // SHAPE["heads"]
