@@ -10,15 +10,27 @@ from contestants import MICRO, SHAPE, WINDOWS, Step
 from harness import DEVICE
 
 from ropewalk import attention
+from ropewalk.increments import IncrementConfig
 
 PRODUCTS, ATTENTION = "floor: its matrix products alone", "floor: its attention alone"
+NETWORKS = "floor: six increment networks' products alone"
 
 
 def products() -> Step:
-    """Forward, gradient of the input and of the weight of every matrix of a step, in bfloat16."""
-    width, inner, tokens = SHAPE["width"], SHAPE["inner"], MICRO * SHAPE["context"]
+    """Every matrix of integer RoPE's step."""
+    width, inner = SHAPE["width"], SHAPE["inner"]
     layer = [(width, 3 * width), (width, width), (width, 2 * inner), (inner, width)]
-    shapes = layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])]
+    return _products(layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])])
+
+
+def networks() -> Step:
+    """The first matrix of a network in every layer; the second has one column."""
+    return _products([(SHAPE["width"], IncrementConfig().hidden)] * SHAPE["layers"])
+
+
+def _products(shapes: list[tuple[int, int]]) -> Step:
+    """Forward, gradient of the input and of the weight of each matrix (in, out), in bfloat16."""
+    tokens = MICRO * SHAPE["context"]
     x = {size: _random(tokens, size) for pair in shapes for size in pair}
     weights = {pair: _random(pair[1], pair[0]) for pair in shapes}
 

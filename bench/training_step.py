@@ -38,6 +38,7 @@ def main() -> None:
             peaks.BF16: limits[peaks.BF16],
             floors.PRODUCTS: floors.products(),
             floors.ATTENTION: floors.causal(),
+            floors.NETWORKS: floors.networks(),
         }
         | ours,
         base="integer RoPE",
@@ -53,7 +54,10 @@ def main() -> None:
         {
             "findings": [
                 f"Its matrix products and its attention alone, with nothing between them, take {alone:.0%} of integer "
-                f"RoPE's step, so a step that did nothing else would reach {most:.0%} of the peak."
+                f"RoPE's step, so a step that did nothing else would reach {most:.0%} of the peak.",
+                f"The products of six increment networks take {price[floors.NETWORKS]['ratio']:.1%} of it by themselves; "
+                "what increments cost beyond that is the rest of the networks and the gradient of the positions, which "
+                "every layer's rotation must give back.",
             ],
             "tables": {"against others": everybody, "price of increments": price},
             "targets": [
