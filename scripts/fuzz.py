@@ -24,6 +24,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,8 @@ def _json(data: bytes, chance: random.Random) -> bytes:
         elif kind < 0.75:
             parent.pop(key)
         elif kind < 0.85 and isinstance(parent[key], int | float) and not isinstance(parent[key], bool):
-            parent[key] = parent[key] * chance.choice((-1, 2, 0.5, 1e9))
+            with suppress(OverflowError):  # an earlier mutation can have left a number beyond every float
+                parent[key] = parent[key] * chance.choice((-1, 2, 0.5, 1e9))
         elif kind < 0.95:
             parent[key] = [parent[key]] if chance.random() < 0.5 else {"x": parent[key]}
         elif isinstance(parent, list):

@@ -34,6 +34,7 @@ from ropewalk.analyses.statistics import Estimate
 from ropewalk.corpus import Corpus, CorpusConfig, formats, prepare, store, windows
 from ropewalk.decoder import Decoder
 from ropewalk.increments import IncrementConfig
+from ropewalk.measure import archive, quick
 from ropewalk.measure.capture import trace
 from ropewalk.optimizer import Optimizers
 from ropewalk.run import Run, fill_frozen
@@ -93,6 +94,19 @@ def _seal_trace(folder: Path) -> None:
 
 def _read_model(folder: Path) -> None:
     checkpoint.load(folder / "model")(tiny.tokens(1, 5))
+
+
+def _make_model(folder: Path) -> None:
+    checkpoint.save(folder / "model", _model(), {})
+
+
+def _read_without_torch(folder: Path) -> None:
+    quick.trace(folder / "model", TEXT)
+
+
+def _archive(folder: Path) -> None:
+    for _ in archive.write(_model(), archive.shards([TEXT, TEXT * 2]), folder / "archive"):
+        pass
 
 
 def _edit(path: Path, change: Callable[[Any], object]) -> None:
@@ -375,12 +389,19 @@ FORMATS = {
         Format("trace-gz", "t.json.gz", "gz", _trace("t.json.gz"), _read_trace("t.json.gz"), _seal_trace),
         Format(
             "model-config", "model/config.json", "json",
-            lambda f: checkpoint.save(f / "model", _model(), {}), _read_model,
+            _make_model, _read_model,
         ),
         Format(
             "model-weights", "model/model.safetensors", "safetensors",
-            lambda f: checkpoint.save(f / "model", _model(), {}), _read_model, lambda f: _seal_model(f / "model"),
+            _make_model, _read_model, lambda f: _seal_model(f / "model"),
         ),
+        *(
+            Format(f"light-{name}", f"model/{file}", kind, _make_model, _read_without_torch, lambda f: _seal_model(f / "model"))
+            for name, file, kind in (
+                ("config", "config.json", "json"), ("weights", "model.safetensors", "safetensors")
+            )
+        ),
+        Format("archive", "archive/000000.parquet", "bytes", _archive, lambda f: list(archive.read(f / "archive"))),
         *(
             Format(f"run-{name}", path, kind, _make_run, _read_run, lambda f: _seal_model(f / STEP))
             for name, path, kind in (

@@ -117,7 +117,8 @@ def read(folder: Path) -> Iterator[Trace]:
             for batch in file.iter_batches(batch_size=16):
                 yield from (_trace(row, lines, about, shared) for row in batch.to_pylist())
         except (KeyError, TypeError, ValueError, OSError) as error:
-            raise UserError(f"{path} is damaged ({error}); delete it and trace the texts again.") from error
+            reason = str(error).partition("\n")[0]
+            raise UserError(f"{path} is damaged ({reason}); delete it and trace the texts again.") from error
 
 
 def room(folder: Path, total: int, lines: int) -> None:
