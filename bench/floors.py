@@ -18,9 +18,7 @@ NETWORKS = "floor: six increment networks' products alone"
 
 def products() -> Step:
     """Every matrix of integer RoPE's step."""
-    width, inner = SHAPE["width"], SHAPE["inner"]
-    layer = [(width, 3 * width), (width, width), (width, 2 * inner), (inner, width)]
-    return _products(layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])])
+    return _products(_matrices())
 
 
 def networks() -> Step:
@@ -46,10 +44,7 @@ def _products(shapes: list[tuple[int, int]]) -> Step:
 
 def vectors(count: int) -> Step:
     """A vector times every matrix, laid out by columns as in decoding, in float32, `count` times."""
-    width, inner = SHAPE["width"], SHAPE["inner"]
-    layer = [(width, 3 * width), (width, width), (width, 2 * inner), (inner, width)]
-    shapes = layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])]
-    pairs = [(_random(1, into).float(), _random(into, out).float()) for into, out in shapes]
+    pairs = [(_random(1, into).float(), _random(into, out).float()) for into, out in _matrices()]
 
     @torch.inference_mode()
     def step() -> None:
@@ -71,6 +66,13 @@ def causal() -> Step:
             torch.autograd.grad(mixed, (q, k, v), mixed.detach())
 
     return step
+
+
+def _matrices() -> list[tuple[int, int]]:
+    """(in, out) of every matrix of integer RoPE's step; those that read the same are one."""
+    width, inner = SHAPE["width"], SHAPE["inner"]
+    layer = [(width, 3 * width), (width, width), (width, 2 * inner), (inner, width)]
+    return layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])]
 
 
 def _random(*shape: int) -> torch.Tensor:
