@@ -73,7 +73,7 @@ def markdown(told: dict[str, Any], made: dict[str, list[Result]]) -> str:
     parts = [f"# {told['title']}", _origin(told), "## In plain words"]
     parts += [
         "\n".join([*([f"{head}:", ""] if head else []), *(f"- {line}" for line in lines)])
-        for head, lines in _summary(told).items()
+        for head, lines in _summary(told, made).items()
     ]
     parts += ["## Published figures and ours"]
     for section, rows in _sections(told["claims"]).items():
@@ -94,7 +94,7 @@ def page(told: dict[str, Any], made: dict[str, list[Result]], pictures: list[tup
     e = html.escape
     parts = [f"<h1>{e(told['title'])}</h1><p class=note>{e(_origin(told))}</p>"]
     parts += ["<h2>In plain words</h2>"]
-    for head, lines in _summary(told).items():
+    for head, lines in _summary(told, made).items():
         items = "".join(f"<li>{e(line)}" for line in lines)
         parts.append((f"<p><b>{e(head)}</b></p>" if head else "") + f"<ul>{items}</ul>")
     parts += ["<h2>Published figures and ours</h2>"]
@@ -176,12 +176,14 @@ def _named(
     return {group: variants for group, variants in told.items() if variants}
 
 
-def _endpoints(made: dict[str, list[Result]]) -> list[str]:
-    """Every number that was named beforehand, with its verdict."""
-    return [f"{name}: {sentence(r.primary)}" for name, kept in made.items() for r in kept if r.primary]
+def _endpoints(made: dict[str, list[Result]], *, decided: bool = False) -> list[str]:
+    """Every number that was named beforehand, with its verdict; or only those whose interval has decided."""
+    told = [(name, r.primary) for name, kept in made.items() for r in kept if r.primary]
+    open_ = ("undecided", "one ", "no verdict") if decided else ()
+    return [f"{name}: {sentence(primary)}" for name, primary in told if not primary.verdict.startswith(open_)]
 
 
-def _summary(told: dict[str, Any]) -> dict[str, list[str]]:
+def _summary(told: dict[str, Any], made: dict[str, list[Result]]) -> dict[str, list[str]]:
     """What replicated, what did not and what is undecided: heading -> sentences; "" for what needs no heading."""
     words: dict[str, list[str]] = {"": []}
     if told["scale"] < 1:
@@ -195,6 +197,7 @@ def _summary(told: dict[str, Any]) -> dict[str, list[str]]:
     words |= {
         verdict[0].upper() + verdict[1:]: lines for verdict, lines in sorted(found.items(), key=_firmness)
     }
+    words["Primary endpoints that are decided"] = _endpoints(made, decided=True)
     against: dict[str, list[str]] = {}
     for table in told["tables"]:
         if table["name"] == "content":
@@ -240,8 +243,12 @@ def _cells(row: dict[str, Any]) -> list[str]:
 
 def _table(head: list[str], body: list[list[str]]) -> str:
     rows = ["".join(f"<th>{html.escape(cell)}" for cell in head)]
-    rows += ["".join(f"<td>{html.escape(cell)}" for cell in row) for row in body]
+    rows += ["".join(f"<td>{_code(html.escape(cell))}" for cell in row) for row in body]
     return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+
+def _code(cell: str) -> str:
+    return f"<code>{cell[1:-1]}</code>" if cell.startswith("`") and cell.endswith("`") else cell
 
 
 def _origin(told: dict[str, Any]) -> str:

@@ -1,0 +1,42 @@
+"""What a report says in plain words follows from the verdicts, and commands stand in it as code."""
+
+from typing import Any
+
+from ropewalk.analyses.result import Endpoint, Result
+from ropewalk.analyses.statistics import Estimate
+from ropewalk.studies.report import markdown, page
+
+TOLD: dict[str, Any] = {
+    "title": "T", "version": "0", "commit": "c", "hardware": "h", "corpus": {}, "scale": 1, "once": {},
+    "elsewhere": [], "tables": [],
+    "claims": [
+        {
+            "section": "S", "id": "x", "published": "1", "ours": 0.1, "low": 0.0, "high": 0.2, "seeds": 3,
+            "verdict": "not replicated at 3 MB", "command": "ropewalk study r.toml",
+        }
+    ],
+}  # fmt: skip
+
+
+def made(verdict: str) -> list[Result]:
+    primary = Endpoint("an AUC", Estimate(0.6, 0.55, 0.65), 0.5, verdict)
+    return [Result("t", "A table", {"line": "line"}, ({"line": "L0"},), (), primary, None, (), "cmd", {})]
+
+
+def test_only_decided_endpoints_are_said_in_plain_words() -> None:
+    kept = {"a": made("above"), "b": made("undecided at 3 MB"), "c": made("one pair, no verdict at 3 MB")}
+    told = markdown(TOLD, kept)
+    plain, rest = told.split("## Published figures and ours")
+    assert "- a: an AUC: 0.6000 [0.5500, 0.6500]" in plain
+    assert "- b:" not in plain and "- c:" not in plain
+    assert all(f"- {name}: an AUC" in rest for name in "abc")
+
+
+def test_a_report_without_decided_endpoints_has_no_heading_for_them() -> None:
+    assert "that are decided" not in markdown(TOLD, {"b": made("undecided")})
+
+
+def test_commands_are_code_on_the_page() -> None:
+    told = page(TOLD, {"a": made("above")}, [])
+    assert "<code>ropewalk study r.toml</code>" in told and "`" not in told.split("</style>")[1]
+    assert "Not replicated at 3 MB" in told
