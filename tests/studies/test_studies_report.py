@@ -18,18 +18,37 @@ TOLD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def made(verdict: str) -> list[Result]:
+def made(verdict: str, models: int = 3) -> list[Result]:
     primary = Endpoint("an AUC", Estimate(0.6, 0.55, 0.65), 0.5, verdict)
-    return [Result("t", "A table", {"line": "line"}, ({"line": "L0"},), (), primary, None, (), "cmd", {})]
+    return [
+        Result(
+            "t",
+            "A table",
+            {"line": "line"},
+            ({"line": "L0"},),
+            (),
+            primary,
+            None,
+            (),
+            "cmd",
+            {"models": ["m"] * models},
+        )
+    ]
 
 
 def test_only_decided_endpoints_are_said_in_plain_words() -> None:
-    kept = {"a": made("above"), "b": made("undecided at 3 MB"), "c": made("one pair, no verdict at 3 MB")}
+    kept = {
+        "a": made("above"),
+        "b": made("undecided at 3 MB"),
+        "c": made("one pair, no verdict at 3 MB"),
+        "d": made("above", models=1),
+    }
     told = markdown(TOLD, kept)
     plain, rest = told.split("## Published figures and ours")
     assert "- a: an AUC: 0.6000 [0.5500, 0.6500]" in plain
-    assert "- b:" not in plain and "- c:" not in plain
-    assert all(f"- {name}: an AUC" in rest for name in "abc")
+    assert not any(f"- {name}:" in plain for name in "bcd")
+    assert all(f"- {name}: an AUC" in rest for name in "abcd")
+    assert "one seed, no verdict" in rest.split("- d: an AUC")[1]
 
 
 def test_a_report_without_decided_endpoints_has_no_heading_for_them() -> None:

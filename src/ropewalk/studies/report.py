@@ -13,6 +13,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,10 +178,20 @@ def _named(
 
 
 def _endpoints(made: dict[str, list[Result]], *, decided: bool = False) -> list[str]:
-    """Every number that was named beforehand, with its verdict; or only those whose interval has decided."""
-    told = [(name, r.primary) for name, kept in made.items() for r in kept if r.primary]
-    open_ = ("undecided", "one ", "no verdict") if decided else ()
-    return [f"{name}: {sentence(primary)}" for name, primary in told if not primary.verdict.startswith(open_)]
+    """Every number that was named beforehand, with its verdict; or only those whose interval has decided.
+
+    What one model says has no verdict in a study, whatever its own interval.
+    """
+    told = []
+    for name, kept in made.items():
+        for r in kept:
+            if r.primary is None:
+                continue
+            alone = len(r.provenance.get("models", ())) == 1
+            primary = replace(r.primary, verdict="one seed, no verdict") if alone else r.primary
+            if not (decided and primary.verdict.startswith(("undecided", "one "))):
+                told.append(f"{name}: {sentence(primary)}")
+    return told
 
 
 def _summary(told: dict[str, Any], made: dict[str, list[Result]]) -> dict[str, list[str]]:
