@@ -39,7 +39,6 @@ def graft_study(
 
       ropewalk graft-study recipes/graft.toml --set study.scale=0.01 --out /tmp/rehearsal
     """
-
     from rich.console import Console
 
     from ropewalk.studies import book, graftbook, graftreport, grafts

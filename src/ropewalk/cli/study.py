@@ -49,7 +49,6 @@ def study(
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --table "real/per-layer/boundaries gsdsimp"
     """
-
     from rich.console import Console
 
     from ropewalk.studies import book, execute
