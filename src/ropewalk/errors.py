@@ -11,10 +11,10 @@ class UserError(Exception):
 
 
 def first_problem(error: Exception) -> str:
-    """The first problem of a pydantic ValidationError as `place: what`; any other error as its text."""
+    """The first problem of a pydantic ValidationError as `place: what`; any other error as its first line."""
     problems = getattr(error, "errors", None)
     if problems is None:
-        return str(error)
+        return str(error).partition("\n")[0]
     problem = problems()[0]
     place = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")

@@ -115,7 +115,7 @@ class Run:
                 try:
                     if json.loads(line)["step"] <= step:
                         kept.append(line + "\n")
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, RecursionError):
                     continue
         write_atomically(self.metrics_path, "".join(kept).encode())
 

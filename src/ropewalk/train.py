@@ -187,8 +187,9 @@ class State:
     def _read(cls, saved: dict[str, Any], folder: Path) -> State:
         try:
             state = cls(**saved["state"])
-            dict(saved["plan"])
-        except (KeyError, TypeError, ValueError) as error:
+            for told in (saved["plan"], saved["provenance"].get("corpus", {})):
+                told.items()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
                 f"{folder / checkpoint.TRAINING} is damaged; delete this checkpoint folder."
             ) from error

@@ -216,6 +216,9 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     )
     assert status == 0 and said.count("measuring") == 1 and "Chinese lead byte" in shown
     assert kept.read_bytes() == before
+    kept.write_bytes(before[:100])
+    status, _, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root)
+    assert status == 0 and said.count("measuring") == 1 and kept.read_bytes() == before
     status, _, said = run(monkeypatch, capsys, recipe, "--out", out, "--table", "nothing")
     assert status == 1 and "no table 'nothing'" in said
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -22,8 +21,8 @@ from torch import nn
 import ropewalk
 from ropewalk.checkpoint import read_json, sha256, write_folder
 from ropewalk.errors import UserError, first_problem
-from ropewalk.hf.anatomy import GraftWarning
-from ropewalk.hf.grafting import Graft
+from ropewalk.hf.anatomy import GraftWarning, examine
+from ropewalk.hf.grafting import Graft, build, owners_of
 from ropewalk.hf.identity import gathered, identity, quantised
 from ropewalk.increments import IncrementConfig
 
@@ -66,7 +65,7 @@ def state(graft: Graft) -> dict[str, torch.Tensor]:
     """The increments' tensors on the CPU, gathered where they are sharded."""
     found = {}
     for name, tensor in graft.laws.state_dict().items():
-        found[name.replace(".law.", ".")] = gathered(tensor).to("cpu", torch.float32).contiguous()
+        found[_told(name)] = gathered(tensor).to("cpu", torch.float32).contiguous()
     return found
 
 
@@ -90,19 +89,30 @@ def load(model: nn.Module, folder: str | Path, *, strict: bool = True) -> Graft:
         )
     try:
         config = IncrementConfig.model_validate(told.get("increments"))
+        expected = _shapes(model, config)
         tensors = load_file(folder / WEIGHTS)
-    except (ValidationError, SafetensorError) as error:
+    except (ValueError, SafetensorError, RuntimeError, OverflowError, TypeError) as error:
         raise UserError(f"{folder} is damaged ({first_problem(error)}); copy the adapter again.") from error
-    graft = Graft(model, config)
-    own = {name.replace(".law.", "."): name for name in graft.laws.state_dict()}
-    shapes = {name: graft.laws.state_dict()[own[name]].shape for name in own}
-    if {name: tensor.shape for name, tensor in tensors.items()} != shapes:
-        graft.detach()
+    if {name: tensor.shape for name, tensor in tensors.items()} != expected:
         raise UserError(
             f"{folder / WEIGHTS} does not fit {type(model).__name__}; load it onto its own base model."
         )
-    graft.laws.load_state_dict({own[name]: tensor for name, tensor in tensors.items()})
+    graft = Graft(model, config)
+    graft.laws.load_state_dict({name: tensors[_told(name)] for name in graft.laws.state_dict()})
     return graft
+
+
+def _shapes(model: nn.Module, config: IncrementConfig) -> dict[str, torch.Size]:
+    """What the tensors of a graft are, by their names in the file; nothing is allocated for them."""
+    anatomy = examine(model)
+    with torch.device("meta"):
+        laws = nn.ModuleList(build(anatomy, config) for _ in owners_of(anatomy, config))
+    return {_told(name): tensor.shape for name, tensor in laws.state_dict().items()}
+
+
+def _told(name: str) -> str:
+    """The name in the file of a tensor in a graft's laws."""
+    return name.replace(".law.", ".")
 
 
 def check_base(model: nn.Module, base: Any, place: Path, strict: bool) -> None:

@@ -206,7 +206,7 @@ def _about(pq: Any, path: Path) -> dict[str, Any]:
 
     try:
         return dict(json.loads(pq.read_schema(path).metadata[b"ropewalk"]))
-    except (KeyError, TypeError, ValueError, OSError, pa.ArrowException) as error:
+    except (KeyError, TypeError, ValueError, OSError, RecursionError, pa.ArrowException) as error:
         raise UserError(
             f"{path} is damaged, or no shard of traces; delete it and trace the texts again."
         ) from error

@@ -61,5 +61,5 @@ def native(name: str) -> bool:
         return True
     try:
         return json.loads((path / checkpoint.CONFIG).read_text())["format"] == checkpoint.FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False

@@ -5,7 +5,6 @@ A table is named group/variant/table. It is made again only when its models chan
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -59,8 +58,7 @@ def compute(
         raise UserError(f"the study has no table '{only}'; its tables are {', '.join(e.id for e in found)}.")
     for entry in found:
         hashes = [sha256(m) if m.is_file() else read_config(m)["weights"]["sha256"] for m in entry.models]
-        stale = [told["provenance"].get("models") != hashes for told in _kept(entry.id, out)] or [True]
-        if entry.id != only and (only is not None or not any(stale)):
+        if entry.id != only and (only is not None or _fresh(entry.id, out, hashes)):
             continue
         tell(entry.id)
         for result in entry.make():
@@ -72,15 +70,21 @@ def compute(
 
 def results(found: list[Entry], out: Path) -> dict[str, list[Result]]:
     """What is made so far, by name."""
-    made = {entry.id: [Result.from_json(told) for told in _kept(entry.id, out)] for entry in found}
+    made = {entry.id: _kept(entry.id, out) for entry in found}
     return {name: kept for name, kept in made.items() if kept}
 
 
-def _kept(name: str, out: Path) -> list[dict]:
-    return [
-        json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted((out / "tables" / name).glob("*.json"))
-    ]
+def _fresh(name: str, out: Path, hashes: list[str]) -> bool:
+    """True for tables that are whole and made from these models."""
+    try:
+        kept = _kept(name, out)
+    except UserError:
+        return False
+    return bool(kept) and all(result.provenance.get("models") == hashes for result in kept)
+
+
+def _kept(name: str, out: Path) -> list[Result]:
+    return [Result.load(path) for path in sorted((out / "tables" / name).glob("*.json"))]
 
 
 class _Group:
