@@ -11,8 +11,10 @@ from harness import DEVICE
 
 from ropewalk import attention
 from ropewalk.increments import IncrementConfig
+from ropewalk.kernels import causal
 
 PRODUCTS, ATTENTION = "floor: its matrix products alone", "floor: its attention alone"
+MIXING = "floor: the products of its attention alone"
 NETWORKS = "floor: six increment networks' products alone"
 
 
@@ -55,15 +57,33 @@ def vectors(count: int) -> Step:
     return step
 
 
-def causal() -> Step:
+def attentive() -> Step:
     """Causal attention forward and backward in every layer, as `ropewalk train` computes it, in bfloat16."""
     size = SHAPE["width"] // SHAPE["heads"]
     q, k, v = (_random(MICRO, SHAPE["context"], SHAPE["heads"], size).requires_grad_() for _ in range(3))
 
     def step() -> None:
         for _ in range(WINDOWS // MICRO * SHAPE["layers"]):
-            mixed = attention.mix(q, k, v, scale=size**-0.5, training=True)
+            mixed = attention.mix(q, k, v, training=True)
             torch.autograd.grad(mixed, (q, k, v), mixed.detach())
+
+    return step
+
+
+def mixing() -> Step:
+    """The six products of each tile of causal attention, forward and backward, in every layer, in bfloat16."""
+    heads, size = MICRO * SHAPE["heads"], SHAPE["width"] // SHAPE["heads"]
+    q, k, v, g = (_random(heads, SHAPE["context"], size) for _ in range(4))
+
+    def step() -> None:
+        for _ in range(WINDOWS // MICRO * SHAPE["layers"]):
+            for some, start, end, _ in causal.tiles(heads, SHAPE["context"]):
+                scores = torch.bmm(q[some, start:end], k[some, :end].transpose(1, 2))
+                torch.bmm(scores, v[some, :end])
+                slopes = torch.bmm(g[some, start:end], v[some, :end].transpose(1, 2))
+                torch.bmm(slopes, k[some, :end])
+                torch.bmm(scores.transpose(1, 2), g[some, start:end])
+                torch.bmm(slopes.transpose(1, 2), q[some, start:end])
 
     return step
 

@@ -44,7 +44,7 @@ def test_the_tiled_kernel_is_softmax_attention_with_its_gradients(length: int, b
 def compare_with_the_formula(length: int, batch: int, seed: int) -> None:
     q, k, v = draw(*[(batch, length, 2, size) for size in (6, 6, 3)], seed=seed)
     expected = reference(q, k, v, 0.4)
-    got = attention.mix(q, k, v, scale=0.4, training=True)
+    got = attention.mix(0.4 * q, k, v, training=True)
     assert torch.allclose(got, expected, atol=1e-12)
     weights = torch.randn(expected.shape, dtype=torch.float64)
     for ours, theirs in zip(
@@ -60,7 +60,7 @@ def compare_with_the_formula(length: int, batch: int, seed: int) -> None:
 def test_tiles_cover_every_query_of_every_head_once(heads: int, length: int) -> None:
     covered = torch.zeros(heads, length)
     end = 0
-    for some, first, last, place in causal._tiles(heads, length):
+    for some, first, last, place in causal.tiles(heads, length):
         covered[some, first:last] += 1
         assert place.start == end
         end = place.stop
@@ -86,8 +86,8 @@ def test_the_kernel_is_a_well_made_operator() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_training_and_reading_mix_alike(dtype: torch.dtype) -> None:
     q, k, v = (x.detach().to(dtype) for x in draw((2, 19, 4, 8), (2, 19, 2, 8), (2, 19, 2, 8)))
-    trained = attention.mix(q, k, v, scale=0.35, training=True)
-    read = attention.mix(q, k, v, scale=0.35, training=False)
+    trained = attention.mix(q, k, v, training=True)
+    read = attention.mix(q, k, v, training=False)
     close = 1e-6 if dtype == torch.float32 else 3e-2
     assert trained.dtype == read.dtype == dtype
     assert torch.allclose(trained.float(), read.float(), atol=close)
@@ -95,8 +95,8 @@ def test_training_and_reading_mix_alike(dtype: torch.dtype) -> None:
 
 def test_several_queries_behind_a_memory_see_their_past_and_no_more() -> None:
     q, k, v = draw((1, 3, 2, 4), (1, 8, 2, 4), (1, 8, 2, 4))
-    assert torch.allclose(attention.mix(q, k, v, scale=0.5), reference(q, k, v, 0.5), atol=1e-12)
-    one = attention.mix(q[:, -1:], k, v, scale=0.5)
+    assert torch.allclose(attention.mix(0.5 * q, k, v), reference(q, k, v, 0.5), atol=1e-12)
+    one = attention.mix(0.5 * q[:, -1:], k, v)
     assert torch.allclose(one, reference(q, k, v, 0.5)[:, -1:], atol=1e-12)
 
 

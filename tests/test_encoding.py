@@ -181,11 +181,12 @@ def test_positions_get_the_gradient_of_the_open_formula(name: str, lines: int) -
     weights = [torch.randn(2, 3, heads, 8 if name == "rope" else 16) for heads in (4, 2)]
 
     def loss(cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-        return sum((a * w).sum() for a, w in zip(encoding(*x, cos, sin), weights, strict=True))
+        return sum((a * w).sum() for a, w in zip(encoding(*x, cos, sin, 0.4), weights, strict=True))
 
     ours = torch.autograd.grad(loss(*encoding.angles(p)), wanted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding_module, "rotate", by_complex_numbers)
+        patch.setattr(encoding_module._Turn, "apply", openly)
         theirs = torch.autograd.grad(loss(*encoding.angles(p)), wanted)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
@@ -194,3 +195,21 @@ def test_positions_get_the_gradient_of_the_open_formula(name: str, lines: int) -
 def by_complex_numbers(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
     turned = torch.complex(*x.chunk(2, -1)) * torch.complex(cos, sin)
     return torch.cat([turned.real, turned.imag], -1)
+
+
+def openly(
+    q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, scale: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    heads = q.shape[2] // cos.shape[2]
+    wide = [each.repeat_interleave(heads, 2) for each in (cos, sin)]
+    return scale * by_complex_numbers(q, *wide), by_complex_numbers(k, cos, sin)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_queries_come_scaled_and_lie_head_by_head(name: str) -> None:
+    encoding = ENCODINGS[name](SIZE, 2, THETA)
+    q, k, p = torch.randn(2, 5, 4, SIZE), torch.randn(2, 5, 2, SIZE), torch.rand(2, 5, 1).cumsum(1)
+    plain, scaled = encoding(q, k, *encoding.angles(p)), encoding(q, k, *encoding.angles(p), 0.3)
+    assert torch.allclose(scaled[0], 0.3 * plain[0], atol=1e-6) and torch.equal(scaled[1], plain[1])
+    if name == "rope":
+        assert all(x.transpose(1, 2).is_contiguous() for x in plain)

@@ -1,6 +1,6 @@
 """Attention: encoded queries and keys decide how the values of earlier tokens mix.
 
-It receives vectors that already carry their positions, and knows nothing of positions.
+It receives vectors that already carry their positions, queries that are scaled, and knows nothing of positions.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ def mix(
     k: Tensor,
     v: Tensor,
     *,
-    scale: float,
     bias: Tensor | None = None,
     training: bool = False,
 ) -> Tensor:
     """Causal mixing of values.
 
     q (B, T, H, E), k (B, S, K, E), v (B, S, K, D), S >= T: the queries are the last T tokens. bias: None, or
-    (B or 1, H or 1, T, S) added to the scaled scores, which then must hide the future itself (see `mask`).
+    (B or 1, H or 1, T, S) added to the scores, which then must hide the future itself (see `mask`).
     Returns (B, T, H, D).
     """
     if bias is None and 1 < q.shape[1] < k.shape[1]:
@@ -36,20 +35,20 @@ def mix(
         k, v = k.repeat_interleave(repeat, 2), v.repeat_interleave(repeat, 2)
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     if training and bias is None and q.device.type == "cpu":
-        out = causal_attention((q * scale).contiguous(), k.contiguous(), v.contiguous())
+        out = causal_attention(q.contiguous(), k.contiguous(), v.contiguous())
     else:
         causal = bias is None and q.shape[2] > 1
         out = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), is_causal=causal, scale=scale
+            q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), is_causal=causal, scale=1.0
         )
     return out.transpose(1, 2)
 
 
-def probabilities(q: Tensor, k: Tensor, *, scale: float, bias: Tensor | None = None) -> Tensor:
+def probabilities(q: Tensor, k: Tensor, *, bias: Tensor | None = None) -> Tensor:
     """The attention weights (B, H, T, S) of `mix`, computed openly in float32; arguments as in `mix`."""
     repeat = q.shape[2] // k.shape[2]
     k = k.repeat_interleave(repeat, 2)
-    scores = torch.einsum("bthe,bshe->bhts", q.float(), k.float()) * scale
+    scores = torch.einsum("bthe,bshe->bhts", q.float(), k.float())
     if bias is None:
         tokens = scores.shape[-1]
         bias = torch.full((tokens, tokens), -math.inf, device=q.device).triu(1)[-scores.shape[-2] :]

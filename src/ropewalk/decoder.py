@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ropewalk import attention, increments, positions
 from ropewalk.cache import Cache, LayerMemory
 from ropewalk.decay import DECAYS
-from ropewalk.encoding import ENCODINGS, Pope, Rope
+from ropewalk.encoding import ENCODINGS
 from ropewalk.errors import UserError
 from ropewalk.host import Edit, Output, apply_edit
 from ropewalk.increments import Absolute, IncrementConfig
@@ -143,7 +143,7 @@ class Attention(nn.Module):
             q, k, v = heads.split([self.heads, self.keys, self.keys], 2)
         else:
             q, k, v = (each(x).view(batch, tokens, -1, self.size) for each in (self.q, self.k, self.v))
-        q, k = self.encoding(q, k, cos, sin)
+        q, k = self.encoding(q, k, cos, sin, self.scale)
         if memory is not None:
             k, v = memory.extend(k, v)
         bias = None
@@ -155,8 +155,8 @@ class Attention(nn.Module):
             seen = documents if documents is not None else x.new_zeros(batch, k.shape[1])
             bias = attention.mask(seen, tokens, decayed)
         if taps is not None:
-            taps["attention"] = attention.probabilities(q, k, scale=self.scale, bias=bias)
-        mixed = attention.mix(q, k, v, scale=self.scale, bias=bias, training=self.training)
+            taps["attention"] = attention.probabilities(q, k, bias=bias)
+        mixed = attention.mix(q, k, v, bias=bias, training=self.training)
         return self.o(mixed.reshape(batch, tokens, -1))
 
 
@@ -316,34 +316,36 @@ class Decoder(nn.Module):
         walked: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if i < len(self.laws):
-                law, encoding = self.laws[i], layer.attention.encoding
-                r, cos, sin = self.stride(law, encoding, x, tokens, n, self.config.increments.gap)
+                x, r, cos, sin = self.stride(layer, self.laws[i], x, tokens, n, self.config.increments.gap)
                 walked.append(r)
-            x = self.block(layer, x, cos, sin)
+            else:
+                x = self.block(layer, x, cos, sin)
         return Output(self._logits(x), tuple(walked))
 
     def _logits(self, x: Tensor) -> Tensor:
         return linear(self.norm(x), self.embedding.to(x.dtype))
 
 
-def block(layer: nn.Module, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def block(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """One layer without documents, memory or taps."""
-    return layer(x, cos, sin)
+    out: Tensor = layer(x, cos, sin)
+    return out
+
+
+def stride(
+    layer: Layer, law: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`block` after a walk of its own from the beginning of a window: its output, increments r, cosines and sines."""
+    r = advance(law, x, tokens, n)
+    p, _ = positions.walk(r, n, gap=gap, absolute=isinstance(law, Absolute))
+    cos, sin = layer.attention.encoding.angles(p)
+    return block(layer, x, cos, sin), r, cos, sin
 
 
 def advance(law: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, carry: Tensor | None = None) -> Tensor:
     """r = d - 1 of a stretch (B, T, G), also of laws that place tokens without a sum."""
     r = law(x, tokens)
     return positions.differences(law.offset(r, n), carry) if isinstance(law, Absolute) else r
-
-
-def stride(
-    law: nn.Module, encoding: Rope | Pope, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One walk from the beginning of a window: increments r, cosines and sines of its positions."""
-    r = advance(law, x, tokens, n)
-    p, _ = positions.walk(r, n, gap=gap, absolute=isinstance(law, Absolute))
-    return r, *encoding.angles(p)
 
 
 def initialise(model: nn.Module, seed: int, std: float = 0.02) -> None:

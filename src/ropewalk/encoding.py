@@ -8,6 +8,8 @@ from. Sources: RoPE, arXiv 2104.09864; PoPE, arXiv 2509.10534.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,13 +35,16 @@ class Rope(nn.Module):
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()
 
-    def forward(self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B, T, H, D) and keys (B, T, K, D), turned; same shapes and dtypes."""
+    def forward(
+        self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Queries (B, T, H, D), times `scale`, and keys (B, T, K, D), turned; same shapes and dtypes."""
         if self.fused:
             from ropewalk.kernels.rotary_triton import rotary  # needs Triton, which GPU builds of torch bring
 
-            return rotary(q, cos, self.frequencies), rotary(k, cos, self.frequencies)
-        return rotate(q, *_per_head(q, cos, sin)), rotate(k, cos, sin)
+            return rotary(q, cos, self.frequencies) * scale, rotary(k, cos, self.frequencies)
+        turned: tuple[Tensor, Tensor] = _Turn.apply(q, k, cos, sin, scale)
+        return turned
 
 
 class Pope(nn.Module):
@@ -63,11 +68,13 @@ class Pope(nn.Module):
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()
 
-    def forward(self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-        """Queries (B, T, H, D) and keys (B, T, K, D) -> (B, T, H, 2D) and (B, T, K, 2D)."""
+    def forward(
+        self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Queries (B, T, H, D) -> (B, T, H, 2D), times `scale`; keys (B, T, K, D) -> (B, T, K, 2D)."""
         phase = self.phase_bias.clamp(-2 * torch.pi, 0.0)
         turned = rotate(torch.cat([cos, sin], -1), phase.cos(), phase.sin())
-        return _polar(q, *_per_head(q, cos, sin)), _polar(k, *turned.chunk(2, -1))
+        return _polar(q, *_per_head(q, scale * cos, scale * sin)), _polar(k, *turned.chunk(2, -1))
 
 
 ENCODINGS: dict[str, type[Rope] | type[Pope]] = {"rope": Rope, "pope": Pope}
@@ -80,10 +87,51 @@ def _frequencies(head_size: int, step: int, theta: float) -> Tensor:
     return (theta**-exponent).float().to(torch.get_default_device())
 
 
+class _Turn(torch.autograd.Function):
+    """Rotates queries and keys and lays them out head by head, as attention reads them.
+
+    Cosines and sines are taken to be of one angle, so that only their change along the circle has a gradient: each
+    pair (a, b) gives its line a g_b - b g_a. Turned pairs tell it as well as those before the turn, and attention has
+    kept the turned ones.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor]:
+        q = _by_heads(q, *_per_head(q, scale * cos, scale * sin))
+        k = _by_heads(k, cos, sin)
+        ctx.save_for_backward(q, k, cos, sin)
+        ctx.scale = scale
+        return q, k
+
+    @staticmethod
+    def backward(ctx: Any, gq: Tensor, gk: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, cos, sin = ctx.saved_tensors
+        gcos = gsin = None
+        if ctx.needs_input_grad[2]:
+            along = _along(q, gq, cos.shape[2]) + _along(k, gk, cos.shape[2])
+            gcos, gsin = -sin * along, cos * along
+        back = rotate(gq, *_per_head(q, ctx.scale * cos, -ctx.scale * sin))
+        return back, rotate(gk, cos, -sin), gcos, gsin, None
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turns the pairs of x (..., D) by angles given as cos and sin (..., D/2); computed in float32."""
     a, b = x.float().chunk(2, -1)
-    return torch.cat([a * cos - b * sin, a * sin + b * cos], -1).to(x.dtype)
+    return torch.cat([(a * cos - b * sin).to(x.dtype), (a * sin + b * cos).to(x.dtype)], -1)
+
+
+def _by_heads(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """`rotate` of x (B, T, H, D), laid out in memory as (B, H, T, D)."""
+    turned = rotate(x.transpose(1, 2), cos.transpose(1, 2), sin.transpose(1, 2))
+    return turned.contiguous().transpose(1, 2)
+
+
+def _along(x: Tensor, g: Tensor, lines: int) -> Tensor:
+    """What a small turn of the pairs of x (B, T, H, D) gains with the gradient g, summed per line: (B, T, G, D/2)."""
+    (a, b), (ga, gb) = x.float().chunk(2, -1), g.float().chunk(2, -1)
+    return (a * gb - b * ga).unflatten(2, (lines, -1)).sum(3)
 
 
 def _polar(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -43,8 +43,9 @@ class Step:
         for layer, walk in zip_longest(self.layers, self.walks):
             heads, feed = layer.attention, layer.feed
             own = [walk.inner] if walk else []
+            query = heads.q.weight * heads.scale
             self.into_attention.append(
-                torch.cat([*own, _columns(layer.attention_norm, heads.q, heads.k, heads.v)], 1)
+                torch.cat([*own, _columns(layer.attention_norm, query, heads.k, heads.v)], 1)
             )
             self.into_feed.append(_columns(layer.feed_norm, feed.gate, feed.up))
         self.into_logits = _columns(model.norm, model.embedding)
@@ -77,7 +78,7 @@ class Step:
             qk = torch.addcmul(pairs * cos, pairs.flip(2), sin).view(batch, 1, -1, size)
             q, k = qk[:, :, : config.heads], qk[:, :, config.heads :]
             k, v = cache.layers[i].extend(k, y[:, encoded:].unflatten(1, (1, -1, size)))
-            mixed = attention.mix(q, k, v, scale=layer.attention.scale)
+            mixed = attention.mix(q, k, v)
             x = torch.addmm(x, mixed.reshape(batch, -1), layer.attention.o.weight.t())
             gate, up = torch.mm(x / self._lengths(x)[1], self.into_feed[i]).chunk(2, -1)
             x = torch.addmm(x, F.silu(gate).mul_(up), layer.feed.down.weight.t())

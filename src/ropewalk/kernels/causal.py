@@ -17,7 +17,7 @@ QUERIES = 128
 SCORES = 16 * QUERIES * 512  # of a tile: 2 MB of bfloat16
 
 
-def _tiles(heads: int, tokens: int) -> Iterator[tuple[slice, int, int, slice]]:
+def tiles(heads: int, tokens: int) -> Iterator[tuple[slice, int, int, slice]]:
     """The heads of each tile, its first and last query, and where its probabilities are kept."""
     together, kept = max(1, SCORES // (QUERIES * tokens)), 0
     for head in range(0, heads, together):
@@ -33,7 +33,7 @@ def _tiles(heads: int, tokens: int) -> Iterator[tuple[slice, int, int, slice]]:
 def _forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     out, kept = torch.empty_like(v), _room(q)
     future = torch.full((QUERIES, QUERIES), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
-    for some, start, end, place in _tiles(*q.shape[:2]):
+    for some, start, end, place in tiles(*q.shape[:2]):
         size = end - start
         scores = torch.bmm(q[some, start:end], k[some, :end].transpose(1, 2))
         scores[..., start:].add_(future[:size, :size])
@@ -58,7 +58,7 @@ def _forward_shape(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
 @torch.library.custom_op("ropewalk::causal_attention_backward", mutates_args=())
 def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-    for some, start, end, place in _tiles(*q.shape[:2]):
+    for some, start, end, place in tiles(*q.shape[:2]):
         g = grad[some, start:end]
         p = kept[place].view(len(g), end - start, end)
         dv[some, :end].baddbmm_(p.transpose(1, 2), g)
