@@ -6,6 +6,8 @@ Everybody takes the same step: 64 windows of 512 bytes in micro-batches, gradien
 
 from __future__ import annotations
 
+import ropewalk  # isort: skip  # noqa: F401 (before torch: it decides how waiting threads wait)
+
 from collections.abc import Callable
 from importlib.util import find_spec
 

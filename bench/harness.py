@@ -7,6 +7,8 @@ one thread instead, which neighbours disturb far less.
 
 from __future__ import annotations
 
+import ropewalk  # isort: skip  # noqa: F401 (before torch: it decides how waiting threads wait)
+
 import argparse
 import json
 import platform

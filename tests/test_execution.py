@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -59,3 +60,22 @@ def test_a_device_that_is_not_there(device: str, said: str, monkeypatch: pytest.
     monkeypatch.setattr(execution.torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match=said):
         execution.plan(device)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, ["PASSIVE", "1000"]),
+        ({"GOMP_SPINCOUNT": "7"}, ["PASSIVE", "7"]),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, ["ACTIVE", "None"]),
+    ],
+)
+def test_waiting_threads_spin_shortly_unless_told_otherwise(given: dict[str, str], found: list[str]) -> None:
+    unset = {
+        key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    }
+    told = "import ropewalk, os; print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
+    said = subprocess.run(
+        [sys.executable, "-c", told], env=unset | given, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == found

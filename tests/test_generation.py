@@ -1,6 +1,7 @@
 """Generation: the memory changes nothing, choices are what they say, mistakes are told."""
 
 import math
+import threading
 from typing import Any
 
 import pytest
@@ -198,3 +199,19 @@ def test_steps_are_for_rows_without_padding_in_float32(padded: bool) -> None:
     assert fits(model, cache) != padded
     model.compute_dtype = torch.bfloat16
     assert not fits(model, cache)
+
+
+@pytest.mark.parametrize(("rows", "beside", "used"), [(1, False, 1), (2, False, 3), (1, True, 3)])
+def test_a_row_alone_is_decoded_by_one_thread(
+    rows: int, beside: bool, used: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threading, "active_count", lambda: 2 if beside else 1)
+    real, seen = Step._pass, []
+    monkeypatch.setattr(Step, "_pass", lambda *told: (seen.append(torch.get_num_threads()), real(*told))[1])
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        generate(Decoder(config(), seed=0), [[1, 2]] * rows, length=3)
+        assert seen == [used, used] and torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

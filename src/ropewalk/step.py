@@ -9,7 +9,9 @@ decoder's own pass but for rounding. Knows what a Decoder is made of, nothing of
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import zip_longest
 from typing import cast
 
@@ -58,6 +60,10 @@ class Step:
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """tokens (B,) -> logits (B, V) of the token after them."""
+        with _one_thread() if len(tokens) == 1 else nullcontext():
+            return self._pass(tokens)
+
+    def _pass(self, tokens: Tensor) -> Tensor:
         cache, model, config = self.cache, self.model, self.model.config
         n, size = cast(Tensor, cache.n), config.head_size
         cache.n = n + 1
@@ -122,6 +128,21 @@ class _Walk:
         h = torch.addcmul(self.bias, y[:, : self.hidden], times)
         twice = torch.addcmul(h, h, torch.erf(h * math.sqrt(0.5)))  # GELU
         return self.law.bend(torch.addmm(self.last, twice, self.outer))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One row is too little work for several threads: to wake them takes longer than what they would save. Only
+    where no other thread of Python runs, since they share the number."""
+    many = torch.get_num_threads()
+    if many == 1 or threading.active_count() > 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(many)
 
 
 def _columns(norm: Norm, *matrices: torch.nn.Module | Tensor) -> Tensor:
