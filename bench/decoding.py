@@ -66,9 +66,8 @@ def main() -> None:
         {
             "findings": [
                 f"Of the uncached pass, the products of a vector with every matrix take {products:.3f} by themselves, "
-                f"and the calls of a step with almost nothing to compute, those of a model 16 wide, {calls:.3f}: with "
-                f"one call for each operation {products + calls:.3f} is about the floor, and per-layer decoding takes "
-                f"{cached:.3f}."
+                f"and the calls of a step with almost nothing to compute, those of a model 16 wide, {calls:.3f}: "
+                f"together {products + calls:.3f}, and per-layer decoding takes {cached:.3f}."
             ],
             "tables": {f"{BYTES} bytes, float32 (per second: bytes of weights read)": table},
             "targets": [["cached over uncached", table[CACHED]["ratio"], "<=", 0.10]],

@@ -1,19 +1,19 @@
 """Generation: the memory changes nothing, choices are what they say, mistakes are told."""
 
 import math
-import threading
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
 from tiny import LEARNED, config, moved, tokens
 
 from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError
 from ropewalk.generation import choose, generate, left_padded
-from ropewalk.step import Step, fits
+from ropewalk.step import FEW, Step, fits
 
 SHAPES = [
     *[
@@ -178,7 +178,8 @@ def test_a_diverged_model_is_told(temperature: float) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
 @torch.inference_mode()
-def test_a_step_equals_the_whole_pass(shape: DecoderConfig) -> None:
+def test_a_step_equals_the_whole_pass(shape: DecoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropewalk.step.ROOM", 2)  # so that the memory has to grow
     model, seen = moved(Decoder(shape, seed=0), scale=0.1), tokens(2, 14)
     cache = model.new_cache()
     model(seen[:, :6], cache=cache)
@@ -201,17 +202,21 @@ def test_steps_are_for_rows_without_padding_in_float32(padded: bool) -> None:
     assert not fits(model, cache)
 
 
-@pytest.mark.parametrize(("rows", "beside", "used"), [(1, False, 1), (2, False, 3), (1, True, 3)])
-def test_a_row_alone_is_decoded_by_one_thread(
-    rows: int, beside: bool, used: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(threading, "active_count", lambda: 2 if beside else 1)
+@torch.inference_mode()
+def test_steps_are_for_few_rows() -> None:
+    model = Decoder(config(), seed=0)
+    for rows in (FEW, FEW + 1):
+        cache = model.new_cache()
+        model(tokens(rows, 3), cache=cache)
+        assert fits(model, cache) == (rows == FEW)
+
+
+def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def threads() -> list[int]:
+        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+
     real, seen = Step._pass, []
-    monkeypatch.setattr(Step, "_pass", lambda *told: (seen.append(torch.get_num_threads()), real(*told))[1])
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    try:
-        generate(Decoder(config(), seed=0), [[1, 2]] * rows, length=3)
-        assert seen == [used, used] and torch.get_num_threads() == 3
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr(Step, "_pass", lambda *told: (seen.append(threads()), real(*told))[1])
+    with threadpool_limits(2, user_api="blas"):
+        generate(Decoder(config(), seed=0), [[1, 2]], length=2)
+        assert set(threads()) == {2} and set(seen[0]) == {1}

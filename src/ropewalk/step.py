@@ -1,151 +1,228 @@
-"""One more token: the decoder's pass for a single new token per row, in as few operations as possible.
+"""One more token: the decoder's pass for a single new token per row, in NumPy.
 
-A step reads every weight once for almost no arithmetic, so on a CPU its time goes into the order in which a matrix
-is read and into the number of calls. Matrices that read a norm are therefore laid out by columns, with the norm's
-gain in them, side by side where they read the same; queries and keys turn together. The numbers are those of the
-decoder's own pass but for rounding. Knows what a Decoder is made of, nothing of choosing tokens.
+A step reads every weight once for almost no arithmetic, so on a CPU its time goes into reading matrices and into the
+number and the price of calls: one of NumPy costs a third of one of torch, and its matrix library reads faster. It does
+so by one thread: two gain little on an idle machine, and wait for each other on a busy one for seconds.
+Matrices are laid out by columns, those that read a norm with the norm's gain in them and side by side; queries and keys
+turn together. The numbers are those of the decoder's own pass but for rounding. Knows what a Decoder is made of,
+nothing of choosing tokens.
 """
 
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable
 from itertools import zip_longest
 from typing import cast
 
+import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from threadpoolctl import ThreadpoolController
+from torch import Tensor, nn
 
-from ropewalk import attention
-from ropewalk.cache import Cache
+from ropewalk.cache import Cache, LayerMemory
 from ropewalk.decoder import Decoder, Layer, Norm
 from ropewalk.encoding import Rope
 from ropewalk.increments import Absolute, Network
 
+FEW = 16
+"""Rows up to which one thread is enough."""
+
+ROOM = 256
+ROOT_HALF = np.float32(math.sqrt(0.5))
+
 
 def fits(model: Decoder, cache: Cache) -> bool:
-    """True where a `Step` may go on from `cache`: rotary float32 models on a CPU, no decay, rows without padding."""
+    """True where a `Step` may go on from `cache`: rotary float32 models on a CPU, no decay, few rows, no padding."""
     plain = model.config.encoding == "rope" and model.config.decay is None
     exact = model.compute_dtype == torch.float32 and model.embedding.device.type == "cpu"
-    return plain and exact and cache.n is not None and cache.documents is None
+    return plain and exact and cache.n is not None and len(cache.n) <= FEW and cache.documents is None
 
 
 class Step:
-    """Goes on from a cache that has read the prompt. The weights it lays out anew, about two thirds of the model's,
-    are taken once, when it is made."""
+    """Goes on from what `cache` has read, with a memory of its own; the weights are laid out anew once, when it is
+    made."""
 
+    @torch.no_grad()
     def __init__(self, model: Decoder, cache: Cache) -> None:
-        self.model, self.cache, config = model, cache, model.config
-        self.layers = list(cast(Iterable[Layer], model.layers))
-        self.walks = [_Walk(law) if isinstance(law, Network) else None for law in model.laws]
-        self.into_attention, self.into_feed = [], []
-        for layer, walk in zip_longest(self.layers, self.walks):
-            heads, feed = layer.attention, layer.feed
-            own = [walk.inner] if walk else []
-            query = heads.q.weight * heads.scale
-            self.into_attention.append(
-                torch.cat([*own, _columns(layer.attention_norm, query, heads.k, heads.v)], 1)
-            )
-            self.into_feed.append(_columns(layer.feed_norm, feed.gate, feed.up))
-        self.into_logits = _columns(model.norm, model.embedding)
-        self.floor = torch.tensor(math.sqrt(config.width * config.eps))
-        frequencies = cast(Rope, self.layers[0].attention.encoding).frequencies
-        self.turns = torch.stack([-frequencies, frequencies])
-        self.line_of_head = torch.cat(
-            [torch.arange(config.heads) * config.keys // config.heads, torch.arange(config.keys)]
-        )
+        config = model.config
+        self.heads, self.keys, self.size = config.heads, config.keys, config.head_size
+        self.inner, self.floor = config.swiglu, np.float32(config.width * config.eps)
+        self.libraries = ThreadpoolController().select(user_api="blas")
+        self.n = _array(cast(Tensor, cache.n)).copy()
+        walks = [
+            _Network(law, model, carry) if isinstance(law, Network) else _Table(law, model, carry)
+            for law, carry in zip(model.laws, cast(list[Tensor], cache.carries), strict=True)
+        ]
+        layers = list(cast(Iterable[Layer], model.layers))
+        self.layers = [_Layer(*told) for told in zip_longest(layers, cache.layers, walks)]
+        self.embedding, self.into_logits = _array(model.embedding), _behind(model.norm, model.embedding)
+        frequencies = _array(cast(Rope, layers[0].attention.encoding).frequencies)
+        self.turns = np.stack([-frequencies, frequencies])
+        self.line_of_head = np.append(np.arange(self.heads) * self.keys // self.heads, np.arange(self.keys))
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """tokens (B,) -> logits (B, V) of the token after them."""
-        with _one_thread() if len(tokens) == 1 else nullcontext():
-            return self._pass(tokens)
+        with (
+            self.libraries.limit(limits=1),
+            np.errstate(all="ignore"),
+        ):  # who reads the logits tells what diverged
+            return torch.from_numpy(self._pass(tokens.numpy()))
 
-    def _pass(self, tokens: Tensor) -> Tensor:
-        cache, model, config = self.cache, self.model, self.model.config
-        n, size = cast(Tensor, cache.n), config.head_size
-        cache.n = n + 1
-        batch, encoded = len(tokens), (config.heads + config.keys) * size
-        x = F.embedding(tokens, model.embedding)
-        for i, layer in enumerate(self.layers):
-            length, long = self._lengths(x)
-            y = torch.mm(x / long, self.into_attention[i])
-            if i < len(model.laws):
-                walk = self.walks[i]
-                if walk:
-                    r = walk.bend(y, length, long)[:, None]
-                    y = y[:, walk.hidden :]
-                else:
-                    r = model.laws[i](x[:, None], tokens[:, None])
-                cos, sin = self._angles(i, r, n[:, None])
-            pairs = y[:, :encoded].unflatten(1, (-1, 2, size // 2))
-            qk = torch.addcmul(pairs * cos, pairs.flip(2), sin).view(batch, 1, -1, size)
-            q, k = qk[:, :, : config.heads], qk[:, :, config.heads :]
-            k, v = cache.layers[i].extend(k, y[:, encoded:].unflatten(1, (1, -1, size)))
-            mixed = attention.mix(q, k, v)
-            x = torch.addmm(x, mixed.reshape(batch, -1), layer.attention.o.weight.t())
-            gate, up = torch.mm(x / self._lengths(x)[1], self.into_feed[i]).chunk(2, -1)
-            x = torch.addmm(x, F.silu(gate).mul_(up), layer.feed.down.weight.t())
-        return torch.mm(x / self._lengths(x)[1], self.into_logits)
+    def _pass(self, tokens: np.ndarray) -> np.ndarray:
+        batch, encoded = len(tokens), (self.heads + self.keys) * self.size
+        x = self.embedding[tokens]
+        for layer in self.layers:
+            square, long = self._lengths(x)
+            y = np.dot(x / long, layer.into_attention)
+            if layer.walk:
+                cos, sin = self._angles(layer.walk.go_on(tokens, self.n, y, square, long))
+                y = y[:, layer.walk.hidden :]
+            pairs = y[:, :encoded].reshape(batch, -1, 2, self.size // 2)
+            turned = (pairs * cos + pairs[:, :, ::-1] * sin).reshape(batch, -1, self.size)
+            q, k = turned[:, : self.heads], turned[:, self.heads :]
+            k, v = layer.memory.extend(k, y[:, encoded:].reshape(batch, -1, self.size))
+            weights = _softmax(q.reshape(batch, self.keys, -1, self.size) @ k)
+            x = x + np.dot((weights @ v).reshape(batch, -1), layer.out_of_attention)
+            y = np.dot(x / self._lengths(x)[1], layer.into_feed)
+            gate, up = y[:, : self.inner], y[:, self.inner :]
+            x = x + np.dot(gate / (1 + np.exp(-gate)) * up, layer.out_of_feed)
+        self.n += 1
+        return np.dot(x / self._lengths(x)[1], self.into_logits)
 
-    def _lengths(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The length of x (B, C), (B, 1), alone and as RMSNorm divides by it: what is left of the norm, sqrt(C)
-        times its gain, is in the matrix behind."""
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        return length, torch.hypot(length, self.floor)
+    def _lengths(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The square of the length of x (B, C), (B, 1), and the length as RMSNorm divides by it: what is left of the
+        norm, sqrt(C) times its gain, is in the matrix behind."""
+        square = np.einsum("bc,bc->b", x, x)[:, None]
+        return square, np.sqrt(square + self.floor)
 
-    def _angles(self, i: int, r: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
-        """Walk i goes on by r (B, 1, G): cosines and sines (B, 1 or H + K, 2, D/2), of minus the angle and of the
-        angle, so that a pair's halves (a, b) turn to (a, b) cos + (b, a) sin."""
-        law, carry = self.model.laws[i], cast(Tensor, self.cache.carries[i])
-        carried = law.offset(r, n).to(carry.dtype)[:, 0] if isinstance(law, Absolute) else carry + r[:, 0]
-        self.cache.carries[i] = carried
-        p = (n + (carried if self.model.gap == "before" else carry)).float()
-        angle = p.view(len(p), -1, 1, 1) * self.turns
+    def _angles(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (B, G) -> cosines and sines (B, 1 or H + K, 2, D/2), of minus the angle and of the angle, so that a
+        pair's halves (a, b) turn to (a, b) cos + (b, a) sin."""
+        angle = p[:, :, None, None] * self.turns
         if angle.shape[1] > 1:
             angle = angle[:, self.line_of_head]
-        return angle.cos(), angle.sin()
+        return np.cos(angle), np.sin(angle)
 
 
 class _Walk:
-    """An increment network whose first matrix is read together with the attention's, whose norm differs."""
+    """Where a walk stands: positions that a law of its own carries on, token by token.
 
-    def __init__(self, law: Network) -> None:
-        width = law.inner.in_features
-        weight, self.hidden = law.inner.weight, law.inner.out_features
+    `inner` (C, `hidden`) is the part of a law that reads the residual stream together with the attention of its layer.
+    """
+
+    inner: np.ndarray
+    hidden: int
+
+    def __init__(self, law: nn.Module, model: Decoder, carried: Tensor) -> None:
+        self.law, self.carried, self.before = law, _array(carried), model.gap == "before"
+
+    def go_on(
+        self, tokens: np.ndarray, n: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray
+    ) -> np.ndarray:
+        """p (B, G), float32, of the tokens (B,) at the integer positions n (B,). Of the stream x, (B, C), it is given
+        y, which begins with x `inner` / long, the length that its norm divides by, and the square of the plain one."""
+        r, last = self._r(tokens, y, square, long), self.carried
+        if isinstance(self.law, Absolute):
+            offset = self.law.offset(torch.from_numpy(r)[:, None], torch.from_numpy(n)[:, None])
+            self.carried = offset[:, 0].numpy().astype(last.dtype)
+        else:
+            self.carried = last + r
+        return (n[:, None] + (self.carried if self.before else last)).astype(np.float32)
+
+    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+class _Network(_Walk):
+    """An increment network."""
+
+    def __init__(self, law: Network, model: Decoder, carried: Tensor) -> None:
+        super().__init__(law, model, carried)
+        width, weight = law.inner.in_features, law.inner.weight
         self.floor = None
         if law.norm is not None:
             weight = weight * (law.norm * math.sqrt(width))
-            self.floor = torch.tensor(math.sqrt(width * torch.finfo(torch.float32).eps))
-        self.inner, self.bias, self.law = weight.t(), law.inner.bias, law
-        self.outer, self.last = law.outer.weight.t() / 2, law.outer.bias
+            self.floor = np.float32(width * torch.finfo(torch.float32).eps)
+        self.inner, self.hidden, self.bias = _array(weight).T, law.inner.out_features, _array(law.inner.bias)
+        self.outer, self.last = _columns(law.outer.weight / 2), _array(law.outer.bias)
+        self.bend = law.bend
 
-    def bend(self, y: Tensor, length: Tensor, long: Tensor) -> Tensor:
-        """r (B, G); y begins with x inner / long."""
-        times = long if self.floor is None else long / torch.hypot(length, self.floor)
-        h = torch.addcmul(self.bias, y[:, : self.hidden], times)
-        twice = torch.addcmul(h, h, torch.erf(h * math.sqrt(0.5)))  # GELU
-        return self.law.bend(torch.addmm(self.last, twice, self.outer))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """One row is too little work for several threads: to wake them takes longer than what they would save. Only
-    where no other thread of Python runs, since they share the number."""
-    many = torch.get_num_threads()
-    if many == 1 or threading.active_count() > 1:
-        yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(many)
+    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray) -> np.ndarray:
+        times = long if self.floor is None else long / np.sqrt(square + self.floor)
+        h = y[:, : self.hidden] * times + self.bias
+        twice = (
+            h + h * torch.erf(torch.from_numpy(h * ROOT_HALF)).numpy()
+        )  # torch's GELU would wake its threads
+        return self.bend(torch.from_numpy(np.dot(twice, self.outer) + self.last)).numpy()
 
 
-def _columns(norm: Norm, *matrices: torch.nn.Module | Tensor) -> Tensor:
+class _Table(_Walk):
+    """A law that knows the token only."""
+
+    def __init__(self, law: nn.Module, model: Decoder, carried: Tensor) -> None:
+        super().__init__(law, model, carried)
+        every = torch.arange(len(model.embedding))[None]
+        self.table = _array(law(model.embedding[every], every)[0])
+        self.inner, self.hidden = np.empty((model.config.width, 0), np.float32), 0
+
+    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray) -> np.ndarray:
+        return self.table[tokens]
+
+
+class _Layer:
+    """One layer's matrices and memory, and its walk, None where it shares an earlier one."""
+
+    def __init__(self, layer: Layer, read: LayerMemory, walk: _Walk | None) -> None:
+        heads, feed = layer.attention, layer.feed
+        query = heads.q.weight * heads.scale
+        into = _behind(layer.attention_norm, query, heads.k.weight, heads.v.weight)
+        self.into_attention = np.hstack([walk.inner, into]) if walk else into
+        self.into_feed = _behind(layer.feed_norm, feed.gate.weight, feed.up.weight)
+        self.out_of_attention, self.out_of_feed = _columns(heads.o.weight), _columns(feed.down.weight)
+        self.walk, self.memory = walk, _Memory(read)
+
+
+class _Memory:
+    """One layer's keys (B, K, D, S) and values (B, K, S, D), as attention multiplies them, in buffers that double when
+    they are full."""
+
+    def __init__(self, read: LayerMemory) -> None:
+        k, v = (_array(cast(Tensor, each.buffer))[:, : each.length] for each in (read.keys, read.values))
+        self.length = k.shape[1]
+        self.keys, self.values = _grown(k.transpose(0, 2, 3, 1), 3), _grown(v.transpose(0, 2, 1, 3), 2)
+
+    def extend(self, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Adds one token's (B, K, D) and returns all keys and values so far."""
+        if self.length == self.keys.shape[3]:
+            self.keys, self.values = _grown(self.keys, 3), _grown(self.values, 2)
+        self.keys[..., self.length], self.values[:, :, self.length] = k, v
+        self.length += 1
+        return self.keys[..., : self.length], self.values[:, :, : self.length]
+
+
+def _grown(buffer: np.ndarray, axis: int) -> np.ndarray:
+    """A copy with room for as many tokens again along an axis."""
+    room = [(0, 0)] * buffer.ndim
+    room[axis] = (0, max(buffer.shape[axis], ROOM))
+    return np.pad(buffer, room)
+
+
+def _array(x: Tensor) -> np.ndarray:
+    """The tensor's own memory as NumPy sees it."""
+    return x.detach().numpy()
+
+
+def _columns(weight: Tensor) -> np.ndarray:
+    """(out, in) as (in, out)."""
+    return np.ascontiguousarray(_array(weight).T)
+
+
+def _behind(norm: Norm, *weights: Tensor) -> np.ndarray:
     """Matrices (out, in) side by side as (in, all outs), the gain of the norm before them and sqrt(in) in them."""
-    weights = [each if isinstance(each, Tensor) else cast(Tensor, each.weight) for each in matrices]
-    return (torch.cat(weights) * (norm.weight * math.sqrt(len(norm.weight)))).t().contiguous()
+    return _columns(torch.cat(weights) * (norm.weight * math.sqrt(len(norm.weight))))
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    e = np.exp(scores - scores.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
