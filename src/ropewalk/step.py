@@ -63,10 +63,8 @@ class Step:
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """tokens (B,) -> logits (B, V) of the token after them."""
-        with (
-            self.libraries.limit(limits=1),
-            np.errstate(all="ignore"),
-        ):  # who reads the logits tells what diverged
+        diverged = np.errstate(all="ignore")  # who reads the logits tells it
+        with self.libraries.limit(limits=1), diverged:
             return torch.from_numpy(self._pass(tokens.numpy()))
 
     def _pass(self, tokens: np.ndarray) -> np.ndarray:
