@@ -12,7 +12,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 import ropewalk.hf
-from ropewalk import execution
+from ropewalk import heap
 
 COMMON = {"vocabulary": 257, "layers": 12, "context": 512}
 SHAPES = {
@@ -43,7 +43,7 @@ def step(shape: dict[str, int], batch: torch.Tensor, **how: str) -> contestants.
 def main() -> None:
     harness.refuse_if_busy()
     if harness.DEVICE == "cpu":
-        execution.keep_memory()  # as ropewalk graft-train does
+        heap.keep_all()  # as ropewalk graft-train does
     tables = {}
     for title, (shape, windows) in SHAPES.items():
         batch = contestants.text()[:windows]

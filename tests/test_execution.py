@@ -1,5 +1,4 @@
 import os
-import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -29,23 +28,6 @@ def test_a_plan_reaches_every_rotation() -> None:
     for fused in (True, False):
         model = execution.apply(replace(plan, fused_rotary=fused), Decoder(config(), seed=0))
         assert [layer.attention.encoding.fused for layer in model.layers] == [fused, fused]
-
-
-@pytest.mark.skipif(sys.platform != "linux" or not platform.libc_ver()[0], reason="asks glibc")
-def test_memory_is_kept_between_steps() -> None:
-    code = (
-        "import resource, torch; from ropewalk import execution\n"
-        "kept = execution.keep_memory()\n"
-        "def faults():\n"
-        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
-        "    for _ in range(8): torch.zeros(1 << 24)\n"
-        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "print(kept, min(faults() for _ in range(8)))"  # the heap grows until its pieces lie well
-    )
-    kept, faults = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True
-    ).stdout.split()
-    assert kept == "True" and int(faults) < 1_000  # 8 x 64 MB in pages of 4 kB would be 131,072
 
 
 def test_without_a_compiler_training_goes_on_eager_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,6 @@ data.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from typing import Literal, cast
 
 import torch
 
-from ropewalk import machine
+from ropewalk import heap, machine
 from ropewalk.decoder import Decoder, Layer, block, stride
 from ropewalk.encoding import Rope
 from ropewalk.errors import UserError
@@ -83,7 +81,7 @@ def apply(plan: Plan, model: Decoder) -> Decoder:
     model.to(plan.device)
     model.compute_dtype = getattr(torch, plan.precision)
     if plan.device == "cpu":
-        keep_memory()
+        heap.keep_all()
     for layer in cast(Iterable[Layer], model.layers):
         if isinstance(layer.attention.encoding, Rope):
             layer.attention.encoding.fused = plan.fused_rotary
@@ -94,18 +92,6 @@ def apply(plan: Plan, model: Decoder) -> Decoder:
         model.block = torch.compile(block, fullgraph=True, dynamic=False, mode=mode)
         model.stride = torch.compile(stride, fullgraph=True, dynamic=False, mode=mode)
     return model
-
-
-@cache
-def keep_memory() -> bool:
-    """Lets this process keep the memory of freed tensors for the next ones; False where that cannot be asked.
-
-    glibc otherwise returns every large tensor to the system, which clears its pages anew in each step.
-    """
-    if sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "mallopt"):
-        return False
-    trim_threshold, mmap_max = -1, -4  # their numbers in malloc.h
-    return bool(library.mallopt(mmap_max, 0) and library.mallopt(trim_threshold, -1))
 
 
 @cache

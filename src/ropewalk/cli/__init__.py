@@ -72,6 +72,9 @@ def run() -> None:
 
     Status 1: the input or the machine stood in the way; 2: the command was not understood; 130: interrupted.
     """
+    from ropewalk import heap
+
+    heap.keep()
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except UserError as error:

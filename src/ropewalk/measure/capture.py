@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ropewalk import heap
 from ropewalk.host import Edit, Host, increments_of
 from ropewalk.loss import surprisal_and_entropy
 from ropewalk.measure.gathered import Gathered, Start, Tokens, windows
@@ -58,6 +59,7 @@ def trace_many(
     Windows of about one length share a pass, each a row of its own, padded behind, where a causal model does not
     look: short texts cost less so than packed into one long window, whose mask they would pay for.
     """
+    heap.keep()
     given = tokens or [None] * len(texts)
     gathered = [Gathered(host, text, own, start) for text, own in zip(texts, given, strict=True)]
     pieces = [(each, *window) for each in gathered for window in windows(len(each.sequence), host.context)]

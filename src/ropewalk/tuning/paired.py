@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ropewalk import execution, loss, processes
+from ropewalk import execution, heap, loss, processes
 from ropewalk.checkpoint import read_json
 from ropewalk.corpus import Corpus, windows
 from ropewalk.files import write_atomically
@@ -90,7 +90,7 @@ def train(
     """
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
     if plan.device == "cpu":
-        execution.keep_memory()
+        heap.keep_all()
     with processes.started(plan.device) as team:
         processes.check(team, recipe.train.batch, recipe.model.shard)
         off = recipe.model.increments.model_copy(update={"law": "unit"})
