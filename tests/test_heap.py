@@ -47,6 +47,21 @@ def test_large_tensors_go_back_unless_a_training_keeps_all() -> None:
     assert cleared("assert heap.keep_all()", LARGE) < SELDOM
 
 
+@glibc
+def test_what_is_kept_can_be_given_back() -> None:
+    code = (
+        "import torch\n"
+        "from ropewalk import heap\n"
+        "assert heap.keep_all()\n"
+        "def held(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "together = [torch.ones(1 << 24, dtype=torch.uint8) for _ in range(16)]\n"
+        "del together\n"
+        "kept = held(); heap.give_back(); print(kept - held())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(ran.stdout) > 200e6
+
+
 def test_who_keeps_all_goes_on_to(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(heap, "_ask", lambda *wishes: (asked.extend(wishes), True)[1])

@@ -6,6 +6,7 @@ data.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,8 +73,12 @@ def plan(
 
 
 def free(plan: Plan) -> float:
-    """Bytes of memory that are free on the plan's device."""
-    return torch.cuda.mem_get_info()[0] if plan.device == "cuda" else machine.available()
+    """Bytes of memory that this process may take on the plan's device: an equal part where a launcher started others
+    beside it. What the process keeps and does not use goes back before it is counted."""
+    if plan.device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    heap.give_back()
+    return machine.available() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def apply(plan: Plan, model: Decoder) -> Decoder:

@@ -29,7 +29,17 @@ def keep_all() -> bool:
     return _all
 
 
+def give_back() -> None:
+    """Returns to the system what is kept and not in use."""
+    if (library := _glibc()) is not None:
+        library.malloc_trim(0)
+
+
 def _ask(*wishes: tuple[int, int]) -> bool:
-    if sys.platform != "linux" or not hasattr(library := ctypes.CDLL(None), "mallopt"):
-        return False
-    return all(library.mallopt(*wish) for wish in wishes)
+    library = _glibc()
+    return library is not None and all(library.mallopt(*wish) for wish in wishes)
+
+
+def _glibc() -> ctypes.CDLL | None:
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import torch
 
-from ropewalk import execution
+from ropewalk import execution, machine
 from ropewalk.decoder import Decoder
 from ropewalk.recipe import Recipe, micro
 
 GB = 1e9
 ROOM = 0.9  # of a device's memory; the rest goes to kernels and fragmentation
 LARGE = 4 * GB  # what no machine notices needs no telling
+CERTAIN = 2 / 3  # of an estimate: a training that needs even this and cannot have it is refused
 KEPT = {
     "float32": 225,
     "bfloat16": 150,
@@ -44,6 +45,11 @@ class Estimate:
     def large(self) -> bool:
         """Whether people should hear of it before a training starts."""
         return self.total > LARGE
+
+    def require(self, free: float, instead: str) -> None:
+        """UserError where a process has less than `free` bytes and would certainly need more; `instead` says what to do
+        then."""
+        machine.require(CERTAIN * self.total, "this training", instead, free)
 
     def devices(self, memory: float) -> int:
         """How many devices of `memory` bytes this takes when sharded; activations are not shared."""

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ropewalk import checkpoint, execution, loss, machine, memory, processes
+from ropewalk import checkpoint, execution, loss, memory, processes
 from ropewalk.corpus import Corpus, windows
 from ropewalk.decay import ForgetGate
 from ropewalk.decoder import Decoder
@@ -33,7 +33,6 @@ from ropewalk.processes import ALONE, Team, placed
 from ropewalk.recipe import Recipe, micro
 from ropewalk.run import Follower, Run, fill_frozen, opened
 
-CERTAIN = 2 / 3  # of the estimate: a training that needs even this and cannot have it is refused
 RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, is no spacing any more
 
 
@@ -102,11 +101,8 @@ def train(
     plan, notes = execution.plan(wishes.device, wishes.precision, wishes.compile and not shard, wishes.graphs)
     with processes.started(plan.device) as team:
         processes.check(team, wishes.batch, shard)
-        if not shard:
-            needed = CERTAIN * memory.estimate(recipe, ranks=team.ranks).total
-            machine.require(
-                needed, "this training", "lower train.micro or model.context", execution.free(plan)
-            )
+        needed = memory.estimate(recipe, ranks=team.ranks, shard=shard)
+        needed.require(execution.free(plan), "lower train.micro or model.context")
         with opened(team, folder, recipe, asdict(plan) | {"shard": shard}, corpus, resume=resume) as run:
             for note in notes:
                 run.note(note)

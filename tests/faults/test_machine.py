@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,19 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     ):
         train(tiny.recipe(), tiny.corpus(), tmp_path / "run")
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ropewalk import processes, train
+
+    asked: list[float] = []
+    monkeypatch.setattr(processes, "started", lambda device: nullcontext(processes.Team(0, 4)))
+    monkeypatch.setattr(memory.machine, "require", lambda needed, *_: asked.append(needed))
+    monkeypatch.setattr(train, "opened", lambda *_, **__: pytest.fail("enough"))
+    for shard in (False, True):
+        with pytest.raises(pytest.fail.Exception):
+            train.train(tiny.recipe(), tiny.corpus(), Path("nowhere"), shard=shard)
+    assert asked[1] < asked[0]
 
 
 def test_a_training_takes_more_the_more_it_holds() -> None:

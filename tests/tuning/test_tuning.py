@@ -14,15 +14,15 @@ import pytest
 import torch
 import transformers
 
-from ropewalk import IncrementConfig, UserError, recipe
+from ropewalk import IncrementConfig, UserError, machine, recipe
 from ropewalk.corpus import Corpus, CorpusConfig, prepare
-from ropewalk.hf import graft, load
+from ropewalk.hf import Graft, graft, load
 from ropewalk.hf.llama import byte_tokenizer
 from ropewalk.hf.loading import open_tokenizer
 from ropewalk.measure.reading import Reader
 from ropewalk.memory import Estimate
 from ropewalk.optimizer import OptimizerConfig
-from ropewalk.tuning import memory, paired
+from ropewalk.tuning import memory, paired, trainee
 from ropewalk.tuning.recipe import GraftConfig, GraftRecipe, rates
 from ropewalk.tuning.tokens import read_corpus
 
@@ -146,11 +146,12 @@ def test_a_corpus_is_read_by_a_tokenizer_once(base: str, corpus: Corpus, tmp_pat
     assert next((tmp_path / "tokens").iterdir()).stat().st_mtime_ns == stamp
 
 
+def needed(base: str, ranks: int = 1, **model: Any) -> Estimate:
+    return memory.estimate(plan(base, model=model), compute=torch.bfloat16, ranks=ranks)
+
+
 def test_the_estimate_counts_what_learns(base: str) -> None:
-    sizes = {
-        how: memory.estimate(GraftConfig(base=base, how=how), compute=torch.bfloat16, micro=4)  # type: ignore[arg-type]
-        for how in ("frozen", "lora", "full")
-    }
+    sizes = {how: needed(base, how=how) for how in ("frozen", "lora", "full")}
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
     count = sum(p.numel() for p in model.parameters())
     with graft(model) as grafted:
@@ -159,14 +160,46 @@ def test_the_estimate_counts_what_learns(base: str) -> None:
     assert sizes["frozen"].learning == pytest.approx(increments, rel=0.05)
     assert sizes["frozen"].learning < sizes["lora"].learning < sizes["full"].learning
     assert sizes["full"].weights > 1.9 * sizes["frozen"].weights
-    sharded = memory.estimate(
-        GraftConfig(base=base, how="full", shard=True), compute=torch.bfloat16, micro=4, ranks=4
-    )
-    assert sharded.optimizer == sizes["full"].optimizer / 4
-    checkpointed = GraftConfig(base=base, how="full", checkpointing=True)
-    assert (
-        memory.estimate(checkpointed, compute=torch.bfloat16, micro=4).activations < sizes["full"].activations
-    )
+    assert needed(base, ranks=4, how="full", shard=True).optimizer == sizes["full"].optimizer / 4
+    assert needed(base, how="full", checkpointing=True).activations < sizes["full"].activations
+
+
+@pytest.mark.parametrize("how", ["frozen", "lora", "full"])
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("inside", [2, 4])
+def test_the_estimate_of_activations_is_what_a_pass_keeps(
+    how: str, compute: torch.dtype, inside: int, tmp_path: Path
+) -> None:
+    shape = transformers.LlamaConfig(
+        vocab_size=257, hidden_size=128, intermediate_size=inside * 128, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=64,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(shape).save_pretrained(tmp_path / "llama")
+    wanted = plan(str(tmp_path / "llama"), how, model={"context": 64}, batch=4, micro=4)
+    host = trainee.open_base(wanted.model, compute, seed=0)
+    student = trainee.Trainee(Graft(host, wanted.model.increments, 0), compute)
+    own = {p.untyped_storage().data_ptr() for p in student.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        if x.untyped_storage().data_ptr() not in own:
+            kept[x.untyped_storage().data_ptr()] = x
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        student(torch.zeros(4, 64, dtype=torch.int64)).logits.float().sum()
+    seen = sum(x.untyped_storage().nbytes() for x in kept.values())
+    assert memory.estimate(wanted, compute=compute).activations == pytest.approx(seen, rel=0.2)
+
+
+def test_a_training_that_would_not_fit_is_refused_before_it_begins(
+    base: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "available", lambda: 1e5)
+    for train in (paired.train, paired.one):
+        with pytest.raises(UserError, match=r"this training needs about .* MB of memory .*; lower --micro"):
+            train(plan(base), corpus, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_large_models_are_told_how_to_scale_out() -> None:
@@ -178,7 +211,7 @@ def test_large_models_are_told_how_to_scale_out() -> None:
 
 def test_mistakes_are_told(base: str, corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot open the model nowhere/at-all"):
-        memory.estimate(GraftConfig(base="nowhere/at-all"), compute=torch.float32, micro=1)
+        needed("nowhere/at-all")
     with pytest.raises(UserError, match="sharding needs several processes"):
         paired.train(plan(base, model={"shard": True}), corpus, tmp_path / "a")
     config = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=257)

@@ -134,8 +134,7 @@ def graft_train(
     team = processes.launched()
     machine, _ = execution.plan(device, plan.train.precision, compile=False)
     compute = getattr(torch, machine.precision)
-    windows = micro or max(1, min(-(-batch // team.ranks), 8192 // context))
-    estimate = memory.estimate(plan.model, compute=compute, micro=windows, ranks=team.ranks)
+    estimate = memory.estimate(plan, compute=compute, ranks=team.ranks)
     if team.first:
         for line in estimate.told(team.ranks, "graft-train"):
             typer.echo(line, err=True)

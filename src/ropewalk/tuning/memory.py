@@ -13,13 +13,26 @@ import torch
 
 from ropewalk.hf.loading import open_config
 from ropewalk.memory import Estimate
-from ropewalk.tuning.recipe import GraftConfig
+from ropewalk.recipe import micro
+from ropewalk.tuning.recipe import GraftRecipe
+
+KEPT = {
+    ("frozen", 4): (48, 12),
+    ("lora", 4): (48, 16),
+    ("full", 4): (63, 16),
+    ("frozen", 2): (28, 6),
+    ("lora", 2): (38, 8),
+    ("full", 2): (52, 10),
+}
+"""Bytes that a layer keeps for its gradient, by what learns and by the bytes of the compute dtype: per token and unit
+of the width, and of the width inside its MLP. As seen in a Llama, eager."""
 
 
-def estimate(config: GraftConfig, *, compute: torch.dtype, micro: int, ranks: int = 1) -> Estimate:
-    """The memory of one process of `ranks`, when `micro` windows are on it at a time."""
+def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Estimate:
+    """The memory of one process of `ranks` that train a graft."""
     from transformers import AutoModelForCausalLM
 
+    config = recipe.model
     shape = open_config(config.base)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(shape)
@@ -33,14 +46,15 @@ def estimate(config: GraftConfig, *, compute: torch.dtype, micro: int, ranks: in
     narrow = compute.itemsize
     held = 4 if config.how == "full" or (config.how == "lora" and config.shard) else narrow
     shared = ranks if config.shard else 1
-    tokens = micro * config.context
-    kept = 2 if config.checkpointing else 34
+    tokens = min(-(-recipe.train.batch // ranks), micro(recipe)) * config.context
+    outside, inside = KEPT[config.how, narrow]
+    whole = outside * width + inside * int(getattr(text, "intermediate_size", None) or 4 * width)
     return Estimate(
         parameters=count,
         learning=learning,
         weights=(count * held + learning * 4) / shared,
         gradients=learning * 4 / shared,
         optimizer=learning * 8 / shared,
-        activations=tokens * width * narrow / 2 * (kept * layers + (34 if config.checkpointing else 0)),
+        activations=tokens * (layers * narrow * width + whole if config.checkpointing else layers * whole),
         logits=tokens * int(text.vocab_size) * (narrow + 8),
     )

@@ -28,7 +28,7 @@ from ropewalk.optimizer import Optimizers
 from ropewalk.processes import Team, gathered
 from ropewalk.run import opened
 from ropewalk.train import State, Watcher, Way, loop
-from ropewalk.tuning import trainee
+from ropewalk.tuning import memory, trainee
 from ropewalk.tuning.recipe import GraftRecipe
 
 DONE = "side.json"
@@ -93,6 +93,7 @@ def train(
         heap.keep_all()
     with processes.started(plan.device) as team:
         processes.check(team, recipe.train.batch, recipe.model.shard)
+        _require_memory(recipe, plan, team)
         off = recipe.model.increments.model_copy(update={"law": "unit"})
         sides = {
             name: _side(recipe, law, corpus, folder / name, plan, team, resume, watch)
@@ -117,7 +118,13 @@ def one(
 ) -> Side:
     """Trains one side alone, in this process: the recipe's own increments and no baseline. Errors as in `train`."""
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
+    _require_memory(recipe, plan, processes.ALONE)
     return _side(recipe, recipe.model.increments, corpus, folder, plan, processes.ALONE, resume, watch)
+
+
+def _require_memory(recipe: GraftRecipe, plan: execution.Plan, team: Team) -> None:
+    needed = memory.estimate(recipe, compute=getattr(torch, plan.precision), ranks=team.ranks)
+    needed.require(execution.free(plan), "lower --micro or --context, or give --checkpointing")
 
 
 def _side(
