@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "ropewalk"
 # Who is further down may import who is further up, never the other way round; rooms of one line do not know each other.
 ORDER = (
     "errors",
-    "lines interrupt machine",
+    "lines interrupt machine heap",
     "files",
     "text byteletters",
     "kernels",
