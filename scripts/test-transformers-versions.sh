@@ -4,7 +4,7 @@
 #   scripts/test-transformers-versions.sh              the oldest supported release and the newest
 #   scripts/test-transformers-versions.sh 5.17.0 5.20  these
 #
-# Environments are kept in $VENVS (default .venvs/) and made again only when they are deleted.
+# Environments are kept in $VENVS (default .venvs/) and made again only when they are deleted; ropewalk is put in anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 oldest=$(sed -n 's/^hf = \["transformers>=\([0-9.]*\)".*/\1/p' pyproject.toml)
@@ -23,9 +23,10 @@ for version in "${versions[@]}"; do
     python3 -m venv "$folder"
     "$folder/bin/pip" install --quiet "torch==$torch+cpu" \
       || { "$folder/bin/pip" install --quiet uv && "$folder/bin/uv" pip install --python "$folder/bin/python" --torch-backend=cpu "torch==$torch"; }
-    "$folder/bin/pip" install --quiet "$wanted" peft accelerate pytest hypothesis -e .
+    "$folder/bin/pip" install --quiet "$wanted" peft accelerate pytest hypothesis
     touch "$folder/ready"
   fi
+  "$folder/bin/pip" install --quiet --editable .
   "$folder/bin/python" -c 'import transformers, peft, torch; print("transformers", transformers.__version__, "peft", peft.__version__, "torch", torch.__version__)'
   "$folder/bin/python" -m pytest tests/hf tests/tuning || status=1
 done
