@@ -43,7 +43,8 @@ class Rope(nn.Module):
             from ropewalk.kernels.rotary_triton import rotary  # needs Triton, which GPU builds of torch bring
 
             return rotary(q, cos, self.frequencies) * scale, rotary(k, cos, self.frequencies)
-        turned: tuple[Tensor, Tensor] = _Turn.apply(q, k, cos, sin, scale)
+        turn = _Turn.apply if torch.is_grad_enabled() else _turned
+        turned: tuple[Tensor, Tensor] = turn(q, k, cos, sin, scale)
         return turned
 
 
@@ -99,8 +100,7 @@ class _Turn(torch.autograd.Function):
     def forward(
         ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float
     ) -> tuple[Tensor, Tensor]:
-        q = _by_heads(q, *_per_head(q, scale * cos, scale * sin))
-        k = _by_heads(k, cos, sin)
+        q, k = _turned(q, k, cos, sin, scale)
         ctx.save_for_backward(q, k, cos, sin)
         ctx.scale = scale
         return q, k
@@ -114,6 +114,10 @@ class _Turn(torch.autograd.Function):
             gcos, gsin = -sin * along, cos * along
         back = rotate(gq, *_per_head(q, ctx.scale * cos, -ctx.scale * sin))
         return back, rotate(gk, cos, -sin), gcos, gsin, None
+
+
+def _turned(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    return _by_heads(q, *_per_head(q, scale * cos, scale * sin)), _by_heads(k, cos, sin)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def build(model: Decoder) -> Any:
     length, lines = 24, len(model.lines)
     example = (torch.full((1, length), 32), torch.ones(1, lines, length), torch.zeros(1, lines, length))
     tokens = torch.export.Dim("tokens", min=3, max=max(4096, model.context))  # 2 works too, and is compared
-    with _quietly():
+    with _quietly(), torch.no_grad():
         traced = torch.export.export(
             _Graph(model).eval(), example, dynamic_shapes=({1: tokens}, {2: tokens}, {2: tokens})
         )
