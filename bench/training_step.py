@@ -43,7 +43,7 @@ def main() -> None:
         }
         | ours,
         base="integer RoPE",
-        rounds=16,
+        rounds=32,
         warm=1,
         work=work,
         limits=dict.fromkeys(ours, peaks.BF16),
