@@ -30,14 +30,6 @@ def test_a_plan_reaches_every_rotation() -> None:
         assert [layer.attention.encoding.fused for layer in model.layers] == [fused, fused]
 
 
-def test_processes_that_a_launcher_started_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    plan, _ = execution.plan("cpu", "float32", compile=False)
-    monkeypatch.setattr(execution.machine, "available", lambda: 8e9)
-    assert execution.free(plan) == 8e9
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert execution.free(plan) == 2e9
-
-
 def test_without_a_compiler_training_goes_on_eager_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(execution, "compiler_problem", lambda: "torch could not compile (no g++)")
     plan, notes = execution.plan("cpu", "float32", compile=True)

@@ -1,6 +1,7 @@
 """Generation: the memory changes nothing, choices are what they say, mistakes are told."""
 
 import math
+import threading
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tiny import LEARNED, config, moved, tokens
 from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError
 from ropewalk.generation import choose, generate, left_padded
-from ropewalk.step import FEW, Step, fits
+from ropewalk.step import CHANGING, FEW, Step, fits
 
 SHAPES = [
     *[
@@ -220,3 +221,27 @@ def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.M
     with threadpool_limits(2, user_api="blas"):
         generate(Decoder(config(), seed=0), [[1, 2]], length=2)
         assert set(threads()) == {2} and set(seen[0]) == {1}
+
+
+def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, left = threading.Event(), threading.Event()
+    real, main = Step._pass, threading.current_thread()
+
+    def meanwhile(*told: Any) -> Any:
+        if threading.current_thread() is main:  # the other one's step goes on while this one begins and ends
+            assert inside.wait(60)
+        else:
+            inside.set()
+            assert left.wait(60)
+        return real(*told)
+
+    monkeypatch.setattr(Step, "_pass", meanwhile)
+    model, found = Decoder(config(), seed=0), []
+    with threadpool_limits(2, user_api="blas"):
+        other = threading.Thread(target=lambda: found.append(generate(model, [[1, 2]], length=2)))
+        other.start()
+        found.append(generate(model, [[1, 2]], length=2))
+        left.set()
+        other.join()
+        threads = {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+    assert threads == {2} and found[0] == found[1] and not CHANGING.locked()

@@ -6,7 +6,6 @@ data.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,13 +71,14 @@ def plan(
     return Plan(device, precision, compile, threads, version, graphs, fused_rotary), notes
 
 
-def free(plan: Plan) -> float:
-    """Bytes of memory that this process may take on the plan's device: an equal part where a launcher started others
-    beside it. What the process keeps and does not use goes back before it is counted."""
+def free(plan: Plan, sharing: int = 1) -> float:
+    """Bytes of memory that this process may take on the plan's device, one of `sharing` on this machine that want the
+    same. What it keeps and does not use goes back before it is counted."""
     if plan.device == "cuda":
+        torch.cuda.empty_cache()
         return torch.cuda.mem_get_info()[0]
     heap.give_back()
-    return machine.available() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return machine.available(sharing=sharing)
 
 
 def apply(plan: Plan, model: Decoder) -> Decoder:

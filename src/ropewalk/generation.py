@@ -38,7 +38,7 @@ def stream(
     cache = model.new_cache()
     chance = torch.Generator().manual_seed(seed)
     logits = model(tokens, documents=documents, cache=cache).logits[:, -1].cpu()
-    step = Step(model, cache) if fits(model, cache) else None
+    step = Step(model, cache) if length > 1 and fits(model, cache) else None
     for i in range(length):
         chosen = choose(logits, temperature=temperature, top_p=top_p, chance=chance)
         yield chosen

@@ -18,7 +18,7 @@ _all = False
 
 
 def keep() -> bool:
-    """Keeps up to 256 MB, in tensors of up to 32 MB; False where that cannot be asked. After `keep_all`, all of it."""
+    """Keeps up to 256 MB for each thread, in tensors of up to 32 MB; False where that cannot be asked. After `keep_all`, all of it."""
     return _all or _ask((_mmap_threshold, LARGEST), (_trim_threshold, KEPT))
 
 

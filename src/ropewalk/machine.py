@@ -18,9 +18,11 @@ from ropewalk.errors import UserError
 GB = 1e9
 
 
-def available(root: Path = Path("/")) -> float:
-    """Bytes of memory that are free for this process; infinite where nothing tells. root: of /proc and /sys."""
-    return max(0.0, min(_machine(root), *_groups(root), _address_space(root)))
+def available(root: Path = Path("/"), sharing: int = 1) -> float:
+    """Bytes of memory that are free for this process, one of `sharing` that want the same; infinite where nothing tells.
+    root: of /proc and /sys."""
+    common = min([_machine(root), *_groups(root)]) / sharing
+    return max(0.0, min(common, _address_space(root)))
 
 
 def require(needed: float, what: str, instead: str, free: float | None = None) -> None:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ropewalk import execution, machine
+from ropewalk import execution, machine, processes
 from ropewalk.decoder import Decoder
+from ropewalk.processes import Team
 from ropewalk.recipe import Recipe, micro
 
 GB = 1e9
@@ -46,9 +47,10 @@ class Estimate:
         """Whether people should hear of it before a training starts."""
         return self.total > LARGE
 
-    def require(self, free: float, instead: str) -> None:
-        """UserError where a process has less than `free` bytes and would certainly need more; `instead` says what to do
-        then."""
+    def require(self, plan: execution.Plan, team: Team, instead: str) -> None:
+        """UserError, in every process of the team, where one of them would certainly need more than is free for it;
+        `instead` says what to do then. All have counted before any of them goes on."""
+        free = min(row[0] for row in team.everyone(execution.free(plan, processes.beside())))
         machine.require(CERTAIN * self.total, "this training", instead, free)
 
     def devices(self, memory: float) -> int:

@@ -77,6 +77,12 @@ def launched() -> Team:
     return Team(int(os.environ["RANK"]), ranks) if "RANK" in os.environ and ranks > 1 else ALONE
 
 
+def beside() -> int:
+    """How many processes a launcher started on this machine, this one among them; 1 without a launcher."""
+    told = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(told)) if launched() is not ALONE and told.isdecimal() else 1
+
+
 @contextmanager
 def started(device: str) -> Iterator[Team]:
     """The team that a launcher made this process one of, ready to work together.

@@ -11,7 +11,9 @@ nothing of choosing tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import cast
 
@@ -29,6 +31,7 @@ FEW = 16
 """Rows up to which one thread is enough."""
 
 ROOM = 256
+CHANGING = threading.Lock()
 ROOT_HALF = np.float32(math.sqrt(0.5))
 
 
@@ -64,7 +67,7 @@ class Step:
     def __call__(self, tokens: Tensor) -> Tensor:
         """tokens (B,) -> logits (B, V) of the token after them."""
         diverged = np.errstate(all="ignore")  # who reads the logits tells it
-        with self.libraries.limit(limits=1), diverged:
+        with _one_thread(self.libraries), diverged:
             return torch.from_numpy(self._pass(tokens.numpy()))
 
     def _pass(self, tokens: np.ndarray) -> np.ndarray:
@@ -197,6 +200,20 @@ class _Memory:
         self.keys[..., self.length], self.values[:, :, self.length] = k, v
         self.length += 1
         return self.keys[..., : self.length], self.values[:, :, : self.length]
+
+
+@contextmanager
+def _one_thread(libraries: ThreadpoolController) -> Iterator[None]:
+    """Holds matrix libraries to one thread, unless a step in another of Python's threads does so already: their number
+    is the process's, and whoever changes it changes it back."""
+    if not CHANGING.acquire(blocking=False):
+        yield
+        return
+    try:
+        with libraries.limit(limits=1):
+            yield
+    finally:
+        CHANGING.release()
 
 
 def _grown(buffer: np.ndarray, axis: int) -> np.ndarray:

@@ -102,7 +102,7 @@ def train(
     with processes.started(plan.device) as team:
         processes.check(team, wishes.batch, shard)
         needed = memory.estimate(recipe, ranks=team.ranks, shard=shard)
-        needed.require(execution.free(plan), "lower train.micro or model.context")
+        needed.require(plan, team, "lower train.micro or model.context")
         with opened(team, folder, recipe, asdict(plan) | {"shard": shard}, corpus, resume=resume) as run:
             for note in notes:
                 run.note(note)

@@ -120,7 +120,7 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
 ) -> None:
     from ropewalk.train import train
 
-    monkeypatch.setattr(machine, "available", lambda: 1e5)
+    monkeypatch.setattr(machine, "available", lambda sharing: 1e5)
     with pytest.raises(
         UserError, match=r"this training needs about .* MB of memory and 0\.1 MB are free; lower"
     ):
@@ -128,11 +128,53 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
+def test_processes_of_one_machine_share_its_memory_but_not_their_own_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_address_space", lambda root: float("inf"))
+    told(tmp_path, proc__meminfo=MEMINFO)
+    assert machine.available(tmp_path, sharing=4) == machine.available(tmp_path) / 4 > 0
+    monkeypatch.setattr(machine, "_address_space", lambda root: 1e6)
+    assert machine.available(tmp_path, sharing=4) == 1e6
+
+
+@pytest.mark.parametrize(
+    ("local", "launched", "count"),
+    [("4", True, 4), ("4", False, 1), ("0", True, 1), ("x", True, 1), ("-2", True, 1)],
+)
+def test_how_many_share_a_machine(
+    local: str, launched: bool, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ropewalk import processes
+
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "4" if launched else "1")):
+        monkeypatch.setenv(name, value)
+    assert processes.beside() == count
+
+
+def test_where_one_process_has_too_little_all_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ropewalk import execution, processes
+
+    needed = memory.Estimate(1, 1, 3e6, 0, 0, 0, 0)
+    plan, _ = execution.plan("cpu", "float32", compile=False)
+    monkeypatch.setattr(machine, "available", lambda sharing: 9e6)
+    for others, refused in ((9e6, False), (1e6, True)):
+        monkeypatch.setattr(processes.Team, "everyone", lambda self, own, others=others: [[own], [others]])
+        with (
+            pytest.raises(UserError, match=r"needs about 2\.0 MB .* 1\.0 MB are free")
+            if refused
+            else nullcontext()
+        ):
+            needed.require(plan, processes.Team(0, 2), "wait")
+
+
 def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
     from ropewalk import processes, train
 
     asked: list[float] = []
     monkeypatch.setattr(processes, "started", lambda device: nullcontext(processes.Team(0, 4)))
+    monkeypatch.setattr(processes.Team, "everyone", lambda self, own: [[own]])
     monkeypatch.setattr(memory.machine, "require", lambda needed, *_: asked.append(needed))
     monkeypatch.setattr(train, "opened", lambda *_, **__: pytest.fail("enough"))
     for shard in (False, True):

@@ -192,12 +192,30 @@ def test_the_estimate_of_activations_is_what_a_pass_keeps(
     assert memory.estimate(wanted, compute=compute).activations == pytest.approx(seen, rel=0.2)
 
 
+def test_the_estimate_of_other_shapes_and_quantised_weights(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = transformers.AutoConfig.from_pretrained(base)
+    monkeypatch.setattr(memory, "open_config", lambda name: shape)
+    whole = needed(base)
+    for told, part in (
+        ({"load_in_8bit": True}, 1 / 2),
+        ({"load_in_4bit": True}, 1 / 4),
+        ({"bits": 3}, 3 / 16),
+    ):
+        shape.quantization_config = told
+        less = needed(base).weights - 4 * whole.learning
+        assert less == pytest.approx(part * (whole.weights - 4 * whole.learning))
+    assert memory._inner(transformers.PretrainedConfig(hidden_size=8, intermediate_size=[16, 48])) == 48
+    assert memory._inner(transformers.PretrainedConfig(hidden_size=8)) == 32
+
+
 def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     base: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "available", lambda: 1e5)
+    monkeypatch.setattr(machine, "available", lambda sharing: 1e5)
     for train in (paired.train, paired.one):
-        with pytest.raises(UserError, match=r"this training needs about .* MB of memory .*; lower --micro"):
+        with pytest.raises(UserError, match=r"this training needs about .* MB of memory .*; lower micro"):
             train(plan(base), corpus, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

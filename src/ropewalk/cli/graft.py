@@ -140,6 +140,7 @@ def graft_train(
             typer.echo(line, err=True)
     if dry_run:
         return
+    estimate.require(machine, processes.ALONE, "lower --micro or --context, or give --checkpointing")
     folder = out or Path("runs") / f"graft-{Path(base).name}"
     with processes.in_turn(default_cache()):
         read = read_corpus(prepare_corpus(plan.corpus), reader_of(base))

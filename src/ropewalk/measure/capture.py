@@ -57,8 +57,8 @@ def trace_many(
     """The traces of many texts, in their order; arguments as in `trace`, equal to it but for rounding.
 
     Windows of about one length share a pass, each a row of its own, padded behind, where a causal model does not
-    look: short texts cost less so than packed into one long window, whose mask they would pay for. The process keeps
-    up to 256 MB of what the passes free, see `ropewalk.heap`.
+    look: short texts cost less so than packed into one long window, whose mask they would pay for. A thread keeps
+    up to 256 MB of what its passes free, see `ropewalk.heap`.
     """
     heap.keep()
     given = tokens or [None] * len(texts)

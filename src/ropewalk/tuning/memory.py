@@ -44,11 +44,11 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Es
     low_rank = sum(config.lora_rank * (m.in_features + m.out_features) for m in matrices)
     learning = increments + {"frozen": 0, "lora": low_rank, "full": count}[config.how]
     narrow = compute.itemsize
-    held = 4 if config.how == "full" or (config.how == "lora" and config.shard) else narrow
+    held = 4 if config.how == "full" or (config.how == "lora" and config.shard) else _held(shape, narrow)
     shared = ranks if config.shard else 1
     tokens = min(-(-recipe.train.batch // ranks), micro(recipe)) * config.context
     outside, inside = KEPT[config.how, narrow]
-    whole = outside * width + inside * int(getattr(text, "intermediate_size", None) or 4 * width)
+    whole = outside * width + inside * _inner(text)
     return Estimate(
         parameters=count,
         learning=learning,
@@ -58,3 +58,19 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Es
         activations=tokens * (layers * narrow * width + whole if config.checkpointing else layers * whole),
         logits=tokens * int(text.vocab_size) * (narrow + 8),
     )
+
+
+def _inner(text: Any) -> int:
+    """The width inside an MLP, the largest where layers differ."""
+    told = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    return max(told) if isinstance(told, list | tuple) else int(told)
+
+
+def _held(shape: Any, narrow: int) -> float:
+    """Bytes of a weight that does not learn: as it is computed, or as it was quantised, by the fewest bits where the
+    config does not tell them."""
+    quantised = getattr(shape, "quantization_config", None)
+    if quantised is None:
+        return narrow
+    told = quantised if isinstance(quantised, dict) else quantised.to_dict()
+    return (told.get("bits") or (8 if told.get("load_in_8bit") else 4)) / 8

@@ -118,13 +118,15 @@ def one(
 ) -> Side:
     """Trains one side alone, in this process: the recipe's own increments and no baseline. Errors as in `train`."""
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
+    if plan.device == "cpu":
+        heap.keep_all()
     _require_memory(recipe, plan, processes.ALONE)
     return _side(recipe, recipe.model.increments, corpus, folder, plan, processes.ALONE, resume, watch)
 
 
 def _require_memory(recipe: GraftRecipe, plan: execution.Plan, team: Team) -> None:
     needed = memory.estimate(recipe, compute=getattr(torch, plan.precision), ranks=team.ranks)
-    needed.require(execution.free(plan), "lower --micro or --context, or give --checkpointing")
+    needed.require(plan, team, "lower micro or context, or turn checkpointing on")
 
 
 def _side(
