@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_info, threadpool_limits
+from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
 from tiny import LEARNED, config, moved, tokens
 
 from ropewalk.decoder import Decoder, DecoderConfig
@@ -224,24 +224,30 @@ def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.M
 
 
 def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
-    inside, left = threading.Event(), threading.Event()
-    real, main = Step._pass, threading.current_thread()
+    begun, joined, gone = threading.Event(), threading.Event(), threading.Event()
+    model, real, found = Decoder(config(), seed=0), Step._pass, []
 
-    def meanwhile(*told: Any) -> Any:
-        if threading.current_thread() is main:  # the other one's step goes on while this one begins and ends
-            assert inside.wait(60)
-        else:
-            inside.set()
-            assert left.wait(60)
+    def meanwhile(
+        *told: Any,
+    ) -> Any:  # the first one's step ends, and its thread too, in the midst of the second one's
+        mine, other = (begun, joined) if threading.current_thread() is first else (joined, gone)
+        mine.set()
+        assert other.wait(60)
         return real(*told)
 
     monkeypatch.setattr(Step, "_pass", meanwhile)
-    model, found = Decoder(config(), seed=0), []
+    first, second = (
+        threading.Thread(target=lambda: found.append(generate(model, [[1, 2]], length=2))) for _ in range(2)
+    )
     with threadpool_limits(2, user_api="blas"):
-        other = threading.Thread(target=lambda: found.append(generate(model, [[1, 2]], length=2)))
-        other.start()
-        found.append(generate(model, [[1, 2]], length=2))
-        left.set()
-        other.join()
+        OpenBLASController.clear_controlling_thread(
+            force=True
+        )  # or this thread alone could change the number
+        first.start()
+        assert begun.wait(60)
+        second.start()
+        first.join()
+        gone.set()
+        second.join()
         threads = {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
     assert threads == {2} and found[0] == found[1] and not CHANGING.locked()
