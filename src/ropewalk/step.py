@@ -10,6 +10,7 @@ nothing of choosing tokens.
 
 from __future__ import annotations
 
+import functools
 import math
 import threading
 from collections.abc import Iterable, Iterator
@@ -51,7 +52,6 @@ class Step:
         config = model.config
         self.heads, self.keys, self.size = config.heads, config.keys, config.head_size
         self.inner, self.floor = config.swiglu, np.float32(config.width * config.eps)
-        self.libraries = ThreadpoolController().select(user_api="blas")
         self.n = _array(cast(Tensor, cache.n)).copy()
         walks = [
             _Network(law, model, carry) if isinstance(law, Network) else _Table(law, model, carry)
@@ -67,7 +67,7 @@ class Step:
     def __call__(self, tokens: Tensor) -> Tensor:
         """tokens (B,) -> logits (B, V) of the token after them."""
         diverged = np.errstate(all="ignore")  # who reads the logits tells it
-        with _one_thread(self.libraries), diverged:
+        with _one_thread(), diverged:
             return torch.from_numpy(self._pass(tokens.numpy()))
 
     def _pass(self, tokens: np.ndarray) -> np.ndarray:
@@ -202,15 +202,20 @@ class _Memory:
         return self.keys[..., : self.length], self.values[:, :, : self.length]
 
 
+@functools.cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
 @contextmanager
-def _one_thread(libraries: ThreadpoolController) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """Holds matrix libraries to one thread, unless a step in another of Python's threads does so already: their number
     is the process's, and whoever changes it changes it back."""
     if not CHANGING.acquire(blocking=False):
         yield
         return
     try:
-        with libraries.limit(limits=1):
+        with _libraries().limit(limits=1):
             yield
     finally:
         CHANGING.release()
@@ -230,7 +235,7 @@ def _array(x: Tensor) -> np.ndarray:
 
 def _columns(weight: Tensor) -> np.ndarray:
     """(out, in) as (in, out)."""
-    return np.ascontiguousarray(_array(weight).T)
+    return _array(weight.t().contiguous())
 
 
 def _behind(norm: Norm, *weights: Tensor) -> np.ndarray:
@@ -239,5 +244,5 @@ def _behind(norm: Norm, *weights: Tensor) -> np.ndarray:
 
 
 def _softmax(scores: np.ndarray) -> np.ndarray:
-    e = np.exp(scores - scores.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
+    e = np.exp(scores - np.maximum.reduce(scores, -1, keepdims=True))
+    return e / np.add.reduce(e, -1, keepdims=True)
