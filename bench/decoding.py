@@ -55,7 +55,7 @@ def main() -> None:
         f"decoding {BYTES} bytes, float32",
         runs,
         base=UNCACHED,
-        rounds=4,
+        rounds=12,
         warm=1,
         work=work,
         limits=dict.fromkeys(models, peaks.COPY),
