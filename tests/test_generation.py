@@ -212,24 +212,25 @@ def test_steps_are_for_few_rows() -> None:
         assert fits(model, cache) == (rows == FEW)
 
 
-def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    def threads() -> list[int]:
-        return [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+def threads() -> set[int]:
+    """How many threads the matrix libraries of this process take."""
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
+
+def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
     real, seen = Step._pass, []
     monkeypatch.setattr(Step, "_pass", lambda *told: (seen.append(threads()), real(*told))[1])
     with threadpool_limits(2, user_api="blas"):
         generate(Decoder(config(), seed=0), [[1, 2]], length=2)
-        assert set(threads()) == {2} and set(seen[0]) == {1}
+        assert threads() == {2} and seen[0] == {1}
 
 
 def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, joined, gone = threading.Event(), threading.Event(), threading.Event()
     model, real, found = Decoder(config(), seed=0), Step._pass, []
 
-    def meanwhile(
-        *told: Any,
-    ) -> Any:  # the first one's step ends, and its thread too, in the midst of the second one's
+    def meanwhile(*told: Any) -> Any:
+        """The first one's step ends, and its thread too, in the midst of the second one's."""
         mine, other = (begun, joined) if threading.current_thread() is first else (joined, gone)
         mine.set()
         assert other.wait(60)
@@ -240,14 +241,13 @@ def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: 
         threading.Thread(target=lambda: found.append(generate(model, [[1, 2]], length=2))) for _ in range(2)
     )
     with threadpool_limits(2, user_api="blas"):
-        OpenBLASController.clear_controlling_thread(
-            force=True
-        )  # or this thread alone could change the number
+        # else this thread alone could change the number
+        OpenBLASController.clear_controlling_thread(force=True)
         first.start()
         assert begun.wait(60)
         second.start()
         first.join()
         gone.set()
         second.join()
-        threads = {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
-    assert threads == {2} and found[0] == found[1] and not CHANGING.locked()
+        after = threads()
+    assert after == {2} and found[0] == found[1] and not CHANGING.locked()

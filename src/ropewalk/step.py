@@ -23,7 +23,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor, nn
 
-from ropewalk.cache import Cache, LayerMemory
+from ropewalk.cache import ROOM, Cache, LayerMemory
 from ropewalk.decoder import Decoder, Layer, Norm
 from ropewalk.encoding import Rope
 from ropewalk.increments import Absolute, Network
@@ -31,7 +31,6 @@ from ropewalk.increments import Absolute, Network
 FEW = 16
 """Rows up to which one thread is enough."""
 
-ROOM = 256
 CHANGING = threading.Lock()
 ROOT_HALF = np.float32(math.sqrt(0.5))
 
@@ -152,9 +151,8 @@ class _Network(_Walk):
     def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray) -> np.ndarray:
         times = long if self.floor is None else long / np.sqrt(square + self.floor)
         h = y[:, : self.hidden] * times + self.bias
-        twice = (
-            h + h * torch.erf(torch.from_numpy(h * ROOT_HALF)).numpy()
-        )  # torch's GELU would wake its threads
+        # GELU; torch's own would wake its threads
+        twice = h + h * torch.erf(torch.from_numpy(h * ROOT_HALF)).numpy()
         return self.bend(torch.from_numpy(np.dot(twice, self.outer) + self.last)).numpy()
 
 

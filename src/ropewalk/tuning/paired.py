@@ -89,11 +89,9 @@ def train(
     accelerate every process must call this; all get the report and the first one writes.
     """
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
-    if plan.device == "cpu":
-        heap.keep_all()
     with processes.started(plan.device) as team:
         processes.check(team, recipe.train.batch, recipe.model.shard)
-        _require_memory(recipe, plan, team)
+        _secure_memory(recipe, plan, team)
         off = recipe.model.increments.model_copy(update={"law": "unit"})
         sides = {
             name: _side(recipe, law, corpus, folder / name, plan, team, resume, watch)
@@ -118,13 +116,14 @@ def one(
 ) -> Side:
     """Trains one side alone, in this process: the recipe's own increments and no baseline. Errors as in `train`."""
     plan, _ = execution.plan(recipe.train.device, recipe.train.precision, compile=False)
-    if plan.device == "cpu":
-        heap.keep_all()
-    _require_memory(recipe, plan, processes.ALONE)
+    _secure_memory(recipe, plan, processes.ALONE)
     return _side(recipe, recipe.model.increments, corpus, folder, plan, processes.ALONE, resume, watch)
 
 
-def _require_memory(recipe: GraftRecipe, plan: execution.Plan, team: Team) -> None:
+def _secure_memory(recipe: GraftRecipe, plan: execution.Plan, team: Team) -> None:
+    """Keeps what will be freed for what comes next; UserError where the training cannot fit."""
+    if plan.device == "cpu":
+        heap.keep_all()
     needed = memory.estimate(recipe, compute=getattr(torch, plan.precision), ranks=team.ranks)
     needed.require(plan, team, "lower micro or context, or turn checkpointing on")
 
