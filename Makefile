@@ -1,11 +1,12 @@
-# Two commands: `make demo` shows what ropewalk does, `make test` checks that it does it.
-# Both set up .venv by themselves; the versions are the tested ones in constraints.txt.
+# `make demo` shows what ropewalk does; `make test` checks that it works.
+# Both create .venv themselves, with the tested versions of constraints.txt.
 
 PYTHON ?= python3
 BIN := .venv/bin
-TORCH := 2.13.0
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test setup lint docs bench clean
+.PHONY: demo test setup lint lock docs docs-site bench wheel clean
 
 demo: .venv/ready-demo
 	$(BIN)/ropewalk demo
@@ -14,38 +15,56 @@ test: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python scripts/write_constraints.py --check
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/performance.py --check
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 setup: .venv/ready-dev
 
+# Fixes what ruff can fix, then checks types.
 lint: .venv/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
+# Updates uv.lock to what pyproject.toml asks for, and constraints.txt with it.
+lock: .venv/ready-dev
+	$(BIN)/uv lock
+	$(BIN)/python scripts/write_constraints.py
+
+# The generated pages of docs/.
 docs: .venv/ready-dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/performance.py
 
+# The documentation site, in docs/_build/html; a warning is an error.
+docs-site: .venv/ready-dev
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --builder html docs docs/_build/html
+
 bench: .venv/ready-dev
 	$(BIN)/python bench
 
-# The CPU build of torch: from an index that has one, else through uv, which knows where to find it.
+# Builds the wheel and tries it in an empty environment without PyTorch.
+wheel: .venv/ready-dev
+	$(BIN)/python scripts/check_wheel.py
+
+# The CPU build of PyTorch: with pip where an index has it, otherwise with uv, which knows PyTorch's own index.
 .venv/ready-torch:
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check 'torch==$(TORCH)+cpu' \
-	  || { $(BIN)/pip install --quiet uv && $(BIN)/uv pip install --python $(BIN)/python --torch-backend=cpu torch==$(TORCH); }
+	$(PIP) 'torch==$(TORCH)+cpu' \
+	  || { $(PIP) uv && $(BIN)/uv pip install --python $(BIN)/python --torch-backend=cpu torch==$(TORCH); }
 	touch $@
 
 .venv/ready-demo: .venv/ready-torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[view]'
+	$(PIP) --constraint constraints.txt --editable '.[train,pictures]'
 	touch $@
 
+# Dependency groups need pip 25.1 or newer.
 .venv/ready-dev: .venv/ready-torch pyproject.toml constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[view,data,zh,hf,study,board,export,bench,dev]'
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --constraint constraints.txt --editable '.[all]' --group dev
 	touch $@
 
 clean:
-	rm -rf .venv demo runs
+	rm -rf .venv demo runs dist docs/_build
