@@ -1,4 +1,4 @@
-"""Who takes part in the training benchmarks: our laws, and the same shape as other people train it.
+"""Who takes part in the training benchmarks: our parametrizations, and the same shape as other people train it.
 
 Everybody takes the same step: 64 windows of 512 bytes in micro-batches, gradients clipped, fused AdamW. Ours is what
 `ropewalk train` does; the others run under bf16 autocast, eager or with every layer compiled.
@@ -16,19 +16,28 @@ from harness import DEVICE
 from plain import Plain
 from torch import Tensor, nn
 
-from ropewalk import execution, loss
-from ropewalk.decoder import Decoder, DecoderConfig
-from ropewalk.increments import IncrementConfig
-from ropewalk.optimizer import OptimizerConfig, Optimizers
+from ropewalk.core import loss
+from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
+from ropewalk.training import execution
+from ropewalk.training.optimizer import OptimizerConfig, Optimizers
 
-SHAPE = {"vocabulary": 257, "width": 256, "heads": 8, "layers": 6, "inner": 1024, "context": 512}
+SHAPE = {
+    "vocab_size": 257,
+    "hidden_size": 256,
+    "num_heads": 8,
+    "num_layers": 6,
+    "intermediate_size": 1024,
+    "context_length": 512,
+}
 WINDOWS = 64
 MICRO = 64 if DEVICE == "cuda" else 16  # on a CPU what `ropewalk train` chooses
 LAWS = {
-    "integer RoPE": IncrementConfig(law="unit"),
-    "shared": IncrementConfig(law="positive", per="shared"),
-    "per-layer": IncrementConfig(law="bounded", per="layer"),
-    "per-layer, per-head": IncrementConfig(law="bounded", per="layer", lines="key_head"),
+    "integer RoPE": IncrementConfig(parametrization="integer"),
+    "shared": IncrementConfig(parametrization="positive", per="shared"),
+    "per-layer": IncrementConfig(parametrization="bounded", per="layer"),
+    "per-layer, per-head": IncrementConfig(parametrization="bounded", per="layer", per_head=True),
 }
 Step = Callable[[], None]
 
@@ -50,12 +59,12 @@ def text() -> Tensor:
 
 
 def native(increments: IncrementConfig, batch: Tensor, *, micro: int = MICRO, **wishes: bool) -> Step:
-    """A step as `ropewalk train` does it; wishes as `ropewalk.execution.plan` takes them."""
-    plan, notes = execution.plan(DEVICE, **wishes)
+    """A step as `ropewalk train` does it; wishes as `ropewalk.training.execution.plan_execution` takes them."""
+    plan, notes = execution.plan_execution(DEVICE, **wishes)
     for note in notes:
         print(note)
     model = Decoder(DecoderConfig(increments=increments), seed=0)
-    execution.apply(plan, model).train()
+    execution.apply_plan(plan, model).train()
     optimizers = Optimizers(model, OptimizerConfig())
 
     def step() -> None:

@@ -12,8 +12,9 @@ import peaks
 import torch
 from transformers import LlamaForCausalLM
 
-from ropewalk import generation
-from ropewalk.decoder import Decoder, DecoderConfig
+from ropewalk.native import generate
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
 
 BYTES = 200
 PROMPT = [256, *b"The rope "]
@@ -30,11 +31,15 @@ def without_memory(model: Decoder) -> None:
 
 def main() -> None:
     harness.refuse_if_busy()
-    law = contestants.LAWS[CACHED]
-    thin = Decoder(DecoderConfig(width=16, inner=16, increments=law), seed=0).to(harness.DEVICE).eval()
+    parametrization = contestants.LAWS[CACHED]
+    thin = (
+        Decoder(DecoderConfig(hidden_size=16, intermediate_size=16, increments=parametrization), seed=0)
+        .to(harness.DEVICE)
+        .eval()
+    )
     models = {
-        name: Decoder(DecoderConfig(increments=law), seed=0).to(harness.DEVICE).eval()
-        for name, law in contestants.LAWS.items()
+        name: Decoder(DecoderConfig(increments=parametrization), seed=0).to(harness.DEVICE).eval()
+        for name, parametrization in contestants.LAWS.items()
     }
     llama = LlamaForCausalLM(contestants.llama_config(**contestants.SHAPE)).to(harness.DEVICE).eval()
     tokens = torch.tensor([PROMPT], device=harness.DEVICE)
@@ -43,11 +48,11 @@ def main() -> None:
     limits, work = peaks.variants()
     runs = {peaks.COPY: limits[peaks.COPY], UNCACHED: lambda: without_memory(models[CACHED])}
     runs |= {
-        name: lambda model=model: generation.generate(model, [PROMPT], length=BYTES)
+        name: lambda model=model: generate.generate(model, [PROMPT], length=BYTES)
         for name, model in models.items()
     }
     runs[PRODUCTS] = floors.vectors(BYTES)
-    runs[CALLS] = lambda: generation.generate(thin, [PROMPT], length=BYTES)
+    runs[CALLS] = lambda: generate.generate(thin, [PROMPT], length=BYTES)
     runs["Hugging Face Llama, its cache"] = lambda: llama.generate(tokens, attention_mask=mask, **asked)
     weights = 4.0 * sum(p.numel() for p in models["integer RoPE"].parameters())
     work |= {name: weights * BYTES for name in runs if name not in (peaks.COPY, CALLS, PRODUCTS)}

@@ -10,9 +10,9 @@ import torch
 from contestants import MICRO, SHAPE, WINDOWS, Step
 from harness import DEVICE
 
-from ropewalk import attention
-from ropewalk.increments import IncrementConfig
-from ropewalk.kernels import causal
+from ropewalk.core import attention
+from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.core.kernels import causal_attention
 
 PRODUCTS, ATTENTION = "floor: its matrix products alone", "floor: its attention alone"
 MIXING = "floor: the products of its attention alone"
@@ -26,7 +26,7 @@ def products() -> Step:
 
 def networks() -> Step:
     """The first matrix of a network in every layer; the second has one column."""
-    return _products([(SHAPE["width"], IncrementConfig().hidden)] * SHAPE["layers"])
+    return _products([(SHAPE["width"], IncrementConfig().hidden_size)] * SHAPE["layers"])
 
 
 def _products(shapes: list[tuple[int, int]]) -> Step:
@@ -65,7 +65,7 @@ def attentive() -> Step:
 
     def step() -> None:
         for _ in range(WINDOWS // MICRO * SHAPE["layers"]):
-            mixed = attention.mix(q, k, v, training=True)
+            mixed = attention.attend(q, k, v, training=True)
             torch.autograd.grad(mixed, (q, k, v), mixed.detach())
 
     return step
@@ -78,7 +78,7 @@ def mixing() -> Step:
 
     def step() -> None:
         for _ in range(WINDOWS // MICRO * SHAPE["layers"]):
-            for some, start, end, _ in causal.tiles(heads, SHAPE["context"]):
+            for some, start, end, _ in causal_attention.tiles(heads, SHAPE["context"]):
                 scores = torch.bmm(q[some, start:end], k[some, :end].transpose(1, 2))
                 torch.bmm(scores, v[some, :end])
                 slopes = torch.bmm(g[some, start:end], v[some, :end].transpose(1, 2))

@@ -1,4 +1,4 @@
-"""Every option of a training step on a GPU: compiled or not, CUDA graphs, fused rotary, micro-batches, laws.
+"""Every option of a training step on a GPU: compiled or not, CUDA graphs, fused rotary, micro-batches, parametrizations.
 
 python bench/gpu.py [--rounds N]
 
@@ -33,11 +33,11 @@ def main() -> None:
     batch = contestants.text()
     limits, work = peaks.variants()
     runs, failed = {}, {}
-    law = contestants.LAWS["per-layer"]
-    wished = {name: (law, contestants.MICRO, options) for name, options in OPTIONS.items()}
-    wished["compiled, micro-batches of 16"] = (law, 16, {})
+    parametrization = contestants.LAWS["per-layer"]
+    wished = {name: (parametrization, contestants.MICRO, options) for name, options in OPTIONS.items()}
+    wished["compiled, micro-batches of 16"] = (parametrization, 16, {})
     for name, other in contestants.LAWS.items():
-        if other is not law:
+        if other is not parametrization:
             wished[f"compiled, {name}"] = (other, contestants.MICRO, {})
     for name, (increments, micro, options) in wished.items():
         try:

@@ -12,12 +12,18 @@ import torch
 from transformers import LlamaForCausalLM
 
 import ropewalk.hf
-from ropewalk import heap
+from ropewalk.system import allocator
 
-COMMON = {"vocabulary": 257, "layers": 12, "context": 512}
+COMMON = {"vocab_size": 257, "num_layers": 12, "context_length": 512}
 SHAPES = {
-    "12 layers, 768 wide, 2 windows of 512 tokens": ({"width": 768, "heads": 12, "inner": 2048}, 2),
-    "12 layers, 256 wide, 8 windows of 512 tokens": ({"width": 256, "heads": 8, "inner": 1024}, 8),
+    "12 layers, 768 wide, 2 windows of 512 tokens": (
+        {"hidden_size": 768, "num_heads": 12, "intermediate_size": 2048},
+        2,
+    ),
+    "12 layers, 256 wide, 8 windows of 512 tokens": (
+        {"hidden_size": 256, "num_heads": 8, "intermediate_size": 1024},
+        8,
+    ),
 }
 BASE = "host alone"
 
@@ -43,14 +49,14 @@ def step(shape: dict[str, int], batch: torch.Tensor, **how: str) -> contestants.
 def main() -> None:
     harness.refuse_if_busy()
     if harness.DEVICE == "cpu":
-        heap.keep_all()  # as ropewalk graft-train does
+        allocator.keep_all_freed_memory()  # as ropewalk graft-train does
     tables = {}
     for title, (shape, windows) in SHAPES.items():
         batch = contestants.text()[:windows]
         runs = {
             BASE: step(shape, batch),
-            "shared": step(shape, batch, law="positive", per="shared"),
-            "per-layer": step(shape, batch, law="bounded", per="layer"),
+            "shared": step(shape, batch, parametrization="positive", per="shared"),
+            "per-layer": step(shape, batch, parametrization="bounded", per="layer"),
         }
         tables[title] = harness.interleave(f"grafted, {title}", runs, base=BASE, rounds=12, warm=1)
         del runs

@@ -16,9 +16,11 @@ import contestants
 import harness
 import torch
 
-from ropewalk import execution, loss
-from ropewalk.decoder import Decoder, DecoderConfig
-from ropewalk.optimizer import OptimizerConfig, Optimizers
+from ropewalk.core import loss
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
+from ropewalk.training import execution
+from ropewalk.training.optimizer import OptimizerConfig, Optimizers
 
 CONTEXTS = (512, 1024, 2048, 4096)
 TOKENS = 8_192
@@ -27,8 +29,8 @@ TOKENS = 8_192
 def peak(context: int) -> float:
     """Bytes at most in use during three steps of one micro-batch."""
     batch = torch.randint(0, 256, (TOKENS // context, context + 1), device=harness.DEVICE)
-    model = Decoder(DecoderConfig(context=context, increments=contestants.LAWS["per-layer"]), seed=0)
-    execution.apply(execution.plan(harness.DEVICE)[0], model).train()
+    model = Decoder(DecoderConfig(context_length=context, increments=contestants.LAWS["per-layer"]), seed=0)
+    execution.apply_plan(execution.plan_execution(harness.DEVICE)[0], model).train()
     optimizers = Optimizers(model, OptimizerConfig())
     for _ in range(3):
         loss.nats(model(batch[:, :-1]).logits, batch[:, 1:]).backward()

@@ -16,14 +16,16 @@ import harness
 import numpy as np
 import torch
 
-from ropewalk import checkpoint, execution, loss
 from ropewalk.analyses import boundaries, gold, statistics
+from ropewalk.core import loss
 from ropewalk.corpus import prepare
-from ropewalk.decoder import Decoder
-from ropewalk.optimizer import Optimizers
-from ropewalk.recipe import Recipe, read
+from ropewalk.native import checkpoint
+from ropewalk.native.decoder import Decoder
 from ropewalk.studies.tables import part
-from ropewalk.train import train
+from ropewalk.training import execution
+from ropewalk.training.loop import train
+from ropewalk.training.optimizer import Optimizers
+from ropewalk.training.recipe import Recipe, read_recipe
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "optimizers.toml"
 RATES = {"adamw": (1.5e-3, 3e-3, 6e-3), "muon": (0.01, 0.02, 0.04)}
@@ -38,7 +40,7 @@ def recipe(name: str, rate: float, seed: int, root: Path, steps: int | None = No
     told |= {"train.seed": seed, "corpus.root": f'"{root}"'}
     told |= {"optimizer.muon_lr": rate} if name == "muon" else {}
     told |= {"train.steps": steps} if steps else {}
-    return read(RECIPE, [f"{key}={value}" for key, value in told.items()])
+    return read_recipe(RECIPE, [f"{key}={value}" for key, value in told.items()])
 
 
 def trained(asked: Recipe, folder: Path) -> Decoder:
@@ -46,7 +48,7 @@ def trained(asked: Recipe, folder: Path) -> Decoder:
     if not (folder / "model").is_dir():
         resume = (folder / "recipe.json").is_file()
         train(asked, prepare(asked.corpus), folder, resume=resume)
-    return checkpoint.load(folder / "model")
+    return checkpoint.load_decoder(folder / "model")
 
 
 def cost(root: Path, rounds: int) -> dict[str, dict[str, float]]:
@@ -57,8 +59,8 @@ def cost(root: Path, rounds: int) -> dict[str, dict[str, float]]:
         asked = recipe(name, rates[1], 1, root)
         model = Decoder(asked.model, seed=0)
         optimizers = Optimizers(model, asked.optimizer)
-        plan, _ = execution.plan()
-        execution.apply(plan, model).train()
+        plan, _ = execution.plan_execution()
+        execution.apply_plan(plan, model).train()
 
         def step(model: Decoder = model, optimizers: Optimizers = optimizers) -> None:
             loss.nats(model(batch[:, :-1]).logits, batch[:, 1:]).backward()

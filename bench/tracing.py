@@ -10,8 +10,9 @@ import harness
 import torch
 from transformers import LlamaForCausalLM
 
-from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.measure import capture
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
 
 BYTES = 2_000
 BASE = "Hugging Face Llama, logits only"
@@ -30,8 +31,8 @@ def main() -> None:
             llama(tokens[:, first:last], use_cache=False).logits.cpu()
 
     runs = {BASE: bare}
-    for name, law in contestants.LAWS.items():
-        model = Decoder(DecoderConfig(increments=law), seed=0).to(harness.DEVICE).eval()
+    for name, parametrization in contestants.LAWS.items():
+        model = Decoder(DecoderConfig(increments=parametrization), seed=0).to(harness.DEVICE).eval()
         runs[name] = lambda model=model: capture.trace(model, text)
     table = harness.interleave(
         f"tracing {BYTES} bytes, float32", runs, base=BASE, rounds=15, work=dict.fromkeys(runs, BYTES)

@@ -11,7 +11,7 @@ import harness
 import peaks
 from profile_of import costs
 
-from ropewalk.increments import IncrementConfig
+from ropewalk.core.increment_config import IncrementConfig
 
 BASE = "Hugging Face Llama"
 
@@ -21,10 +21,15 @@ def main() -> None:
     batch = contestants.text()
     limits, work = peaks.variants()
     others = contestants.rivals(batch)
-    ours = {name: contestants.native(law, batch) for name, law in contestants.LAWS.items()}
+    ours = {
+        name: contestants.native(parametrization, batch) for name, parametrization in contestants.LAWS.items()
+    }
     other_micro = contestants.MICRO // 4
-    small = {f"integer RoPE, micro-batches of {other_micro}": IncrementConfig(law="unit")}
-    small = {name: contestants.native(law, batch, micro=other_micro) for name, law in small.items()}
+    small = {f"integer RoPE, micro-batches of {other_micro}": IncrementConfig(parametrization="integer")}
+    small = {
+        name: contestants.native(parametrization, batch, micro=other_micro)
+        for name, parametrization in small.items()
+    }
     steps = others | ours | small
     work |= dict.fromkeys(steps, contestants.operations())
     bound = dict.fromkeys(steps, peaks.BF16)

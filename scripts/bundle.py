@@ -2,7 +2,7 @@
 
     python scripts/bundle.py runs/per-layer per-layer --root FOLDER-OF-THE-CORPUS
 
-Replaces src/ropewalk/models/NAME and nothing else; the card beside the models is written by hand from what this prints.
+Replaces src/ropewalk/native/pretrained/NAME and nothing else; the card beside the models is written by hand from what this prints.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from ropewalk import bundled, checkpoint
+from ropewalk.core.loss import bits_per_byte
 from ropewalk.corpus import prepare
-from ropewalk.loss import bits_per_byte
-from ropewalk.recipe import Recipe
-from ropewalk.train import validate
+from ropewalk.native import checkpoint, pretrained
+from ropewalk.training.loop import validate
+from ropewalk.training.recipe import Recipe
 
 
 def main() -> None:
@@ -29,17 +29,17 @@ def main() -> None:
     described = json.loads((words.run / "recipe.json").read_text())["recipe"]
     recipe = Recipe.model_validate({**described, "corpus": {**described["corpus"], "root": words.root}})
     corpus = prepare(recipe.corpus)
-    trained = checkpoint.load(words.run / "model")
+    trained = checkpoint.load_decoder(words.run / "model")
     origin = {key: value for key, value in trained.provenance.items() if key not in ("name", "hash")}
-    folder = bundled.HOME / words.name
-    checkpoint.save(folder, trained, origin, dtype=torch.float16)
-    rounded = checkpoint.load(folder)
+    folder = pretrained.HOME / words.name
+    checkpoint.save_decoder(folder, trained, origin, dtype=torch.float16)
+    rounded = checkpoint.load_decoder(folder)
     held_out = validate(rounded, corpus, recipe)
-    checkpoint.save(folder, rounded, {**origin, "validation": held_out}, dtype=torch.float16)
+    checkpoint.save_decoder(folder, rounded, {**origin, "validation": held_out}, dtype=torch.float16)
     size = (folder / checkpoint.WEIGHTS).stat().st_size
     print(f"{words.name}: {sum(p.numel() for p in rounded.parameters()):,} parameters, {size:,} bytes")
     print(
-        f"steps {origin['step']:,}, bytes seen {origin['step'] * recipe.train.batch * recipe.model.context:,}"
+        f"steps {origin['step']:,}, bytes seen {origin['step'] * recipe.train.batch_size * recipe.model.context_length:,}"
     )
     print(
         f"held-out loss {held_out:.4f} nats per byte = {bits_per_byte(held_out):.4f} bits per byte (rounded weights)"

@@ -14,20 +14,21 @@ from pathlib import Path
 from rich.progress import track
 
 from ropewalk.analyses import gold
-from ropewalk.decoder import Decoder, DecoderConfig
-from ropewalk.increments import IncrementConfig
+from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
 from ropewalk.studies import tables
 
 PATH = Path(__file__).parent.parent / "docs" / "results" / "false-positives.md"
 SEEDS = 3
 ENDPOINTS = ("increments' AUC", "gain over the other signals")
-SHAPE = {"width": 96, "heads": 4, "layers": 4, "inner": 256, "context": 256}
+SHAPE = {"hidden_size": 96, "num_heads": 4, "num_layers": 4, "intermediate_size": 256, "context_length": 256}
 
 
 def verdicts(trial: int, dev: gold.Gold, test: gold.Gold) -> list[str]:
     """The verdicts of both primary endpoints, of models that no other trial has."""
-    law = IncrementConfig(law="bounded", start="random")
-    config = DecoderConfig(**SHAPE, increments=law)
+    parametrization = IncrementConfig(parametrization="bounded", init="random")
+    config = DecoderConfig(**SHAPE, increments=parametrization)
     models = [Decoder(config, seed=1000 + SEEDS * trial + i).eval() for i in range(SEEDS)]
     results = tables.boundaries(models, dev, test, jieba=False)
     return [result.primary.verdict.split(" at ")[0] for result in results if result.primary]

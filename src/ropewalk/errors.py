@@ -1,6 +1,6 @@
 """The one exception that is meant for people.
 
-Everything a user's input can cause (a missing file, a wrong kind of trace, an unknown law) is raised as a
+Everything a user's input can cause (a missing file, a wrong kind of trace, an unknown parametrization) is raised as a
 `UserError` whose text is one clear sentence: what was expected, what was got, what to do next. The command
 line prints it and exits with 1; any other exception is a defect of ropewalk and keeps its traceback.
 """

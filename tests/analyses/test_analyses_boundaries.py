@@ -8,9 +8,9 @@ from ropewalk.analyses import gaps as gap_analysis
 from ropewalk.analyses import logistic
 from ropewalk.analyses.boundaries import Part, boundaries
 from ropewalk.analyses.gain import gain
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 GOLD = made.gold(240)
 
@@ -19,13 +19,13 @@ def part(knows: dict[int, float], *, seed: int = 0, entropy: float = 0.0, chance
     trace = made.trace(GOLD, knows, seed=seed, entropy=entropy)
     random = None
     if chance:
-        drawn = made.trace(GOLD, {}, lines=6, seed=seed + 50)
+        drawn = made.trace(GOLD, {}, rows=6, seed=seed + 50)
         random = Trace(
             **{
                 name: getattr(drawn, name)
                 for name in ("text", "tokens", "spans", "values", "kind", "unit", "gap")
             },
-            lines=tuple(Line(i // 2, i % 2) for i in range(6)),
+            rows=tuple(Row(i // 2, i % 2) for i in range(6)),
         )
     dev, test = GOLD.halves()
     return Part(gap_analysis.gaps(trace, GOLD, dev, random), gap_analysis.gaps(trace, GOLD, test, random))
@@ -90,7 +90,7 @@ def test_a_copy_of_a_signal_is_no_gain():
 def made_same(g: gap_analysis.Gaps) -> gap_analysis.Gaps:
     from dataclasses import replace
 
-    return replace(g, lines=np.stack([g.signals["entropy before"]] * 3))
+    return replace(g, rows=np.stack([g.signals["entropy before"]] * 3))
 
 
 def test_the_logistic_model_finds_its_own_weights():

@@ -11,12 +11,12 @@ from ropewalk.analyses.causality import causality
 from ropewalk.analyses.extrapolation import extrapolation
 from ropewalk.analyses.lookback import lookback
 from ropewalk.analyses.neutrality import neutrality
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
 from ropewalk.measure.knockout import Knockouts
 from ropewalk.measure.lookback import Lookback
-from ropewalk.text import byte_spans, encode
-from ropewalk.traces import Trace
+from ropewalk.tokens.utf8_bytes import byte_spans, encode
+from ropewalk.traces.trace import Trace
 
 
 def knocked(effect: float, seed: int) -> Knockouts:
@@ -102,7 +102,7 @@ def spaced(seed: int, share: float, order: list[int]) -> Trace:
     kinds = np.where(tokens == 32, 2.0, 0.0)
     values = kinds + (share * common + np.random.default_rng(seed).normal(size=common.shape))[order]
     return Trace(
-        TEXT, tokens, byte_spans(TEXT), tuple(map(Line, range(3))), values, "increment", "x", "before"
+        TEXT, tokens, byte_spans(TEXT), tuple(map(Row, range(3))), values, "increment", "x", "before"
     )
 
 
@@ -112,8 +112,8 @@ def test_lines_that_agree_are_matched_in_another_order_and_kinds_alone_are_no_ag
         0.5, abs=0.05
     )
     assert {(row["line"], row["other"]) for row in result.rows} == {("L0", "L1"), ("L1", "L2"), ("L2", "L0")}
-    random = [replace(spaced(s, 2.0, [0, 1, 2]), lines=tuple(Line(0, i) for i in range(3))) for s in (5, 6)]
-    one = [replace(t, lines=tuple(Line(i, 0) for i in range(3))) for t in random]
+    random = [replace(spaced(s, 2.0, [0, 1, 2]), rows=tuple(Row(0, i) for i in range(3))) for s in (5, 6)]
+    one = [replace(t, rows=tuple(Row(i, 0) for i in range(3))) for t in random]
     weak = [spaced(1, 0.7, [0, 1, 2]), spaced(2, 0.7, [0, 1, 2])]
     assert agreement(weak).primary.verdict == "they agree"
     for drawn in (random, one):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ropewalk.analyses.code import DELIMITERS, Delimiters, delimiters
+from ropewalk.analyses.scope_delimiters import DELIMITERS, Delimiters, delimiters
 from ropewalk.analyses.scopes import Marks, marks, scopes
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.text import byte_spans, encode
-from ropewalk.traces import Trace
+from ropewalk.tokens.utf8_bytes import byte_spans, encode
+from ropewalk.traces.trace import Trace
 
 SOURCE = '''# é: (not)
 def f(x: int = {1: 2}, *, g=lambda a: a) -> "b:":
@@ -80,9 +80,9 @@ def read(knows: dict[int, float], *, seed: int = 0, files: int = 12, shuffled: b
             zip(("surprisal", "entropy", "entropy_after"), stream.random((3, len(tokens))), strict=True)
         )
         traces.append(
-            Trace(**common, **signals, lines=tuple(map(Line, range(3))), values=np.exp(0.1 * noise[:3]))
+            Trace(**common, **signals, lines=tuple(map(Row, range(3))), values=np.exp(0.1 * noise[:3]))
         )
-        lines = tuple(Line(0, draw) for draw in range(8))
+        lines = tuple(Row(0, draw) for draw in range(8))
         chance.append(Trace(**common, lines=lines, values=np.exp(0.1 * noise[3:])))
         truth.append(known)
     return marks(traces, truth, chance)
@@ -109,7 +109,7 @@ def test_shuffled_truth_and_the_byte_itself_give_nothing() -> None:
 def test_few_files_and_tokens_that_are_no_bytes_are_refused() -> None:
     with pytest.raises(UserError, match="four files"):
         scopes([read({}, files=3)])
-    whole = Trace("a:b", np.array([1]), np.array([[0, 3]]), (Line(0),), np.ones((1, 1)), kind="increment",
+    whole = Trace("a:b", np.array([1]), np.array([[0, 3]]), (Row(0),), np.ones((1, 1)), kind="increment",
                   unit="token-equivalents", gap="before")  # fmt: skip
     with pytest.raises(UserError, match="byte by byte"):
         marks([whole], [Delimiters(*(np.zeros(0, int) for _ in range(4)))], [whole])

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import tiny
 
-from ropewalk.analyses import pairs
+from ropewalk.analyses import name_pairs
 from ropewalk.analyses.entities import entities
-from ropewalk.decoder import Decoder
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
 from ropewalk.measure.capture import trace
 from ropewalk.measure.entities import Entities, controls
 from ropewalk.measure.entities import entities as measure
-from ropewalk.measure.names import Reading, read
+from ropewalk.measure.phrases import Reading, read
+from ropewalk.native.decoder import Decoder
 
-LINES = tuple(Line(i) for i in range(4))
+LINES = tuple(Row(i) for i in range(4))
 
 
 def made(effect: float, seed: int, count: int = 60) -> dict[str, Entities]:
@@ -33,13 +33,13 @@ def made(effect: float, seed: int, count: int = 60) -> dict[str, Entities]:
 
 
 def test_the_list_is_long_and_no_word_occurs_twice():
-    assert pairs.repeated() == []
-    found = pairs.pairs()
+    assert name_pairs.repeated() == []
+    found = name_pairs.pairs()
     assert sum(p.language == "en" for p in found) >= 100 and sum(p.language == "zh" for p in found) >= 100
-    assert all(carrier.count("{}") == 1 for carriers in pairs.CARRIERS.values() for carrier in carriers)
+    assert all(carrier.count("{}") == 1 for carriers in name_pairs.CARRIERS.values() for carrier in carriers)
     assert all(len(p.first) > 1 and len(p.second) > 1 and " " not in p.first for p in found)
     assert found[0].joined() == "New York" and found[0].joined("car") == "New car"
-    assert pairs.Pair("北京", "大学", "zh").joined() == "北京大学"
+    assert name_pairs.Pair("北京", "大学", "zh").joined() == "北京大学"
 
 
 def test_a_planted_effect_is_found_where_it_is_and_not_elsewhere():
@@ -52,7 +52,7 @@ def test_a_planted_effect_is_found_where_it_is_and_not_elsewhere():
 
 
 def test_an_effect_must_clear_random_networks():
-    drawn = tuple(Line(i // 2, i % 2) for i in range(8))
+    drawn = tuple(Row(i // 2, i % 2) for i in range(8))
 
     def wider(effect: float, seed: int) -> dict[str, Entities]:
         def twice(r: Reading) -> Reading:
@@ -82,7 +82,7 @@ def test_no_effect_gives_no_verdict():
 
 
 def test_reading_agrees_with_a_trace_of_the_whole_sentence():
-    model = tiny.moved(Decoder(tiny.config(start="random")))
+    model = tiny.moved(Decoder(tiny.config(init="random")))
     got = read(model, [("New", " ", "York"), ("ab", "", "c")], ["See {} now."])
     t = trace(model, "See New York now.")
     at = b"See New".__len__()
@@ -94,8 +94,8 @@ def test_reading_agrees_with_a_trace_of_the_whole_sentence():
 
 
 def test_a_control_keeps_the_first_word_so_the_inner_gap_is_the_same():
-    model = tiny.moved(Decoder(tiny.config(start="random")))
-    words = [(p.first, p.second) for p in pairs.pairs()[:12]]
+    model = tiny.moved(Decoder(tiny.config(init="random")))
+    words = [(p.first, p.second) for p in name_pairs.pairs()[:12]]
     chosen = controls(model, words, " ", ["We saw {}."])
     found = measure(model, words, " ", ["We saw {}."], chosen)
     np.testing.assert_allclose(found.real.gap, found.control.gap, rtol=1e-4, atol=1e-5)

@@ -4,7 +4,7 @@ import made
 import numpy as np
 import pytest
 
-from ropewalk.analyses import gaps, gold, segment
+from ropewalk.analyses import gaps, gold, segmentation
 from ropewalk.corpus.planted import PlantedConfig
 from ropewalk.errors import UserError
 
@@ -61,13 +61,15 @@ def test_candidates_are_gaps_between_two_chinese_characters_of_a_sentence():
 def test_perfect_cuts_score_one_and_f1_is_right_by_hand():
     of = made.gold(20, extra=())
     known = gaps.characters(of)
-    perfect = segment.word_counts(known, known.gold[known.candidate])
-    assert segment.f1(perfect.sum(0)) == 1.0
+    perfect = segmentation.word_counts(known, known.gold[known.candidate])
+    assert segmentation.f1(perfect.sum(0)) == 1.0
     two = gaps.characters(gold.from_lines([["我们", "去", "学校"]]))
-    counts = segment.word_counts(two, np.array([False, True, False, False]))  # 我们 | 去学校
+    counts = segmentation.word_counts(two, np.array([False, True, False, False]))  # 我们 | 去学校
     assert counts.tolist() == [[1, 2, 3]]
-    assert segment.f1(counts.sum(0)) == pytest.approx(2 * 1 / 5)
-    assert segment.word_counts(two, segment.every_other(two)).tolist() == [[1, 3, 3]]  # 我们 | 去学 | 校
+    assert segmentation.f1(counts.sum(0)) == pytest.approx(2 * 1 / 5)
+    assert segmentation.word_counts(two, segmentation.every_other(two)).tolist() == [
+        [1, 3, 3]
+    ]  # 我们 | 去学 | 校
 
 
 def test_the_threshold_is_the_best_one_by_trying_all():
@@ -75,7 +77,7 @@ def test_the_threshold_is_the_best_one_by_trying_all():
     for _ in range(50):
         scores, labels = stream.integers(0, 6, 30).astype(float), stream.random(30) < 0.5
         labels[0] = True
-        got = segment.best_threshold(scores, labels)
+        got = segmentation.best_threshold(scores, labels)
 
         def quality(t, scores=scores, labels=labels):
             choice = scores >= t

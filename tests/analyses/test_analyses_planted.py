@@ -10,11 +10,11 @@ import pytest
 
 from ropewalk.analyses import gold
 from ropewalk.analyses.planted import Truth, places, planted
+from ropewalk.core.rows import Row
 from ropewalk.corpus.planted import PlantedConfig
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.text import byte_spans, encode
-from ropewalk.traces import Trace
+from ropewalk.tokens.utf8_bytes import byte_spans, encode
+from ropewalk.traces.trace import Trace
 
 
 @cache
@@ -22,24 +22,24 @@ def truth(script: str = "unspaced") -> Truth:
     return Truth(*gold.by_planted(PlantedConfig.model_validate({"script": script}), 25, seed=5))
 
 
-def trace(of: Truth, effect: float, *, seed: int = 0, lines: int = 4) -> Trace:
+def trace(of: Truth, effect: float, *, seed: int = 0, rows: int = 4) -> Trace:
     """Increments follow the surprisal, which is low inside pairs; line 3 takes `effect` off there besides."""
     stream = np.random.default_rng([seed, 9])
     tokens = np.array(encode(of.gold.text))
     inner = np.concatenate(list(places(of).pairs.values()))
     surprisal = stream.gamma(2.0, size=len(tokens))
     surprisal[inner] *= 0.5
-    values = 1 + 0.2 * surprisal + 0.1 * stream.normal(size=(lines, len(tokens)))
+    values = 1 + 0.2 * surprisal + 0.1 * stream.normal(size=(rows, len(tokens)))
     values[3, inner] -= effect
     return Trace(
-        of.gold.text, tokens, byte_spans(of.gold.text), tuple(map(Line, range(lines))), values, "increment",
+        of.gold.text, tokens, byte_spans(of.gold.text), tuple(map(Row, range(rows))), values, "increment",
         "token-equivalents", "before", surprisal=surprisal, entropy=surprisal, entropy_after=surprisal,
     )  # fmt: skip
 
 
 def random_networks(of: Truth, seed: int) -> Trace:
-    plain = trace(of, 0.0, seed=seed, lines=12)
-    return replace(plain, lines=tuple(Line(i // 3, i % 3) for i in range(12)))
+    plain = trace(of, 0.0, seed=seed, rows=12)
+    return replace(plain, rows=tuple(Row(i // 3, i % 3) for i in range(12)))
 
 
 @pytest.mark.parametrize("script", ["spaced", "unspaced"])
@@ -85,7 +85,7 @@ def test_what_is_only_expected_and_shuffled_truth_are_no_effect() -> None:
     chosen = stream.choice(np.flatnonzero(np.isin(words[:, 0], known)), len(of.entities), replace=False)
     false = np.stack([words[np.maximum(chosen - 1, 0), 0], words[chosen, 1]], 1)
     shuffled = Truth(of.gold, of.phrases, false[np.argsort(false[:, 0])])
-    assert planted([trace(of, 0.15, seed=3)], shuffled).find(pair="entity", line="L3")["holm"] > 0.05
+    assert planted([trace(of, 0.15, seed=3)], shuffled).find(pair="entity", row="L3")["holm"] > 0.05
 
 
 def test_two_runs_agree_and_other_texts_are_refused() -> None:

@@ -63,8 +63,8 @@ def test_what_is_no_result_is_refused(tmp_path, text):
 
 def test_a_missing_row_is_named():
     with pytest.raises(UserError, match="no row"):
-        result().find(line="L9")
-    assert result().find(line="L0")["auc"] == 0.5
+        result().find(row="L9")
+    assert result().find(row="L0")["auc"] == 0.5
 
 
 def test_the_figure_is_the_same_every_time_and_refused_where_there_is_none(tmp_path):

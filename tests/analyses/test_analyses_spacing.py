@@ -7,13 +7,13 @@ import pytest
 import tiny
 import torch
 
-from ropewalk.analyses import kinds, spacing
-from ropewalk.decoder import Decoder
+from ropewalk.analyses import byte_kinds, spacing
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.measure.bytes import context_free
-from ropewalk.text import END, byte_spans, encode
-from ropewalk.traces import Trace
+from ropewalk.measure.byte_table import context_free
+from ropewalk.native.decoder import Decoder
+from ropewalk.tokens.utf8_bytes import END, byte_spans, encode
+from ropewalk.traces.trace import Trace
 
 TEXT = "The old bridge, closed. It was 1987! 我们学习。\n" * 12 + "Ünïcode жук. " * 6
 
@@ -30,13 +30,13 @@ def trace(wide_at: str = " .,!。\n", noise: float = 0.1, seed: int = 0) -> Trac
         TEXT,
         tokens,
         byte_spans(TEXT),
-        (Line(0), Line(1)),
+        (Row(0), Row(1)),
         values,
         "increment",
         "token-equivalents",
         "before",
         *(stream.random((3, len(tokens)))),
-        provenance={"ceiling": 3.0},
+        provenance={"max_increment": 3.0},
     )
 
 
@@ -60,14 +60,14 @@ def trace(wide_at: str = " .,!。\n", noise: float = 0.1, seed: int = 0) -> Trac
     ],
 )
 def test_kinds_of_characters(text, kind):
-    assert kinds.character_kind(text) == kind
+    assert byte_kinds.character_kind(text) == kind
 
 
 def test_every_byte_of_the_published_table_has_one_kind():
-    numbers = kinds.byte_kind_numbers(np.arange(END + 1))
-    for i, symbols in enumerate(kinds.BYTE_KINDS.values()):
+    numbers = byte_kinds.byte_kind_numbers(np.arange(END + 1))
+    for i, symbols in enumerate(byte_kinds.BYTE_KINDS.values()):
         assert (numbers[symbols] == i).all()
-    assert numbers[0xE0] == len(kinds.BYTE_KINDS)
+    assert numbers[0xE0] == len(byte_kinds.BYTE_KINDS)
 
 
 def test_sentences_end_after_their_marks_and_not_in_numbers():
@@ -76,40 +76,42 @@ def test_sentences_end_after_their_marks_and_not_in_numbers():
         text,
         np.array(encode(text)),
         byte_spans(text),
-        (Line(0),),
+        (Row(0),),
         np.ones((1, len(encode(text)))),
         "increment",
         "x",
         "before",
     )
-    data, number = text.encode(), kinds.sentences(t)
+    data, number = text.encode(), byte_kinds.sentences(t)
     parts = [bytes(data[i] for i in np.flatnonzero(number == k)).decode() for k in range(number.max() + 1)]
     assert parts == ["One 3.5 is. ", "Two!\n", "Three 三。", "四？ ", "End"]
 
 
 def test_the_table_by_byte_is_the_law_on_each_embedding():
-    for law, per in (("positive", "shared"), ("bounded", "layer")):
-        model = tiny.moved(Decoder(tiny.config(law, per=per)))
-        lines, table = context_free(model)
+    for parametrization, per in (("positive", "shared"), ("bounded", "layer")):
+        model = tiny.moved(Decoder(tiny.config(parametrization, per=per)))
+        rows, table = context_free(model)
         with torch.no_grad():
-            expected = 1 + model.laws[0](model.embedding[:, None], torch.arange(257)[:, None])[:, 0, 0]
+            expected = (
+                1 + model.increment_modules[0](model.embedding[:, None], torch.arange(257)[:, None])[:, 0, 0]
+            )
         np.testing.assert_allclose(table[0], expected.numpy(), rtol=1e-5)
-        result = spacing.by_byte(lines, table[None], 10.0)
+        result = spacing.by_byte(rows, table[None], 10.0)
         row = result.find(kind="a-z")
         assert row["mean"] == pytest.approx(table[0, 97:123].mean()) and row["max"] == pytest.approx(
             table[0, 97:123].max()
         )
         assert result.find(kind="end of document")["mean"] == pytest.approx(table[0, END])
-    signed = tiny.moved(Decoder(tiny.config("bounded", lines="key_head")))
+    signed = tiny.moved(Decoder(tiny.config("bounded", per_head=True)))
     assert [str(line) for line in context_free(signed)[0]] == ["L0.h0", "L0.h1", "L0.h2", "L0.h3"]
 
 
 def test_means_by_character_find_what_was_planted_and_say_what_saturates():
     result = spacing.by_character(trace())
-    space = result.find(line="L1", kind="space")
+    space = result.find(row="L1", kind="space")
     assert space["mean_low"] < 3 < space["mean_high"] and space["mean"] == pytest.approx(3, abs=0.1)
-    assert result.find(line="L0", kind="space")["mean"] == pytest.approx(1, abs=0.1)
-    assert space["ceiling"] > 0.3 and result.find(line="L0", kind="space")["ceiling"] == 0
+    assert result.find(row="L0", kind="space")["mean"] == pytest.approx(1, abs=0.1)
+    assert space["ceiling"] > 0.3 and result.find(row="L0", kind="space")["ceiling"] == 0
     assert "ceiling of 3.0" in result.notes[0]
 
 
@@ -117,7 +119,7 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
     found = spacing.surface([trace(), trace(seed=1)])
     assert found.primary.verdict == "above" and found.primary.estimate.value > 0.9
     assert "increment L1" in found.primary.what and found.find(reader="increment L1")["f1"] > 0.9
-    drawn = replace(trace(seed=9), lines=tuple(Line(0, i) for i in range(len(trace().lines))))
+    drawn = replace(trace(seed=9), rows=tuple(Row(0, i) for i in range(len(trace().rows))))
     told = spacing.surface([trace()], [drawn])
     assert told.primary.verdict == "undecided" and told.primary.null > 0.9
     assert told.find(reader="increment L1")["chance"] == told.primary.null
@@ -128,7 +130,7 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
             "a b.",
             np.array(encode("a b.")),
             byte_spans("a b."),
-            (Line(0),),
+            (Row(0),),
             np.ones((1, 4)),
             "increment",
             "x",
@@ -150,6 +152,6 @@ def test_a_table_by_byte_must_clear_untrained_models():
     tables = 1 + 0.001 * stream.normal(size=(3, 1, 257))
     tables[:, :, [0x20, 0x0A]] += 0.02
     start = 1 + 0.05 * stream.normal(size=(19, 1, 257))
-    assert spacing.by_byte([Line(0)], tables).primary.verdict == "above"
-    told = spacing.by_byte([Line(0)], tables, start=start).primary
+    assert spacing.by_byte([Row(0)], tables).primary.verdict == "above"
+    told = spacing.by_byte([Row(0)], tables, start=start).primary
     assert told.verdict == "undecided" and told.null > 1.02

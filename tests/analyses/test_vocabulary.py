@@ -7,11 +7,11 @@ import pytest
 import tiny
 import torch
 
-from ropewalk import Line, Trace, UserError
+from ropewalk import Row, Trace, UserError
 from ropewalk.analyses import vocabulary
 from ropewalk.analyses.vocabulary import Vocabulary
-from ropewalk.decoder import Decoder
 from ropewalk.measure import vocabulary as measured
+from ropewalk.native.decoder import Decoder
 
 PIECES = {
     "": "end of text",
@@ -48,7 +48,7 @@ def table(d: list[float], counts: list[int], seen: list[int] | None = None) -> V
     pieces = tuple(list(PIECES)[: len(d)])
     told = None if seen is None else np.array(seen)
     return Vocabulary(
-        np.arange(len(d)), pieces, (Line(),), np.array(d)[:, None], np.array(counts), "before", told
+        np.arange(len(d)), pieces, (Row(),), np.array(d)[:, None], np.array(counts), "before", told
     )
 
 
@@ -79,7 +79,7 @@ def test_patterns_not_levels_are_compared() -> None:
 def test_from_traces_averages_over_occurrences() -> None:
     spans = np.array([[0, 1], [1, 2], [2, 3]])
     trace = Trace(
-        "aba", np.array([7, 8, 7]), spans, (Line(0),), np.array([[1.0, 4.0, 3.0]]), "increment", "u", "after"
+        "aba", np.array([7, 8, 7]), spans, (Row(0),), np.array([[1.0, 4.0, 3.0]]), "increment", "u", "after"
     )
     found = vocabulary.from_traces([trace], seen={8: 2})
     assert found.ids.tolist() == [7, 8] and found.pieces == ("a", "b") and found.gap == "after"
@@ -100,7 +100,7 @@ def test_measured_by_itself_and_in_context() -> None:
     with pytest.raises(UserError, match="read what came before"):
         measured.every_token(layered, 257)
     mean, counts = measured.in_context(layered, [ids[:1]], 257)
-    from ropewalk.host import increments_of
+    from ropewalk.core.host import increments_of
 
     with torch.no_grad():
         d = increments_of(layered(ids[:1]))[0, :, 1:]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ropewalk import checkpoint, cli
-from ropewalk.decoder import Decoder, DecoderConfig
+from ropewalk import cli
+from ropewalk.native import checkpoint
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
 
 
 @dataclass
@@ -38,9 +40,13 @@ def model(tmp_path_factory) -> Path:
     """A tiny untrained per-layer model in a folder."""
     folder = tmp_path_factory.mktemp("models") / "tiny"
     shape = DecoderConfig(
-        width=16, heads=2, layers=2, context=32, increments={"start": "random", "hidden": 8}
+        hidden_size=16,
+        num_heads=2,
+        num_layers=2,
+        context_length=32,
+        increments={"init": "random", "hidden_size": 8},
     )
-    checkpoint.save(folder, Decoder(shape, seed=1), {"version": "test", "step": 7, "validation": 5.5})
+    checkpoint.save_decoder(folder, Decoder(shape, seed=1), {"version": "test", "step": 7, "validation": 5.5})
     return folder
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ropewalk.analyses.result import Result
-from ropewalk.measure import chance
+from ropewalk.measure import random_networks
 from ropewalk.studies import tables
 
 
@@ -63,7 +63,7 @@ def test_what_is_known_exactly_is_asked_without_a_text(ropewalk, model, monkeypa
     monkeypatch.setattr(tables, "PLANTED", 3)
     monkeypatch.setattr(tables, "FILES", 8)
     monkeypatch.setattr(tables, "CODE", 2_000)
-    monkeypatch.setattr(chance.Drawn.__init__, "__defaults__", (2, 0))
+    monkeypatch.setattr(random_networks.Drawn.__init__, "__defaults__", (2, 0))
     answer = ropewalk("measure", "scopes", model, model, "--out", tmp_path)
     assert answer.status == 0 and "Lines chosen" in answer.out and (tmp_path / "scopes.png").exists()
     answer = ropewalk("measure", "planted", model, "--out", tmp_path)
@@ -90,14 +90,18 @@ def test_saved_traces_are_analysed_without_their_model(ropewalk, model, segmente
 
 def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, texts):
     models = {}
-    for law in ("bounded", "unit"):
+    for parametrization in ("bounded", "integer"):
         for seed in (1, 2):
-            run = texts / f"{law}-{seed}"
-            sets = (f"model.increments.law={law}", f"train.seed={seed}", "model.increments.start=random")
+            run = texts / f"{parametrization}-{seed}"
+            sets = (
+                f"model.increments.parametrization={parametrization}",
+                f"train.seed={seed}",
+                "model.increments.init=random",
+            )
             words = [word for one in sets for word in ("--set", one)]
             assert ropewalk("train", texts / "recipe.toml", "--out", run, *words).status == 0
-            models.setdefault(law, []).append(run / "model")
-    even = [word for path in models["unit"] for word in ("--against", path)]
+            models.setdefault(parametrization, []).append(run / "model")
+    even = [word for path in models["integer"] for word in ("--against", path)]
     (texts / "text.txt").write_text("A line of text that nobody has trained on. " * 20)
     reads = ("--text", texts / "text.txt", "--windows", 3)
     answer = ropewalk("measure", "knockout", *models["bounded"], *reads, *even)

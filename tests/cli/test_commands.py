@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 
-from ropewalk import checkpoint
 from ropewalk.measure.capture import trace
+from ropewalk.native import checkpoint
 
 
 def test_show_writes_what_it_measured(ropewalk, model, tmp_path):
@@ -17,7 +17,7 @@ def test_show_writes_what_it_measured(ropewalk, model, tmp_path):
     assert answer.status == 0
     assert "L0" in answer.out and "L1" in answer.out
     written = json.loads(paths["json"].read_text())
-    expected = trace(checkpoint.load(model), text)
+    expected = trace(checkpoint.load_decoder(model), text)
     assert written["text"] == text
     assert written["tokens"] == list(text.encode())
     assert [(line["layer"], line["head"]) for line in written["lines"]] == [(0, None), (1, None)]
@@ -74,8 +74,13 @@ def test_train_resume_generate_info_freeze(ropewalk, texts):
     table = texts / "table.safetensors"
     frozen = ropewalk("freeze", run / "model", table, "--recipe", texts / "recipe.toml")
     assert frozen.status == 0, frozen.err
-    law = ["--set", "model.increments.law=frozen", "--set", f"model.increments.table={table}"]
-    assert ropewalk("train", texts / "recipe.toml", "--out", texts / "frozen", *law).status == 0
+    parametrization = [
+        "--set",
+        "model.increments.parametrization=frozen",
+        "--set",
+        f"model.increments.table={table}",
+    ]
+    assert ropewalk("train", texts / "recipe.toml", "--out", texts / "frozen", *parametrization).status == 0
     again = ropewalk("show", "ropes", "--model", texts / "frozen" / "model")
     assert again.status == 0, again.err
 

@@ -10,11 +10,18 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from ropewalk import Decoder, DecoderConfig, IncrementConfig, Trace, UserError, checkpoint
+from ropewalk import Decoder, DecoderConfig, IncrementConfig, Trace, UserError
 from ropewalk.cli import graft as commands
-from ropewalk.hf import llama
+from ropewalk.hf import llama_export
+from ropewalk.native import checkpoint
 
-SHAPE: dict[str, Any] = {"context": 64, "width": 16, "heads": 2, "layers": 2, "inner": 16}
+SHAPE: dict[str, Any] = {
+    "context_length": 64,
+    "hidden_size": 16,
+    "num_heads": 2,
+    "num_layers": 2,
+    "intermediate_size": 16,
+}
 
 
 def run(*words: object) -> Result:
@@ -33,11 +40,13 @@ def mistake(*words: object) -> str:
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
-    unit = Decoder(DecoderConfig(**SHAPE, increments=IncrementConfig(law="unit")))
-    checkpoint.save(folder / "unit", unit, {})
-    law = IncrementConfig(law="positive", per="shared", start="random")
-    checkpoint.save(folder / "shared", Decoder(DecoderConfig(**SHAPE, increments=law)), {})
-    llama.export(unit, folder / "llama")
+    unit = Decoder(DecoderConfig(**SHAPE, increments=IncrementConfig(parametrization="integer")))
+    checkpoint.save_decoder(folder / "unit", unit, {})
+    parametrization = IncrementConfig(parametrization="positive", per="shared", init="random")
+    checkpoint.save_decoder(
+        folder / "shared", Decoder(DecoderConfig(**SHAPE, increments=parametrization)), {}
+    )
+    llama_export.export(unit, folder / "llama")
     (folder / "texts.jsonl").write_text(
         "".join(json.dumps({"text": f"rope {i} is walked and laid. " * 6}) + "\n" for i in range(12))
     )
@@ -112,7 +121,9 @@ def test_mistakes(models: Path) -> None:
     assert "needs text" in mistake("graft-train", llama_folder)
     assert "--how must be one of" in mistake("graft-train", llama_folder, "--corpus", texts, "--how", "half")
     assert "is a native model" in mistake("graft-train", models / "unit", "--corpus", texts)
-    assert "unknown law" in mistake("graft-train", llama_folder, "--corpus", texts, "--law", "no")
+    assert "unknown parametrization" in mistake(
+        "graft-train", llama_folder, "--corpus", texts, "--parametrization", "no"
+    )
     assert "cannot open the model" in mistake("graft-train", "no/where", "--corpus", texts)
     assert "give a longer text" in mistake("probe", llama_folder, "short")
     assert "has no increments" in mistake("vocabulary", llama_folder)

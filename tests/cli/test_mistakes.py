@@ -85,17 +85,20 @@ OTHER = {
     "unknown key": (["train", "TMP/recipe.toml", "--set", "train.stpes=3"], "stpes"),
     "unknown section": (["train", "TMP/recipe.toml", "--set", "trian.steps=3"], "trian"),
     "override without value": (["train", "TMP/recipe.toml", "--set", "train.steps"], "section.key=value"),
-    "unknown law": (["train", "TMP/recipe.toml", "--set", "model.increments.law=cubic"], "bounded"),
+    "unknown parametrization": (
+        ["train", "TMP/recipe.toml", "--set", "model.increments.parametrization=cubic"],
+        "bounded",
+    ),
     "unknown encoding": (["train", "TMP/recipe.toml", "--set", "model.encoding=sine"], "rope"),
-    "width not divisible": (["train", "TMP/recipe.toml", "--set", "model.width=17"], "multiple"),
+    "width not divisible": (["train", "TMP/recipe.toml", "--set", "model.hidden_size=17"], "multiple"),
     "no steps": (["train", "TMP/recipe.toml", "--set", "train.steps=0"], "steps"),
     "no GPU": (["train", "TMP/recipe.toml", "--set", "train.device=cuda"], "no GPU"),
     "context longer than the corpus": (
-        ["train", "TMP/recipe.toml", "--set", "model.context=100000", "--out", "TMP/run"],
+        ["train", "TMP/recipe.toml", "--set", "model.context_length=100000", "--out", "TMP/run"],
         "lower the context",
     ),
     "frozen without table": (
-        ["train", "TMP/recipe.toml", "--set", "model.increments.law=frozen", "--out", "TMP/run"],
+        ["train", "TMP/recipe.toml", "--set", "model.increments.parametrization=frozen", "--out", "TMP/run"],
         "freeze",
     ),
     "corpus file missing": (["prepare", "TMP/recipe.toml", "--set", "corpus.root=/nowhere"], "texts.jsonl"),
@@ -159,7 +162,7 @@ def test_other_commands(name, ropewalk, bench, model):
         "another format": (edit_config(format="other"), "no ropewalk model"),
         "a later schema": (edit_config(schema=99), "upgrade"),
         "another architecture": (edit_config(model__width=32), "fit|expected"),
-        "an unknown law": (edit_config(model__encoding="sine"), "sine"),
+        "an unknown parametrization": (edit_config(model__encoding="sine"), "sine"),
         "a huge architecture": (edit_config(model__width=2**40), "fit|expected|describes no model"),
     }.values(),
 )
@@ -187,7 +190,7 @@ def test_a_full_disk_stops_a_training_cleanly(ropewalk, texts, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("ropewalk.checkpoint.save_file", full)
+    monkeypatch.setattr("ropewalk.native.checkpoint.save_file", full)
     answer = ropewalk("train", texts / "recipe.toml", "--out", texts / "run")
     assert answer.status == 1
     assert "No space left" in answer.err.splitlines()[-1]
@@ -212,5 +215,5 @@ def test_a_finished_run_is_not_overwritten(ropewalk, texts):
     before = tree(texts / "run")
     check(ropewalk(*words), "--resume")
     assert tree(texts / "run") == before
-    other = ropewalk(*words, "--resume", "--set", "model.layers=3")
+    other = ropewalk(*words, "--resume", "--set", "model.num_layers=3")
     check(other, "another recipe")

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 
-from ropewalk import checkpoint
-from ropewalk.measure import archive
 from ropewalk.measure.capture import trace
+from ropewalk.native import checkpoint
+from ropewalk.traces import archive
 
 
 def test_files_are_traced_into_a_folder_and_not_twice(ropewalk, model, tmp_path):
@@ -19,7 +19,7 @@ def test_files_are_traced_into_a_folder_and_not_twice(ropewalk, model, tmp_path)
     assert again.status == 0 and "11 bytes of text, 0 of them now" in again.err
     made = list(archive.read(tmp_path / "out"))
     assert [one.text for one in made] == ["one", "文", "three"]
-    assert np.allclose(made[2].values, trace(checkpoint.load(model), "three").values, atol=2e-5)
+    assert np.allclose(made[2].values, trace(checkpoint.load_decoder(model), "three").values, atol=2e-5)
     assert "precision" not in made[0].provenance
 
 

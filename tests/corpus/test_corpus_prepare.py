@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ropewalk.corpus import Corpus, CorpusConfig, default_cache, prepare
+from ropewalk.corpus import Corpus, CorpusConfig, prepare
 from ropewalk.errors import UserError
+from ropewalk.system.cache_folder import cache_folder
 
 Write = Callable[[str, Iterable[str]], Path]
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4)
@@ -164,10 +165,10 @@ def test_every_setting_and_the_order_of_sources_change_the_name(tmp_path: Path, 
 
 def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROPEWALK_CACHE", str(tmp_path / "elsewhere"))
-    assert default_cache() == tmp_path / "elsewhere"
+    assert cache_folder() == tmp_path / "elsewhere"
     config = CorpusConfig.model_validate(
         {"sources": [{"builtin": "planted"}], "documents": 5, "validation_documents": 2}
     )
     assert prepare(config, progress=False).folder.parent == tmp_path / "elsewhere" / "corpora"
     monkeypatch.delenv("ROPEWALK_CACHE")
-    assert default_cache() == Path.home() / ".cache" / "ropewalk"
+    assert cache_folder() == Path.home() / ".cache" / "ropewalk"

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from ropewalk.corpus.progress import Meter
+from ropewalk.system.progress import ProgressMeter
 
 
 class Clock:
@@ -22,7 +22,7 @@ class Terminal(io.StringIO):
 
 def lines(total: int | None, unit: str, shown: bool = True) -> list[str]:
     stream, clock = io.StringIO(), Clock()
-    with Meter(total, unit, shown, stream, clock) as meter:
+    with ProgressMeter(total, unit, shown, stream, clock) as meter:
         for _ in range(5):
             clock.now += 6.0
             meter.advance(10)
@@ -49,6 +49,6 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     for unit, amount in (("bytes", "40/100 bytes"), ("documents", "40/100")):
         stream = Terminal()
-        with Meter(100, unit, True, stream) as meter:
+        with ProgressMeter(100, unit, True, stream) as meter:
             meter.advance(40)
         assert amount in stream.getvalue()

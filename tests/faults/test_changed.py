@@ -19,8 +19,8 @@ import tiny
 
 from ropewalk.corpus import Corpus, CorpusConfig, prepare, windows
 from ropewalk.errors import UserError
-from ropewalk.recipe import Recipe
-from ropewalk.train import Progress, train
+from ropewalk.training.loop import Progress, train
+from ropewalk.training.recipe import Recipe
 
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
@@ -33,7 +33,7 @@ def texts(tmp_path: Path) -> Path:
 
 
 def recipe(texts: Path) -> Recipe:
-    told = tiny.recipe(steps=4, model={"layers": 1, "width": 8, "context": 16}, log_every=1)
+    told = tiny.recipe(steps=4, model={"num_layers": 1, "hidden_size": 8, "context_length": 16}, log_every=1)
     corpus = CorpusConfig.model_validate({"sources": [{"path": texts}], "validation_documents": 9})
     return told.model_copy(update={"corpus": corpus})
 

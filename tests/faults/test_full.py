@@ -19,15 +19,15 @@ from formats import host
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 
-from ropewalk import checkpoint
 from ropewalk.analyses.result import Result
 from ropewalk.corpus import CorpusConfig, prepare
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
-from ropewalk.traces import Trace
+from ropewalk.native import checkpoint
+from ropewalk.native.decoder import Decoder
+from ropewalk.traces.trace import Trace
 
-SHAPE = {"width": 8, "heads": 2, "layers": 1, "context": 8}
+SHAPE = {"hidden_size": 8, "num_heads": 2, "num_layers": 1, "context_length": 8}
 
 
 def model(seed: int) -> Decoder:
@@ -37,7 +37,7 @@ def model(seed: int) -> Decoder:
 def graft(number: int, folder: Path) -> None:
     from ropewalk import hf
 
-    grafted = hf.graft(host(), law="bounded", hidden=2)
+    grafted = hf.graft(host(), parametrization="bounded", hidden_size=2)
     with torch.no_grad():
         next(iter(grafted.parameters())).fill_(float(number))
     try:
@@ -67,8 +67,8 @@ def prepared(folder: Path) -> int:
 Write, Read = Callable[[int, Path], object], Callable[[Path], int]
 WAYS: dict[str, tuple[Write, Read]] = {
     "checkpoint": (
-        lambda n, path: checkpoint.save(path, model(n), {"n": n}, training=({}, {"n": n})),
-        lambda path: checkpoint.load(path).provenance["n"],
+        lambda n, path: checkpoint.save_decoder(path, model(n), {"n": n}, training=({}, {"n": n})),
+        lambda path: checkpoint.load_decoder(path).provenance["n"],
     ),
     "t.json.gz": (
         lambda n, path: trace(model(1), "a" * n).save(path),

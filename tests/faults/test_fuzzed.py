@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import fuzz
 import tiny
 
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
-from ropewalk.optimizer import Optimizers
+from ropewalk.native.decoder import Decoder
+from ropewalk.training.optimizer import Optimizers
 
 CRASHES = sorted(fuzz.CRASHES.glob("*.*.*"))
 QUICK = [name for name, one in FORMATS.items() if not name.startswith(("run-", "adapter-"))]

@@ -17,14 +17,18 @@ import zstandard
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 
-from ropewalk import checkpoint, machine, memory, tracefile
 from ropewalk.corpus import formats
-from ropewalk.decoder import Decoder, DecoderConfig
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
-from ropewalk.recipe import Recipe
-from ropewalk.text import read_text
-from ropewalk.traces import Trace
+from ropewalk.native import checkpoint
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
+from ropewalk.system import available_memory
+from ropewalk.system.text_files import read_text
+from ropewalk.traces import file
+from ropewalk.traces.trace import Trace
+from ropewalk.training import loop, memory_estimate
+from ropewalk.training.recipe import Recipe
 
 
 def told(root: Path, **files: str) -> Path:
@@ -40,7 +44,7 @@ MEMINFO = "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"
 
 
 def test_what_the_machine_has_free(tmp_path: Path) -> None:
-    assert machine.available(told(tmp_path, proc__meminfo=MEMINFO)) == 8000 * 1024
+    assert available_memory.available_bytes(told(tmp_path, proc__meminfo=MEMINFO)) == 8000 * 1024
 
 
 @pytest.mark.parametrize("where", ["job", "job/step", ""])
@@ -55,9 +59,9 @@ def test_a_container_has_less(tmp_path: Path, where: str) -> None:
         ("stat", "anon 1\ninactive_file 100000\n"),
     ):
         (group / f"memory.{name}").write_text(text)
-    assert machine.available(tmp_path) == 600_000
+    assert available_memory.available_bytes(tmp_path) == 600_000
     (group / "memory.max").write_text("max\n")
-    assert machine.available(tmp_path) == 8000 * 1024
+    assert available_memory.available_bytes(tmp_path) == 8000 * 1024
 
 
 def test_an_older_container_too(tmp_path: Path) -> None:
@@ -66,27 +70,27 @@ def test_an_older_container_too(tmp_path: Path) -> None:
     group.mkdir(parents=True)
     for name, text in (("limit_in_bytes", "900000"), ("usage_in_bytes", "950000")):
         (group / f"memory.{name}").write_text(text)
-    assert machine.available(tmp_path) == 0
+    assert available_memory.available_bytes(tmp_path) == 0
 
 
 def test_a_limit_on_address_space_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told(tmp_path, proc__meminfo=MEMINFO, proc__self__statm="10 5 1")
     page = resource.getpagesize()
     monkeypatch.setattr(resource, "getrlimit", lambda which: (12 * page, 12 * page))
-    assert machine.available(tmp_path) == 2 * page
+    assert available_memory.available_bytes(tmp_path) == 2 * page
 
 
 def test_nothing_is_known_of_other_systems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sysconf_names", {})
-    assert machine.available(tmp_path) == float("inf")
+    assert available_memory.available_bytes(tmp_path) == float("inf")
 
 
 def test_what_is_too_much_is_refused_with_figures() -> None:
-    machine.require(5e9, "this", "do that", free=5e9)
+    available_memory.require_memory(5e9, "this", "do that", free=5e9)
     with pytest.raises(
         UserError, match=r"this needs about 5\.0 GB of memory and 20\.0 MB are free; do that\."
     ):
-        machine.require(5e9, "this", "do that", free=2e7)
+        available_memory.require_memory(5e9, "this", "do that", free=2e7)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +112,7 @@ def test_what_is_too_much_is_refused_with_figures() -> None:
 def test_running_out_is_one_sentence(error: Exception, said: str | None) -> None:
     import re
 
-    found = machine.exhausted(error)
+    found = available_memory.out_of_memory_message(error)
     assert (found is None) == (said is None)
     if found is not None and said is not None:
         assert "\n" not in found and "train.micro" in found
@@ -118,24 +122,27 @@ def test_running_out_is_one_sentence(error: Exception, said: str | None) -> None
 def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ropewalk.train import train
 
-    monkeypatch.setattr(machine, "available", lambda sharing: 1e5)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda sharing: 1e5)
     with pytest.raises(
         UserError, match=r"this training needs about .* MB of memory and 0\.1 MB are free; lower"
     ):
-        train(tiny.recipe(), tiny.corpus(), tmp_path / "run")
+        loop.train(tiny.recipe(), tiny.corpus(), tmp_path / "run")
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 def test_processes_of_one_machine_share_its_memory_but_not_their_own_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_address_space", lambda root: float("inf"))
+    monkeypatch.setattr(available_memory, "_address_space", lambda root: float("inf"))
     told(tmp_path, proc__meminfo=MEMINFO)
-    assert machine.available(tmp_path, sharing=4) == machine.available(tmp_path) / 4 > 0
-    monkeypatch.setattr(machine, "_address_space", lambda root: 1e6)
-    assert machine.available(tmp_path, sharing=4) == 1e6
+    assert (
+        available_memory.available_bytes(tmp_path, sharing=4)
+        == available_memory.available_bytes(tmp_path) / 4
+        > 0
+    )
+    monkeypatch.setattr(available_memory, "_address_space", lambda root: 1e6)
+    assert available_memory.available_bytes(tmp_path, sharing=4) == 1e6
 
 
 @pytest.mark.parametrize(
@@ -145,41 +152,47 @@ def test_processes_of_one_machine_share_its_memory_but_not_their_own_limits(
 def test_how_many_share_a_machine(
     local: str, launched: bool, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ropewalk import processes
+    from ropewalk.training import distributed
 
     monkeypatch.setenv("LOCAL_WORLD_SIZE", local)
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "4" if launched else "1")):
         monkeypatch.setenv(name, value)
-    assert processes.beside() == count
+    assert distributed.local_world_size() == count
 
 
 def test_where_one_process_has_too_little_all_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ropewalk import execution, processes
+    from ropewalk.training import distributed, execution
 
-    needed = memory.Estimate(1, 1, 3e6, 0, 0, 0, 0)
-    plan, _ = execution.plan("cpu", "float32", compile=False)
-    monkeypatch.setattr(machine, "available", lambda sharing: 9e6)
+    needed = memory_estimate.MemoryEstimate(1, 1, 3e6, 0, 0, 0, 0)
+    plan, _ = execution.plan_execution("cpu", "float32", compile=False)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda sharing: 9e6)
     for others, refused in ((9e6, False), (1e6, True)):
-        monkeypatch.setattr(processes.Team, "everyone", lambda self, own, others=others: [[own], [others]])
+        monkeypatch.setattr(
+            distributed.ProcessGroup, "everyone", lambda self, own, others=others: [[own], [others]]
+        )
         with (
             pytest.raises(UserError, match=r"needs about 2\.0 MB .* 1\.0 MB are free")
             if refused
             else nullcontext()
         ):
-            needed.require(plan, processes.Team(0, 2), "wait")
+            needed.require(plan, distributed.ProcessGroup(0, 2), "wait")
 
 
 def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ropewalk import processes, train
+    from ropewalk.training import distributed, loop
 
     asked: list[float] = []
-    monkeypatch.setattr(processes, "started", lambda device: nullcontext(processes.Team(0, 4)))
-    monkeypatch.setattr(processes.Team, "everyone", lambda self, own: [[own]])
-    monkeypatch.setattr(memory.machine, "require", lambda needed, *_: asked.append(needed))
-    monkeypatch.setattr(train, "opened", lambda *_, **__: pytest.fail("enough"))
+    monkeypatch.setattr(
+        distributed, "join_process_group", lambda device: nullcontext(distributed.ProcessGroup(0, 4))
+    )
+    monkeypatch.setattr(distributed.ProcessGroup, "everyone", lambda self, own: [[own]])
+    monkeypatch.setattr(
+        memory_estimate.available_memory, "require_memory", lambda needed, *_: asked.append(needed)
+    )
+    monkeypatch.setattr(loop, "open_run", lambda *_, **__: pytest.fail("enough"))
     for shard in (False, True):
         with pytest.raises(pytest.fail.Exception):
-            train.train(tiny.recipe(), tiny.corpus(), Path("nowhere"), shard=shard)
+            loop.train(tiny.recipe(), tiny.corpus(), Path("nowhere"), shard=shard)
     assert asked[1] < asked[0]
 
 
@@ -187,7 +200,7 @@ def test_a_training_takes_more_the_more_it_holds() -> None:
     def total(windows: int, **shape: object) -> float:
         told = tiny.recipe().model_dump() | {"model": DecoderConfig(**shape).model_dump()}  # type: ignore[arg-type]
         told["train"] |= {"micro": windows, "batch": windows}
-        return memory.estimate(Recipe.model_validate(told)).total
+        return memory_estimate.estimate(Recipe.model_validate(told)).total
 
     small = total(1)
     assert total(16) > 4 * small and total(1, context=8192) > 8 * small
@@ -195,15 +208,15 @@ def test_a_training_takes_more_the_more_it_holds() -> None:
 
 
 def test_a_model_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkpoint.save(tmp_path / "m", Decoder(tiny.config(), seed=0), {})
-    monkeypatch.setattr(machine, "available", lambda: 1e5)
+    checkpoint.save_decoder(tmp_path / "m", Decoder(tiny.config(), seed=0), {})
+    monkeypatch.setattr(available_memory, "available_bytes", lambda: 1e5)
     with pytest.raises(UserError, match=r"the model .* needs about .* of memory"):
-        checkpoint.load(tmp_path / "m")
+        checkpoint.load_decoder(tmp_path / "m")
 
 
 def test_a_trace_larger_than_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny.moved(Decoder(tiny.config(), seed=0))
-    monkeypatch.setattr(machine, "available", lambda: 1e4)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda: 1e4)
     with pytest.raises(UserError, match=r"a trace of 301 tokens needs about .* of memory"):
         trace(model, "a" * 300)
 
@@ -264,14 +277,14 @@ def test_a_document_longer_than_memory_is_refused(
     path = zeros(tmp_path / name, 20) if name != "a.txt" else tmp_path / name
     if name == "a.txt":
         path.write_bytes(b"a" * (20 << 20))
-    monkeypatch.setattr(machine, "available", lambda: 8 * 5e6)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda: 8 * 5e6)
     with pytest.raises(UserError, match="a document is longer than 5 MB"):
         list(formats.documents(path, "text", lambda _: None))
 
 
 def test_many_lines_are_no_long_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl").write_text((json.dumps({"text": "x" * 60_000}) + "\n") * 90)
-    monkeypatch.setattr(machine, "available", lambda: 8 * 3e5)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda: 8 * 3e5)
     assert len(list(formats.documents(tmp_path / "a.jsonl", "text", lambda _: None))) == 90
 
 
@@ -283,14 +296,14 @@ def test_few_compressed_bytes_are_unpacked_piece_by_piece(tmp_path: Path) -> Non
 
 def test_a_trace_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros(tmp_path / "t.json.gz", 20)
-    monkeypatch.setattr(machine, "available", lambda: 16 * 3e6)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda: 16 * 3e6)
     with pytest.raises(UserError, match="is longer than the 3 MB"):
         Trace.load(tmp_path / "t.json.gz")
     with pytest.raises(UserError, match=r"a trace"):
-        tracefile.loads(b"x")
+        file.loads(b"x")
 
 
 def test_a_file_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "available", lambda: 8 * 3e6)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda: 8 * 3e6)
     with pytest.raises(UserError, match="/dev/zero is longer than the 3 MB"):
         read_text("/dev/zero")

@@ -19,10 +19,10 @@ from formats import FORMATS, host
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 
-from ropewalk import checkpoint
 from ropewalk.corpus import CorpusConfig, prepare
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
+from ropewalk.native import checkpoint
+from ropewalk.native.decoder import Decoder
 
 
 class Bomb:
@@ -79,9 +79,9 @@ def test_beside_a_model(tmp_path: Path, file: str) -> None:
     """Where the weights are missing and only a pickle is there: refused, by our reader and by transformers."""
     from ropewalk.hf.loading import open_model
 
-    checkpoint.save(tmp_path / "own", Decoder(tiny.config(), seed=0), {})
+    checkpoint.save_decoder(tmp_path / "own", Decoder(tiny.config(), seed=0), {})
     host().save_pretrained(tmp_path / "host")
-    for folder, read in ((tmp_path / "own", checkpoint.load), (tmp_path / "host", open_model)):
+    for folder, read in ((tmp_path / "own", checkpoint.load_decoder), (tmp_path / "host", open_model)):
         for data in pickles(tmp_path / "exploded").values():
             (folder / file).write_bytes(data)
             read(folder)  # not looked at while the weights are there
@@ -113,21 +113,21 @@ def test_a_data_set_of_pickles(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["../../outside", "/etc", "..", "a\0b", "x" * 5000])
 def test_names_that_lead_elsewhere(name: str) -> None:
     with pytest.raises(UserError):
-        checkpoint.load(name)
+        checkpoint.load_decoder(name)
 
 
 def test_a_link_is_followed_only_to_something_whole(tmp_path: Path) -> None:
-    checkpoint.save(tmp_path / "m", Decoder(tiny.config(), seed=0), {})
+    checkpoint.save_decoder(tmp_path / "m", Decoder(tiny.config(), seed=0), {})
     (tmp_path / "link").symlink_to(tmp_path / "m", target_is_directory=True)
-    checkpoint.load(tmp_path / "link")
+    checkpoint.load_decoder(tmp_path / "link")
     (tmp_path / "m" / checkpoint.WEIGHTS).unlink()
     (tmp_path / "m" / checkpoint.WEIGHTS).symlink_to("/dev/zero")
     with pytest.raises(UserError, match="damaged or truncated"):
-        checkpoint.load(tmp_path / "m")
+        checkpoint.load_decoder(tmp_path / "m")
     (tmp_path / "m" / checkpoint.WEIGHTS).unlink()
     (tmp_path / "m" / checkpoint.WEIGHTS).symlink_to(checkpoint.WEIGHTS)  # to itself
     with pytest.raises(UserError):
-        checkpoint.load(tmp_path / "m")
+        checkpoint.load_decoder(tmp_path / "m")
 
 
 def test_a_number_that_is_none_is_not_loaded_silently(tmp_path: Path) -> None:
@@ -138,6 +138,6 @@ def test_a_number_that_is_none_is_not_loaded_silently(tmp_path: Path) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(float("nan"))
-    checkpoint.save(tmp_path / "m", model, {})
+    checkpoint.save_decoder(tmp_path / "m", model, {})
     with pytest.raises(UserError, match="not finite"):
-        trace(checkpoint.load(tmp_path / "m"), "abc")
+        trace(checkpoint.load_decoder(tmp_path / "m"), "abc")

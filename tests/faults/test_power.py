@@ -17,18 +17,19 @@ from disk import Disk, watched
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 
-from ropewalk import checkpoint, files
 from ropewalk.analyses.result import Result
 from ropewalk.corpus import Corpus, CorpusConfig, prepare
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
-from ropewalk.optimizer import Optimizers
-from ropewalk.run import Run
-from ropewalk.traces import Trace
-from ropewalk.train import State, train
+from ropewalk.native import checkpoint
+from ropewalk.native.decoder import Decoder
+from ropewalk.system import files
+from ropewalk.traces.trace import Trace
+from ropewalk.training.loop import State, train
+from ropewalk.training.optimizer import Optimizers
+from ropewalk.training.run import Run
 
-SHAPE = {"width": 8, "heads": 2, "layers": 1, "context": 8}
+SHAPE = {"hidden_size": 8, "num_heads": 2, "num_layers": 1, "context_length": 8}
 
 
 def model(seed: int) -> Decoder:
@@ -78,7 +79,7 @@ def read_checkpoint(folder: Path) -> str:
 def test_a_checkpoint(tmp_path: Path, before: int | None) -> None:
     def save(seed: int) -> None:
         training = ({"m": torch.tensor(float(seed))}, {"state": seed})
-        checkpoint.save(tmp_path / "disk" / "c", model(seed), {"version": "1"}, training=training)
+        checkpoint.save_decoder(tmp_path / "disk" / "c", model(seed), {"version": "1"}, training=training)
 
     (tmp_path / "disk").mkdir()
     if before:
@@ -124,7 +125,7 @@ def test_an_adapter(tmp_path: Path) -> None:
     from ropewalk import hf
 
     def save(seed: int) -> None:
-        grafted = hf.graft(host(), law="bounded", hidden=2, seed=seed)
+        grafted = hf.graft(host(), parametrization="bounded", hidden_size=2, seed=seed)
         with torch.no_grad():
             next(iter(grafted.parameters())).fill_(float(seed))
         grafted.save(tmp_path / "disk" / "graft")
@@ -165,7 +166,10 @@ def test_a_prepared_corpus(tmp_path: Path) -> None:
 
 def test_a_run(tmp_path: Path) -> None:
     """Cut anywhere in a training, it goes on from its newest checkpoint, and none that was finished is lost."""
-    recipe = tiny.recipe(steps=4, model={"layers": 1, "width": 8, "context": 8, "increments": {"hidden": 2}})
+    recipe = tiny.recipe(
+        steps=4,
+        model={"num_layers": 1, "hidden_size": 8, "context_length": 8, "increments": {"hidden_size": 2}},
+    )
     recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"keep": 2})})
     (tmp_path / "disk").mkdir()
     with watched(tmp_path / "disk") as disk:
@@ -192,7 +196,7 @@ def test_a_run(tmp_path: Path) -> None:
             for left in (folder / "run").rglob(".*"):
                 assert left.name == ".lock", left
         if (folder / "run" / "model").exists():
-            checkpoint.load(folder / "run" / "model")
+            checkpoint.load_decoder(folder / "run" / "model")
         return state.step
 
     found = after_every_cut(disk, tmp_path, read)
@@ -201,7 +205,7 @@ def test_a_run(tmp_path: Path) -> None:
         folder = tmp_path / "again"
         disk.put(state, folder)
         train(recipe, tiny.corpus(), folder / "run", resume=(folder / "run" / "recipe.json").exists())
-        ended = checkpoint.load(folder / "run" / "model")
+        ended = checkpoint.load_decoder(folder / "run" / "model")
         assert torch.equal(ended.embedding, weights[4]), what
         shutil.rmtree(folder)
 

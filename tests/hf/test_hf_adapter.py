@@ -17,7 +17,7 @@ from ropewalk.hf import GraftWarning, graft, load
 @pytest.fixture
 def saved(tmp_path: Path) -> tuple[Path, torch.Tensor]:
     model, ids = host("llama"), tokens(1, 8)
-    grafted = graft(model, law="positive", per="layer", lines="key_head", gap="after", hidden=7)
+    grafted = graft(model, parametrization="positive", per="layer", per_head=True, gap="after", hidden_size=7)
     perturb(grafted)
     with torch.no_grad():
         return grafted.save(tmp_path / "graft"), model(ids).logits
@@ -32,7 +32,7 @@ def test_loads_what_was_saved(saved: Any, dtype: torch.dtype) -> None:
         assert torch.equal(model(tokens(1, 8)).logits, logits)
     again = load(host("llama").to(dtype), folder)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), first, strict=True))
-    assert again.gap == "after" and len(again.lines) == 4
+    assert again.gap == "after" and len(again.rows) == 4
     assert sorted(path.name for path in folder.iterdir()) == ["increments.safetensors", "ropewalk.json"]
 
 
@@ -56,8 +56,8 @@ def test_another_base_is_refused(saved: Any) -> None:
         (lambda f: _edit(f, format="other"), "no graft that this version reads"),
         (lambda f: _edit(f, schema=9), "schema 9"),
         (lambda f: _edit(f, base=None), "does not say which base"),
-        (lambda f: _edit(f, increments={"law": "no"}), "damaged"),
-        (lambda f: _edit(f, increments={"law": "bounded", "hidden": 9}), "does not fit"),
+        (lambda f: _edit(f, increments={"parametrization": "no"}), "damaged"),
+        (lambda f: _edit(f, increments={"parametrization": "bounded", "hidden_size": 9}), "does not fit"),
     ],
 )
 def test_damage_is_told_in_one_sentence(saved: Any, damage: Any, message: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 import transformers
 
-from ropewalk.hf import llama
+from ropewalk.hf import llama_export
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -19,13 +19,13 @@ def test_the_example_in_under_twenty_lines(tmp_path: Path) -> None:
     found = next(
         m for m in re.finditer(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "ropewalk.hf" in m[1]
     )
-    lines = [line for line in found[1].splitlines() if line.strip()]
-    assert len(lines) < 20
+    rows = [row for row in found[1].splitlines() if row.strip()]
+    assert len(rows) < 20
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
     config = transformers.LlamaConfig(vocab_size=257, **sizes, eos_token_id=256, bos_token_id=256)
     transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "BASE")
-    llama.byte_tokenizer().save_pretrained(tmp_path / "BASE")
+    llama_export.byte_tokenizer().save_pretrained(tmp_path / "BASE")
     done = subprocess.run([sys.executable, "-c", found[1]], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "The ropes are laid out and measured." in done.stdout
@@ -34,7 +34,7 @@ def test_the_example_in_under_twenty_lines(tmp_path: Path) -> None:
 
 def test_importing_ropewalk_loads_no_transformers() -> None:
     program = (
-        "import sys, ropewalk, ropewalk.importers, ropewalk.measure.probe, ropewalk.measure.reading, "
+        "import sys, ropewalk, ropewalk.traces.importers, ropewalk.measure.probe, ropewalk.tokens.tokenizer, "
         "ropewalk.cli.graft\n"
         "sys.exit('transformers' in sys.modules or 'peft' in sys.modules)"
     )

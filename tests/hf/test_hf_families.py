@@ -50,8 +50,10 @@ def test_identity_gradient_cache_and_restoration(name: str, per: str) -> None:
         assert (moved - plain).abs().max() > 1e-3
         assert (cached(model, ids) - moved).abs().max() < 1e-3
     model(ids, labels=ids, use_cache=False).loss.backward()
-    for law in grafted.laws:
-        assert all(p.grad is not None and p.grad.abs().sum() > 0 for n, p in law.named_parameters())
+    for parametrization in grafted.increment_modules:
+        assert all(
+            p.grad is not None and p.grad.abs().sum() > 0 for n, p in parametrization.named_parameters()
+        )
     grafted.detach()
     model.zero_grad()
     assert _state(model) == before
@@ -67,14 +69,14 @@ def test_one_line_per_key_head(name: str) -> None:
     ids = tokens(2, 9)
     with torch.no_grad():
         plain = model(ids).logits
-        grafted = graft(model, lines="key_head")
-        heads = grafted.anatomy.key_heads
-        assert len(grafted.lines) == heads * len(grafted.laws)
+        grafted = graft(model, per_head=True)
+        heads = grafted.anatomy.num_kv_heads
+        assert len(grafted.rows) == heads * len(grafted.increment_modules)
         assert (model(ids).logits - plain).abs().max() < 1e-5
         perturb(grafted)
         changed = model(ids).logits
-        first = grafted.lines[0]
-        edited = grafted(ids, edit=lambda line, d: d + 0.5 if line == first else d).logits
+        first = grafted.rows[0]
+        edited = grafted(ids, edit=lambda row, d: d + 0.5 if row == first else d).logits
     assert (changed - plain).abs().max() > 1e-3
     if heads > 1:
         assert (edited - changed).abs().max() > 1e-4

@@ -11,27 +11,27 @@ import pytest
 import torch
 from families import host, perturb, tokens
 
-from ropewalk import Line
+from ropewalk import Row
+from ropewalk.core.host import increments_of
 from ropewalk.errors import UserError
 from ropewalk.hf import graft
-from ropewalk.host import increments_of
 from ropewalk.measure.capture import trace
-from ropewalk.measure.gathered import Tokens
+from ropewalk.tokens.tokenized_text import TokenizedText
 
 
-@pytest.mark.parametrize(("per", "lines"), [("layer", (Line(0), Line(1))), ("shared", (Line(),))])
-def test_lines_increments_and_edits(per: str, lines: tuple[Line, ...]) -> None:
+@pytest.mark.parametrize(("per", "rows"), [("layer", (Row(0), Row(1))), ("shared", (Row(),))])
+def test_lines_increments_and_edits(per: str, rows: tuple[Row, ...]) -> None:
     model, ids = host("llama"), tokens(2, 8)
     with graft(model, per=per) as grafted, torch.no_grad():  # type: ignore[arg-type]
-        assert grafted.lines == lines
-        assert torch.equal(increments_of(grafted(ids)), torch.ones(2, len(lines), 8))
+        assert grafted.rows == rows
+        assert torch.equal(increments_of(grafted(ids)), torch.ones(2, len(rows), 8))
         perturb(grafted)
         output = grafted(ids)
         d = increments_of(output)
-        assert d.shape == (2, len(lines), 8) and (d - 1).abs().max() > 0.01
-        back = grafted(ids, edit=lambda line, d: torch.ones_like(d))
+        assert d.shape == (2, len(rows), 8) and (d - 1).abs().max() > 0.01
+        back = grafted(ids, edit=lambda row, d: torch.ones_like(d))
         assert torch.equal(back.logits, _plain(ids))
-        only = grafted(ids, edit=lambda line, d: d if line == lines[0] else torch.ones_like(d))
+        only = grafted(ids, edit=lambda row, d: d if row == rows[0] else torch.ones_like(d))
         assert torch.equal(increments_of(only)[:, 0], d[:, 0])
 
 
@@ -47,7 +47,7 @@ def test_only_the_first_gap_of_a_document_is_without_effect() -> None:
         change = torch.zeros(8)
         change[t] = 1.0
         with torch.no_grad():
-            return grafted(ids, edit=lambda line, d: d + change).logits
+            return grafted(ids, edit=lambda row, d: d + change).logits
 
     plain = grafted(ids).logits
     assert torch.equal(push(0), plain)
@@ -63,8 +63,8 @@ def test_gap_after_moves_the_next_token() -> None:
     change = torch.zeros(8)
     change[4] = 1.0
     with torch.no_grad():
-        edited = grafted(ids, edit=lambda line, d: d + change, taps=["positions.0"])
-    assert edited.taps["positions.0"][0, :, 0].tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
+        edited = grafted(ids, edit=lambda row, d: d + change, activations=["positions.0"])
+    assert edited.activations["positions.0"][0, :, 0].tolist() == [0, 1, 2, 3, 4, 6, 7, 8]
     assert grafted.gap == "after"
 
 
@@ -90,7 +90,7 @@ def test_positions_restart_at_documents_and_after_padding(per: Any, gap: Any) ->
 
     def walked(part: torch.Tensor, documents: torch.Tensor | None = None) -> torch.Tensor:
         with torch.no_grad():
-            return grafted(part, documents=documents, taps=["positions.0"]).taps["positions.0"]
+            return grafted(part, documents=documents, activations=["positions.0"]).activations["positions.0"]
 
     packed = walked(ids, torch.tensor([[0] * 5 + [1] * 7]))
     padded = walked(ids, torch.tensor([[-1] * 5 + [0] * 7]))
@@ -104,15 +104,15 @@ def test_taps() -> None:
     model, ids = host("llama", attention="eager"), tokens(1, 6)
     grafted = graft(model)
     with torch.no_grad():
-        taps = grafted(ids, taps=["residual.1", "positions.0", "attention.1"]).taps
-    assert taps["residual.1"].shape == (1, 6, 32)
-    assert torch.equal(taps["positions.0"][0, :, 0], torch.arange(6.0))
-    assert torch.allclose(taps["attention.1"].sum(-1), torch.ones(1, 4, 6))
+        activations = grafted(ids, activations=["residual.1", "positions.0", "attention.1"]).activations
+    assert activations["residual.1"].shape == (1, 6, 32)
+    assert torch.equal(activations["positions.0"][0, :, 0], torch.arange(6.0))
+    assert torch.allclose(activations["attention.1"].sum(-1), torch.ones(1, 4, 6))
     with pytest.raises(UserError, match=r"unknown tap 'residual\.9'"):
-        grafted(ids, taps=["residual.9"])
+        grafted(ids, activations=["residual.9"])
     grafted.detach()
     with graft(host("llama")) as sdpa, pytest.raises(UserError, match='attn_implementation="eager"'):
-        sdpa(ids, taps=["attention.0"])
+        sdpa(ids, activations=["attention.0"])
 
 
 def test_capture_reads_a_graft() -> None:
@@ -121,10 +121,11 @@ def test_capture_reads_a_graft() -> None:
     spans = np.stack([np.arange(8), np.arange(1, 9)], 1)
     with graft(host("llama"), per="layer") as grafted:
         perturb(grafted)
-        captured = trace(grafted, text, tokens=Tokens(ids, spans, 1))
-    assert captured.lines == (Line(0), Line(1)) and captured.gap == "before"
+        captured = trace(grafted, text, tokens=TokenizedText(ids, spans, 1))
+    assert captured.rows == (Row(0), Row(1)) and captured.gap == "before"
     assert (
-        captured.provenance["architecture"] == "LlamaForCausalLM" and captured.provenance["law"] == "bounded"
+        captured.provenance["architecture"] == "LlamaForCausalLM"
+        and captured.provenance["parametrization"] == "bounded"
     )
     assert np.isfinite(captured.surprisal).all()
 
@@ -145,8 +146,11 @@ def test_a_cast_host_keeps_float32_increments() -> None:
         for p, q in zip(grafted.parameters(), kept, strict=True)
     )
     model.to(torch.bfloat16)
-    output = grafted(ids, taps=["positions.1"])
-    assert output.taps["positions.1"].dtype == torch.float32 and output.increments[0].dtype == torch.float32
+    output = grafted(ids, activations=["positions.1"])
+    assert (
+        output.activations["positions.1"].dtype == torch.float32
+        and output.increments[0].dtype == torch.float32
+    )
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(grafted(ids).increments[0], output.increments[0])
 

@@ -11,24 +11,31 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import ropewalk
-from ropewalk import Decoder, DecoderConfig, IncrementConfig, UserError, checkpoint
+from ropewalk import Decoder, DecoderConfig, IncrementConfig, UserError
 from ropewalk.hf import RopewalkForCausalLM
+from ropewalk.native import checkpoint
 
-SHAPE: dict[str, Any] = {"context": 64, "width": 32, "heads": 4, "layers": 2, "inner": 48}
+SHAPE: dict[str, Any] = {
+    "context_length": 64,
+    "hidden_size": 32,
+    "num_heads": 4,
+    "num_layers": 2,
+    "intermediate_size": 48,
+}
 
 
 @pytest.fixture(params=["rope", "pope", "forget"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    law = IncrementConfig(per="layer", lines="key_head")
+    parametrization = IncrementConfig(per="layer", per_head=True)
     encoding = "pope" if request.param == "pope" else "rope"
     decay = "forget" if request.param == "forget" else None
-    decoder = Decoder(DecoderConfig(**SHAPE, encoding=encoding, decay=decay, increments=law))
+    decoder = Decoder(DecoderConfig(**SHAPE, encoding=encoding, decay=decay, increments=parametrization))
     chance = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in decoder.parameters():
             if parameter.dim() > 1:
                 parameter.copy_(torch.randn(parameter.shape, generator=chance) * 0.2)
-    checkpoint.save(tmp_path / "native", decoder, {"recipe": "none"})
+    checkpoint.save_decoder(tmp_path / "native", decoder, {"recipe": "none"})
     return tmp_path / "native"
 
 

@@ -130,8 +130,8 @@ def test_the_wrong_base_and_merging_are_refused(tmp_path: Path) -> None:
         peft.PeftModel.from_pretrained(host("llama", seed=3), tmp_path)
     with pytest.raises(UserError, match="cannot be merged"):
         model.merge_and_unload()
-    with pytest.raises(UserError, match="unknown law"):
-        peft.get_peft_model(host("llama"), RopewalkConfig(law="sigmoid"))
+    with pytest.raises(UserError, match="unknown parametrization"):
+        peft.get_peft_model(host("llama"), RopewalkConfig(parametrization="sigmoid"))
     with pytest.raises(UserError, match="carries no increments"):
         host_of(peft.get_peft_model(host("llama"), lora()))
     with pytest.raises(UserError, match="must agree in per"):

@@ -80,4 +80,4 @@ def test_increments_go_from_a_plain_base_to_the_same_in_fewer_bits(quantised: An
     _, model = quantised
     perturb(grafted := graft(small()))
     grafted.save(tmp_path / "graft")
-    assert len(load(model, tmp_path / "graft").lines) == len(grafted.lines)
+    assert len(load(model, tmp_path / "graft").rows) == len(grafted.rows)

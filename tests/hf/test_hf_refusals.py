@@ -57,8 +57,8 @@ def test_encoder_decoders_are_refused() -> None:
 
 def test_multi_headed_latent_attention_takes_no_single_heads() -> None:
     model = host("deepseek_v3")
-    with pytest.raises(UserError, match=r'DeepseekV3ForCausalLM.*lines="one"'):
-        graft(model, lines="key_head")
+    with pytest.raises(UserError, match=r"DeepseekV3ForCausalLM.*per_head=False"):
+        graft(model, per_head=True)
     graft(model).detach()
 
 
@@ -79,11 +79,11 @@ def test_hosts_with_drifting_frequencies_are_warned_about(kind: str) -> None:
 
 def test_a_second_graft_and_unknown_words_are_refused() -> None:
     model = host("llama")
-    with pytest.raises(UserError, match="unknown law 'sigmoid'"):
-        graft(model, law="sigmoid")
-    for law in ("frozen", "free", "coordinate"):
-        with pytest.raises(UserError, match=f"the {law} law needs more"):
-            graft(model, law=law)
+    with pytest.raises(UserError, match="unknown parametrization 'sigmoid'"):
+        graft(model, parametrization="sigmoid")
+    for parametrization in ("frozen", "free", "coordinate"):
+        with pytest.raises(UserError, match=f"the {parametrization} parametrization needs more"):
+            graft(model, parametrization=parametrization)
     with graft(model), pytest.raises(UserError, match="already carries a graft"):
         graft(model)
     graft(model).detach()

@@ -70,7 +70,7 @@ def test_edits_under_checkpointing_are_refused() -> None:
     model.train()
     checkpointed(model, reentrant=False)
     with pytest.raises(UserError, match="disable checkpointing"):
-        grafted(tokens(1, 4), edit=lambda line, d: d)
+        grafted(tokens(1, 4), edit=lambda row, d: d)
 
 
 @pytest.mark.parametrize("per", ["layer", "shared"])
@@ -113,7 +113,9 @@ def test_bfloat16_hosts_learn_small_steps() -> None:
     model, ids = host("llama").to(torch.bfloat16), tokens(2, 10)
     grafted = graft(model).freeze_base()
     model.train()
-    outer: list[Any] = [law.law.outer.weight for law in grafted.laws]
+    outer: list[Any] = [
+        parametrization.parametrization.outer.weight for parametrization in grafted.increment_modules
+    ]
     optimizer = torch.optim.SGD(grafted.parameters(), lr=1e-7)
     model(ids, labels=ids, use_cache=False).loss.backward()
     assert all(p.grad.dtype == torch.float32 for p in grafted.parameters())

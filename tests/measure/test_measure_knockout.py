@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ropewalk.analyses.kinds import byte_kind_numbers
-from ropewalk.decoder import Decoder
+from ropewalk.analyses.byte_kinds import byte_kind_numbers
 from ropewalk.errors import UserError
 from ropewalk.measure import windows
 from ropewalk.measure.extrapolation import loss_by_position
 from ropewalk.measure.knockout import REPLACEMENTS, jitter, knockouts, permuted
 from ropewalk.measure.lookback import lookback
+from ropewalk.native.decoder import Decoder
 
 
 @given(st.integers(0, 1000), st.integers(1, 4), st.integers(1, 30), st.integers(1, 4))
@@ -35,8 +35,8 @@ def test_shuffling_moves_values():
     assert not torch.equal(permuted(values, torch.zeros(1, 50, dtype=torch.int64), 1), values)
 
 
-def model(law: str = "bounded", **more: object) -> Decoder:
-    return tiny.moved(Decoder(tiny.config(law, decoder={"layers": 3}, **more)))
+def model(parametrization: str = "bounded", **more: object) -> Decoder:
+    return tiny.moved(Decoder(tiny.config(parametrization, decoder={"num_layers": 3}, **more)))
 
 
 def test_a_model_with_even_steps_pays_nothing():
@@ -54,8 +54,8 @@ def test_costs_are_the_losses_of_the_edited_runs():
     assert {key[1] for key in found.costs} == {"all", "L0", "L1", "L2"}
     assert ("one", "all", True) not in found.costs and ("one", "L1", True) in found.costs
 
-    def ones(line, d):
-        return torch.ones_like(d) if line.layer == 1 else d
+    def ones(row, d):
+        return torch.ones_like(d) if row.layer == 1 else d
 
     with torch.no_grad():
         logits = host(tokens[:, :-1], edit=ones).logits
@@ -81,19 +81,19 @@ def test_a_shared_line_is_one_target_and_another_text_is_another_text():
 
 
 def test_jitter_of_nothing_is_free_and_of_something_is_not():
-    host, tokens = model("unit"), tiny.tokens(4, 33)
+    host, tokens = model("integer"), tiny.tokens(4, 33)
     np.testing.assert_array_equal(jitter(host, tokens, 0.0), 0)
     assert np.abs(jitter(host, tokens, 0.5)).max() > 0
     np.testing.assert_array_equal(jitter(host, tokens, 0.5), jitter(host, tokens, 0.5))
 
 
 def test_the_mean_attended_distance_by_hand():
-    host, tokens = model(lines="key_head"), tiny.tokens(3, 20)
+    host, tokens = model(per_head=True), tiny.tokens(3, 20)
     got = lookback(host, tokens)
     assert got.distance.shape == got.increments.shape == (3, 3, 4)
     with torch.no_grad():
-        out = host(tokens, taps=["attention.1"])
-    weights = out.taps["attention.1"][2, 3].numpy()
+        out = host(tokens, activations=["attention.1"])
+    weights = out.activations["attention.1"][2, 3].numpy()
     total = sum(weights[t, s] for t in range(20) for s in range(1, t + 1))
     far = sum(weights[t, s] * (t - s) for t in range(20) for s in range(1, t + 1))
     assert got.distance[2, 1, 3] == pytest.approx(far / total, rel=1e-4)

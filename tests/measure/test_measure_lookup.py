@@ -1,4 +1,4 @@
-"""Look-up by a host that knows the answers, by one that does not, and random networks in place of a law."""
+"""Look-up by a host that knows the answers, by one that does not, and random networks in place of a parametrization."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pytest
 import tiny
 import torch
 
+from ropewalk.core.host import Output, increments_of
 from ropewalk.corpus.lookup import LookupConfig, generate
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
-from ropewalk.host import Output, increments_of
-from ropewalk.measure.chance import Drawn, random_networks, untrained
 from ropewalk.measure.lookup import SEED, lookup
-from ropewalk.text import decode
+from ropewalk.measure.random_networks import Drawn, random_networks, untrained
+from ropewalk.native.decoder import Decoder
+from ropewalk.tokens.utf8_bytes import decode
 
 TASK = LookupConfig(pairs=5, hops=2)
 
@@ -21,7 +21,7 @@ TASK = LookupConfig(pairs=5, hops=2)
 class Oracle:
     """Answers questions of up to `steps` steps by following the pairs, from the text before the answer alone."""
 
-    lines, context, gap = (), 64, "before"
+    rows, context, gap = (), 64, "before"
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -68,17 +68,17 @@ def test_random_networks_are_a_host_that_leaves_the_model_as_it_is() -> None:
     model, tokens = tiny.moved(Decoder(tiny.config("bounded"))), tiny.tokens(2, 20)
     drawn = Drawn(model, draws=3)
     with torch.no_grad():
-        own, other = model(tokens), drawn(tokens, taps=["residual.1"])
-    assert torch.equal(own.logits, other.logits) and set(other.taps) == {"residual.1"}
+        own, other = model(tokens), drawn(tokens, activations=["residual.1"])
+    assert torch.equal(own.logits, other.logits) and set(other.activations) == {"residual.1"}
     d = increments_of(other)
-    assert [str(line) for line in drawn.lines] == ["L0.h0", "L0.h1", "L0.h2", "L1.h0", "L1.h1", "L1.h2"]
+    assert [str(row) for row in drawn.rows] == ["L0.h0", "L0.h1", "L0.h2", "L1.h0", "L1.h1", "L1.h2"]
     assert d.shape == (2, 6, 20) and d.std(-1).min() > 1e-3 and not torch.equal(d[:, 0], d[:, 1])
     again = random_networks(model, "a text", draws=3)
     np.testing.assert_array_equal(again.values, random_networks(model, "a text", draws=3).values)
-    assert again.provenance["law"] == "random bounded"
+    assert again.provenance["parametrization"] == "random bounded"
     assert not np.array_equal(again.values, random_networks(model, "a text", draws=3, seed=1).values)
-    integer = Drawn(tiny.moved(Decoder(tiny.config("unit"))), draws=2)
-    assert integer.law == "bounded" and len(integer.lines) == 2
+    integer = Drawn(tiny.moved(Decoder(tiny.config("integer"))), draws=2)
+    assert integer.parametrization == "bounded" and len(integer.rows) == 2
 
 
 def test_an_untrained_model_has_spread_from_the_start() -> None:
@@ -86,4 +86,4 @@ def test_an_untrained_model_has_spread_from_the_start() -> None:
     fresh = untrained(model, 5)
     with torch.no_grad():
         d = increments_of(fresh(torch.arange(257)[:, None]))
-    assert fresh.config.width == model.config.width and 0 < d.std() < 0.1
+    assert fresh.config.hidden_size == model.config.hidden_size and 0 < d.std() < 0.1

@@ -10,12 +10,12 @@ import tiny
 import torch
 from torch import Tensor
 
-from ropewalk import Line, UserError
-from ropewalk.decoder import Decoder
-from ropewalk.host import Output, apply_edit
-from ropewalk.measure.gathered import Tokens
-from ropewalk.measure.opened import opened
+from ropewalk import Row, UserError
+from ropewalk.core.host import Output, apply_edit
 from ropewalk.measure.probe import Plan, cost, plan, probe, stretches
+from ropewalk.measure.probe_host import host_with_rows
+from ropewalk.native.decoder import Decoder
+from ropewalk.tokens.tokenized_text import TokenizedText
 
 WEIGHT = 1.7
 
@@ -25,7 +25,7 @@ class Planted:
     else.
     """
 
-    lines = (Line(0), Line(1))
+    rows = (Row(0), Row(1))
     context = 512
     gap = "before"
 
@@ -33,9 +33,7 @@ class Planted:
         return {"name": "planted"}
 
     def __call__(self, tokens: Tensor, n: Any = None, *, edit: Any = None, **_: Any) -> Output:
-        d = 1 + torch.cat(
-            [apply_edit(edit, (line,), torch.zeros(*tokens.shape, 1)) for line in self.lines], -1
-        )
+        d = 1 + torch.cat([apply_edit(edit, (row,), torch.zeros(*tokens.shape, 1)) for row in self.rows], -1)
         index = torch.where(tokens == 7, torch.arange(tokens.shape[1]), -1).cummax(1).values
         stretch = (d[..., 0] - 1).gather(1, index.clamp(min=0)) * (index >= 0)
         z = WEIGHT * stretch
@@ -44,9 +42,9 @@ class Planted:
         )
 
 
-def text_of(ids: list[int]) -> tuple[str, Tokens]:
+def text_of(ids: list[int]) -> tuple[str, TokenizedText]:
     spans = np.stack([np.arange(len(ids)), np.arange(1, len(ids) + 1)], 1)
-    return "x" * len(ids), Tokens(np.array(ids, np.int64), spans, None)
+    return "x" * len(ids), TokenizedText(np.array(ids, np.int64), spans, None)
 
 
 def test_a_planted_dependence_is_found_where_it_is() -> None:
@@ -71,41 +69,41 @@ def test_a_planted_stretch_has_its_closed_form() -> None:
     found = stretches(
         host, plan(tokens, window=6, past=5), tokens, [10, 11], factors=[0.5, 1.0], each_line=True
     )
-    told = {(s.token, s.line, s.increment): s for s in found}
+    told = {(s.token, s.row, s.increment): s for s in found}
     assert len(told) == 2 * 3 * 2
     z = torch.tensor(WEIGHT * -0.5)
     p = torch.sigmoid(z)
     divergence = -0.5 * (torch.log(p) + torch.log(1 - p)) - torch.log(torch.tensor(2.0))
-    for line in (None, Line(0)):
-        assert told[10, line, 0.5].divergence == pytest.approx(float(divergence), abs=1e-6)
-    for token, line, factor in [(10, Line(1), 0.5), (11, None, 0.5), (10, None, 1.0)]:
-        assert told[token, line, factor].divergence == pytest.approx(0, abs=1e-7)
-        assert told[token, line, factor].loss_change == pytest.approx(0, abs=1e-7)
+    for row in (None, Row(0)):
+        assert told[10, row, 0.5].divergence == pytest.approx(float(divergence), abs=1e-6)
+    for token, row, factor in [(10, Row(1), 0.5), (11, None, 0.5), (10, None, 1.0)]:
+        assert told[token, row, factor].divergence == pytest.approx(0, abs=1e-7)
+        assert told[token, row, factor].loss_change == pytest.approx(0, abs=1e-7)
 
 
-def native(lines: Any = "one", gap: Any = "before") -> Decoder:
-    return tiny.moved(Decoder(tiny.config("unit", gap=gap)))
+def native(rows: Any = "one", gap: Any = "before") -> Decoder:
+    return tiny.moved(Decoder(tiny.config("integer", gap=gap)))
 
 
-@pytest.mark.parametrize("lines", ["one", "key_head"])
-def test_agrees_with_finite_differences_and_the_enumerated_fisher(lines: Any) -> None:
-    host = opened(native(), lines)
+@pytest.mark.parametrize("per_head", [False, True])
+def test_agrees_with_finite_differences_and_the_enumerated_fisher(rows: Any) -> None:
+    host = host_with_rows(native(), rows)
     ids = tiny.tokens(1, 12)[0]
     text, tokens = text_of(ids.tolist())
     wanted = Plan(window=3, past=6, draws=600, gaps=(6,))
     found = probe(host, text, wanted, tokens=tokens)
     step = 2.0**-7
 
-    def log(line: Line, change: float) -> Tensor:
-        def edit(own: Line, d: Tensor) -> Tensor:
-            return d + change * torch.nn.functional.one_hot(torch.tensor(6), d.shape[1]) if own == line else d
+    def log(row: Row, change: float) -> Tensor:
+        def edit(own: Row, d: Tensor) -> Tensor:
+            return d + change * torch.nn.functional.one_hot(torch.tensor(6), d.shape[1]) if own == row else d
 
         return torch.log_softmax(host(ids[None, :9], edit=edit).logits[0, 6:9].double(), -1)
 
     with torch.no_grad():
-        for number, line in enumerate(host.lines):
-            slope = (log(line, step) - log(line, -step)) / (2 * step)
-            fisher = float((log(line, 0.0).exp() * slope**2).sum() / 3)
+        for number, row in enumerate(host.rows):
+            slope = (log(row, step) - log(row, -step)) / (2 * step)
+            fisher = float((log(row, 0.0).exp() * slope**2).sum() / 3)
             assert abs(found.trace.values[number, 0] - fisher) < 5 * found.error[number, 0] + 0.02 * fisher
             own = float(slope.gather(-1, ids[7:10, None]).sum())
             assert found.observed[number, 0] == pytest.approx(own, rel=0.02, abs=2e-3)
@@ -113,18 +111,18 @@ def test_agrees_with_finite_differences_and_the_enumerated_fisher(lines: Any) ->
 
 def test_an_opened_host_computes_the_same_and_has_every_line() -> None:
     decoder, ids = native(), tiny.tokens(2, 10)
-    assert decoder.lines == (Line(),)
-    twin = opened(decoder)
-    assert twin.lines == (Line(0), Line(1))
+    assert decoder.rows == (Row(),)
+    twin = host_with_rows(decoder)
+    assert twin.rows == (Row(0), Row(1))
     with torch.no_grad():
         assert torch.equal(twin(ids).logits, decoder(ids).logits)
     learned = Decoder(tiny.config("bounded", per="layer"))
-    assert opened(learned) is learned
+    assert host_with_rows(learned) is learned
 
 
 @pytest.mark.parametrize("gap", ["before", "after"])
 def test_equal_surroundings_give_equal_numbers_wherever_they_stand(gap: Any) -> None:
-    host = opened(native(gap=gap))
+    host = host_with_rows(native(gap=gap))
     text, tokens = text_of(tiny.tokens(1, 5)[0].tolist() * 6)
     found = probe(host, text, plan(tokens, window=4, past=5, draws=2), tokens=tokens)
     first = found.observed[:, :5]
@@ -136,7 +134,9 @@ def test_equal_surroundings_give_equal_numbers_wherever_they_stand(gap: Any) -> 
 def test_both_conventions_move_the_same_gap() -> None:
     text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
     found = [
-        probe(opened(native(gap=gap)), text, plan(tokens, window=4, past=5, draws=2), tokens=tokens).observed
+        probe(
+            host_with_rows(native(gap=gap)), text, plan(tokens, window=4, past=5, draws=2), tokens=tokens
+        ).observed
         for gap in ("before", "after")
     ]
     assert np.allclose(found[0], found[1], atol=1e-5)
@@ -144,7 +144,7 @@ def test_both_conventions_move_the_same_gap() -> None:
 
 def test_a_sensitivity_is_no_increment() -> None:
     text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
-    host = opened(native())
+    host = host_with_rows(native())
     trace = probe(host, text, plan(tokens, window=4, past=5, draws=2), tokens=tokens).trace
     assert trace.kind == "sensitivity" and trace.context["first_token"] == 5 and trace.tokens.shape == (7,)
     assert np.array(trace.context["standard_error"]).shape == trace.values.shape

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from ropewalk.cli.studying import told_command
+from ropewalk.cli.study_output import told_command
 
 
 def test_a_told_command_holds_no_folder_of_this_machine() -> None:

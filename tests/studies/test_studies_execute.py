@@ -13,7 +13,7 @@ from ropewalk.errors import UserError
 from ropewalk.studies import plan
 from ropewalk.studies.execute import done, execute
 from ropewalk.studies.plan import Job
-from ropewalk.train import Watcher
+from ropewalk.training.loop import ProgressCallback
 
 STUDY = """
 [study]
@@ -46,7 +46,7 @@ def jobs(monkeypatch, tmp_path) -> list[Job]:
     return list(plan.jobs(plan.read(tmp_path / "study.toml"), "cpu"))
 
 
-def killed(job: Job, state: str) -> Watcher | None:
+def killed(job: Job, state: str) -> ProgressCallback | None:
     if state == "start":
         os.kill(os.getpid(), signal.SIGKILL)
     return None

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ropewalk import checkpoint, cli
-from ropewalk.analyses import sensed, statistics
-from ropewalk.decoder import Decoder, DecoderConfig
+from ropewalk import cli
+from ropewalk.analyses import signal_comparison, statistics
+from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.errors import UserError
-from ropewalk.increments import IncrementConfig
-from ropewalk.measure import chance
-from ropewalk.studies import graftbook, grafts, report
+from ropewalk.measure import random_networks
+from ropewalk.native import checkpoint
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
+from ropewalk.studies import graft_plan, graft_tables, report
 
 ROOT = Path(__file__).parent.parent.parent
 ZH = ["我们 在 北京 大学 学习 语言 。", "今天 天气 很 好 ， 我们 去 公园 。", "他 的 书 在 桌子 上 。"]
@@ -31,8 +33,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     lines = "\n".join(f"{line} {i}" for i, line in enumerate(ZH * 8))
     for part in ("dev", "test"):
         (tmp_path / f"{part}.seg.txt").write_text(lines + "\n")
-    shape = DecoderConfig(width=16, heads=2, layers=2, context=64, increments=IncrementConfig(law="unit"))
-    checkpoint.save(tmp_path / "native", Decoder(shape, seed=0), {"step": 0})
+    shape = DecoderConfig(
+        hidden_size=16,
+        num_heads=2,
+        num_layers=2,
+        context_length=64,
+        increments=IncrementConfig(parametrization="integer"),
+    )
+    checkpoint.save_decoder(tmp_path / "native", Decoder(shape, seed=0), {"step": 0})
     (tmp_path / "graft.toml").write_text(
         f"""
         [study]
@@ -47,7 +55,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         increments = {{ hidden = 4 }}
         [ways."lora shared"]
         how = "lora"
-        increments = {{ law = "positive", per = "shared", gap = "after", hidden = 4 }}
+        increments = {{ parametrization = "positive", per = "shared", gap = "after", hidden = 4 }}
         [gold]
         ours = {{ dev = "dev.seg.txt", test = "test.seg.txt" }}
         [probe]
@@ -73,10 +81,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=30))
     monkeypatch.setattr(
-        chance.random_networks, "__kwdefaults__", {**chance.random_networks.__kwdefaults__, "draws": 2}
+        random_networks.random_networks,
+        "__kwdefaults__",
+        {**random_networks.random_networks.__kwdefaults__, "draws": 2},
     )
-    monkeypatch.setattr(graftbook, "SAMPLE", 2_000)
-    monkeypatch.setattr(graftbook, "WINDOWS", 4)
+    monkeypatch.setattr(graft_tables, "SAMPLE", 2_000)
+    monkeypatch.setattr(graft_tables, "WINDOWS", 4)
     monkeypatch.setattr(report, "commit", lambda: "a commit")
     return tmp_path
 
@@ -96,8 +106,8 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
     assert status == 0 and "0 of 8 sides are done" in told and not out.exists()
 
-    study = grafts.read(recipe)
-    jobs = list(grafts.jobs(study, grafts.base(study, out)))
+    study = graft_plan.read(recipe)
+    jobs = list(graft_plan.jobs(study, graft_plan.base(study, out)))
     assert [job.variant for job in jobs[:4]] == ["frozen", "lora", "frozen per-layer", "lora shared"]
 
     def cut_off(job, state):
@@ -108,7 +118,7 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
         return watch
 
     with pytest.raises(KeyboardInterrupt):
-        grafts.execute(jobs, out, cut_off)
+        graft_plan.execute(jobs, out, cut_off)
     status, told, said = run(monkeypatch, capsys, recipe, "--out", out)
     assert status == 0, said
     assert "resuming lora shared/seed-1" in said and "training lora/seed-1" not in said
@@ -152,8 +162,8 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
 
 
 def test_the_recipe_that_comes_along_holds() -> None:
-    study = grafts.read(ROOT / "recipes" / "graft.toml")
-    jobs = list(grafts.jobs(study, "a base"))
+    study = graft_plan.read(ROOT / "recipes" / "graft.toml")
+    jobs = list(graft_plan.jobs(study, "a base"))
     rates = {job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr for job in jobs}
     assert rates["frozen per-layer, fast"] == pytest.approx(1e-2) and rates["full shared"] == pytest.approx(
         1e-3
@@ -161,7 +171,7 @@ def test_the_recipe_that_comes_along_holds() -> None:
     assert {job.recipe.model.how for job in jobs} == {"frozen", "lora", "full"} and len(
         study.study.seeds
     ) == 3
-    assert sum(row["hours"] for row in grafts.table(study)) < 2
+    assert sum(row["hours"] for row in graft_plan.table(study)) < 2
 
 
 @pytest.mark.parametrize(
@@ -170,9 +180,9 @@ def test_the_recipe_that_comes_along_holds() -> None:
 )
 def test_a_graft_study_that_does_not_hold_is_refused(folder: Path, override: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        grafts.read(folder / "graft.toml", [override])
-    with pytest.raises(UserError, match="learned law"):
-        grafts.read(folder / "graft.toml", ["ways.frozen per-layer.increments.law=unit"])
+        graft_plan.read(folder / "graft.toml", [override])
+    with pytest.raises(UserError, match="learned parametrization"):
+        graft_plan.read(folder / "graft.toml", ["ways.frozen per-layer.increments.parametrization=integer"])
 
 
 def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
@@ -181,9 +191,14 @@ def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
     sees = [np.where(part, -1.0, 1.0) + 0.1 * chance_of.standard_normal(len(part)) for part in labels]
     blind = [chance_of.standard_normal(len(part)) for part in labels]
     both = [np.stack([b, s])[None].repeat(2, 0) for s, b in zip(sees, blind, strict=True)]
-    readers = {"two lines": sensed.Reader(("L0", "L1"), *both), "blind": sensed.one(*blind)}
-    draws = sensed.Reader(("L0",), *(chance_of.standard_normal((3, 1, len(part))) for part in labels))
-    result = sensed.sensed(
+    readers = {
+        "two lines": signal_comparison.Reader(("L0", "L1"), *both),
+        "blind": signal_comparison.one(*blind),
+    }
+    draws = signal_comparison.Reader(
+        ("L0",), *(chance_of.standard_normal((3, 1, len(part))) for part in labels)
+    )
+    result = signal_comparison.compare_signals(
         readers, *labels, np.arange(90) // 5, title="A test", chance=["blind"], random=draws
     )
     mean, highest = (float(row["auc"]) for row in result.rows[-2:])  # type: ignore[arg-type]
@@ -194,4 +209,6 @@ def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
     )
     assert result.primary is not None and result.primary.verdict == "above" and result.primary.null >= 0.5
     with pytest.raises(UserError, match="both parts need"):
-        sensed.sensed(readers, labels[0], np.ones(90, bool), np.arange(90), title="A test")
+        signal_comparison.compare_signals(
+            readers, labels[0], np.ones(90, bool), np.arange(90), title="A test"
+        )

@@ -13,8 +13,8 @@ import pytest
 from ropewalk import cli
 from ropewalk.analyses import statistics
 from ropewalk.errors import UserError
-from ropewalk.measure import chance, entities
-from ropewalk.studies import book, execute, plan, report, tables
+from ropewalk.measure import entities, random_networks
+from ropewalk.studies import execute, plan, report, result_store, tables
 from ropewalk.studies.variants import VARIANTS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -131,14 +131,14 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     monkeypatch.setattr(report, "commit", lambda: "a commit")  # which may change while this runs
     monkeypatch.setattr(entities, "CANDIDATES", 2)
     monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=50))
-    monkeypatch.setattr(book, "PLANTED_DOCUMENTS", 4)
-    monkeypatch.setattr(book, "SAMPLE", 2_000)
+    monkeypatch.setattr(result_store, "PLANTED_DOCUMENTS", 4)
+    monkeypatch.setattr(result_store, "SAMPLE", 2_000)
     monkeypatch.setattr(tables, "PLANTED", 4)
     monkeypatch.setattr(tables, "CODE", 3_000)
-    monkeypatch.setattr(chance, "DRAWS", 2)
-    monkeypatch.setattr(chance.Drawn.__init__, "__defaults__", (2, 0))
+    monkeypatch.setattr(random_networks, "DRAWS", 2)
+    monkeypatch.setattr(random_networks.Drawn.__init__, "__defaults__", (2, 0))
     monkeypatch.setattr(
-        chance.random_networks, "__kwdefaults__", {"draws": 2, "seed": 0, "start": "document"}
+        random_networks.random_networks, "__kwdefaults__", {"draws": 2, "seed": 0, "start": "document"}
     )
     status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
     assert status == 0 and "0 of 35 runs are done" in told.replace("\n", " ") and not out.exists()
@@ -232,7 +232,7 @@ def test_controls_take_what_they_need_from_the_trained_one(folder):
     assert all(job.recipe.train.steps == 3 for job in real)
     changed = {job.variant: job.recipe.model for job in real}
     assert changed["forget gate"].decay == "forget" and changed["pope per-layer"].encoding == "pope"
-    assert changed["shared per-head"].increments.hidden == 4
+    assert changed["shared per-head"].increments.hidden_size == 4
 
 
 @pytest.mark.parametrize("name", ["study-cpu.toml", "study-post.toml"])

@@ -6,7 +6,7 @@ import numpy as np
 from browsing import place
 from samples import CHINESE, sample
 
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 from ropewalk.views import page
 from ropewalk.views.scene import scene
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 from tiny import config, moved
 
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
-from ropewalk.export import graph, onnx, runtime, site
+from ropewalk.export import onnx, onnx_graph, runtime, site
 from ropewalk.export.lessons import LESSONS, tell
 from ropewalk.measure.capture import trace
+from ropewalk.native.decoder import Decoder
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "shared": {"law": "positive", "per": "shared"},
+    "shared": {"parametrization": "positive", "per": "shared"},
     "per key head, gap after, with decay": {
-        "lines": "key_head", "gap": "after", "decoder": {"key_heads": 2, "decay": "alibi"}
+        "per_head": True, "gap": "after", "decoder": {"num_kv_heads": 2, "decay": "alibi"}
     },
 }  # fmt: skip
 
@@ -32,7 +32,8 @@ def model(**how: Any) -> Decoder:
 def test_the_graph_equals_the_model(tmp_path: Path, how: dict[str, Any]) -> None:
     found = onnx(model(**how), tmp_path / "m.onnx")
     assert (
-        found["increments"] <= graph.TOLERANCE["increments"] and found["logits"] <= graph.TOLERANCE["logits"]
+        found["increments"] <= onnx_graph.TOLERANCE["increments"]
+        and found["logits"] <= onnx_graph.TOLERANCE["logits"]
     )
 
 
@@ -48,7 +49,7 @@ def rounded() -> Decoder:
 
 @pytest.fixture(scope="module")
 def data(rounded: Decoder) -> bytes:
-    return graph.build(rounded).SerializeToString()
+    return onnx_graph.build(rounded).SerializeToString()
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def built(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets `graph.build` give the graph that is there already."""
     import onnx as package
 
-    monkeypatch.setattr(graph, "build", lambda _: package.load_from_string(data))
+    monkeypatch.setattr(onnx_graph, "build", lambda _: package.load_from_string(data))
 
 
 def test_the_graph_runs_any_length_and_edits(data: bytes) -> None:
@@ -91,7 +92,7 @@ def test_large_weights_are_halved_and_too_large_ones_refused(tmp_path: Path, rou
 def test_a_graph_that_differs_is_not_written(
     tmp_path: Path, rounded: Decoder, wrong: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graph, "differences", lambda *_: {"increments": 0.0, "logits": wrong})
+    monkeypatch.setattr(onnx_graph, "differences", lambda *_: {"increments": 0.0, "logits": wrong})
     with pytest.raises(UserError, match=r"within 0.002 of PyTorch's"):
         onnx(rounded, tmp_path / "m.onnx")
     assert not (tmp_path / "m.onnx").exists()
@@ -177,7 +178,7 @@ def test_a_failed_site_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytes
 
 def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="byte model"):
-        site(tmp_path / "site", Decoder(config(decoder={"vocabulary": 100})))
+        site(tmp_path / "site", Decoder(config(decoder={"vocab_size": 100})))
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.title)

@@ -6,7 +6,7 @@ import pytest
 from samples import CHINESE, ENGLISH, sample
 
 from ropewalk.errors import UserError
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 from ropewalk.views import film
 
 

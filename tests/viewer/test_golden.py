@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from golden import HERE
 
-from ropewalk import tracefile
+from ropewalk.traces import file
 from ropewalk.views import page
 from ropewalk.views.scene import SCALES, scene
 
 GOLDEN = json.loads(HERE.read_text(encoding="utf-8"))
-TRACE = tracefile.loads(GOLDEN["trace"].encode())
+TRACE = file.loads(GOLDEN["trace"].encode())
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny import config, moved
 
-from ropewalk import tracefile
-from ropewalk.decoder import Decoder
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
 from ropewalk.live.answers import LONGEST, Answers, Model
 from ropewalk.measure.capture import trace
-from ropewalk.traces import Trace
+from ropewalk.native.decoder import Decoder
+from ropewalk.traces import file
+from ropewalk.traces.trace import Trace
 
 TEXT = "rope 走 walk"
 
@@ -25,7 +25,7 @@ def model() -> Decoder:
 
 def ask(answers: Answers, text: str = TEXT, **how: Any) -> tuple[dict[str, Any], Trace]:
     told = answers.answer({"model": "tiny", "text": text, **how})
-    return told, tracefile.loads(told["entry"]["file"].encode())
+    return told, file.loads(told["entry"]["file"].encode())
 
 
 def test_an_answer_is_what_capture_gives(model: Decoder) -> None:
@@ -114,10 +114,10 @@ def test_requests_that_cannot_be_answered_say_why(model: Decoder, request_: Any,
 
 
 def test_every_line_of_a_model_can_be_set() -> None:
-    model = moved(Decoder(config(lines="key_head"), seed=3))
-    assert Line(1, 3) in model.lines
+    model = moved(Decoder(config(per_head=True), seed=3))
+    assert Row(1, 3) in model.rows
     _, after = ask(Answers({"tiny": Model(model)}), edits=[[1, 3, 2, 4.0]])
-    assert after.values[after.lines.index(Line(1, 3)), 2] == 4.0
+    assert after.values[after.rows.index(Row(1, 3)), 2] == 4.0
 
 
 def test_no_model_is_refused() -> None:

@@ -11,10 +11,10 @@ from samples import ARABIC, CHINESE
 from test_live_server import Failing
 from tiny import config, moved
 
-from ropewalk.decoder import Decoder
 from ropewalk.live import Live
 from ropewalk.live.answers import LONGEST, Model
 from ropewalk.measure.capture import trace
+from ropewalk.native.decoder import Decoder
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def model() -> Decoder:
 
 @pytest.fixture(scope="module")
 def live(model: Decoder) -> Iterator[Live]:
-    other = moved(Decoder(config(law="positive", per="shared"), seed=5))
+    other = moved(Decoder(config(parametrization="positive", per="shared"), seed=5))
     broken: Any = Failing(RuntimeError("bad"))
     served = Live({"tiny": Model(model), "shared": Model(other), "broken": Model(broken)}, "rope walk")
     served.start()
@@ -196,7 +196,7 @@ def test_tabs_do_not_disturb_each_other(open_page: Any, live: Live) -> None:
 def test_the_trace_saved_from_the_page_can_be_loaded(
     open_page: Any, live: Live, model: Decoder, tmp_path: Path
 ) -> None:
-    from ropewalk.traces import Trace
+    from ropewalk.traces.trace import Trace
 
     page = open_page(live.url, accept_downloads=True)
     write(page, "rope")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from tiny import config, moved
 
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
 from ropewalk.live import Live
 from ropewalk.live.answers import Model
 from ropewalk.live.server import MOST_BYTES
+from ropewalk.native.decoder import Decoder
 
 SECRET = "/vault/somebody/private/model.safetensors"
 
@@ -24,7 +24,12 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
         good = Decoder(config())
-        self.lines, self.context, self.gap, self.describe = good.lines, good.context, good.gap, good.describe
+        self.rows, self.context, self.gap, self.describe = (
+            good.rows,
+            good.context_length,
+            good.gap,
+            good.describe,
+        )
 
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise self.error

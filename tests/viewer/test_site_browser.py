@@ -12,20 +12,20 @@ from samples import CHINESE, FAMILY
 from test_live_browser import drag, text_of, values, write
 from tiny import config, moved
 
-from ropewalk.decoder import Decoder
+from ropewalk.core.host import Host
 from ropewalk.errors import UserError
-from ropewalk.export import graph, runtime, site
+from ropewalk.export import onnx_graph, runtime, site
 from ropewalk.export.lessons import LESSONS
-from ropewalk.host import Host
 from ropewalk.live import gaps
 from ropewalk.measure.capture import trace
+from ropewalk.native.decoder import Decoder
 from ropewalk.views import page
 from ropewalk.views.labels import visible
 
 
 @pytest.fixture(scope="module")
 def model() -> Decoder:
-    return moved(Decoder(config(lines="key_head", decoder={"key_heads": 2}), seed=3))
+    return moved(Decoder(config(per_head=True, decoder={"num_kv_heads": 2}), seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +67,10 @@ def signals(opened: Any) -> list[list[float]]:
 def test_the_numbers_equal_pytorchs(opened: Any, model: Decoder, text: str) -> None:
     write(opened, text)
     want = trace(model, text)
-    atol = graph.TOLERANCE["increments"]
+    atol = onnx_graph.TOLERANCE["increments"]
     np.testing.assert_allclose(values(opened), want.values, rtol=0, atol=atol)
     for got, name in zip(signals(opened), ("surprisal", "entropy", "entropy_after"), strict=True):
-        np.testing.assert_allclose(got, getattr(want, name), rtol=0, atol=graph.TOLERANCE["logits"])
+        np.testing.assert_allclose(got, getattr(want, name), rtol=0, atol=onnx_graph.TOLERANCE["logits"])
     cells = opened.evaluate(
         "() => window.ropewalk.entries[0].cells.map((c) => [c.start, c.end, c.text, c.label])"
     )
@@ -95,7 +95,7 @@ def test_a_dragged_gap_gives_pytorchs_numbers(opened: Any, model: Decoder, hold:
             arg=float(before.values[2, 4]),
         )
     got = values(opened)
-    wanted = tuple(gaps.Gap(line, 3, got[n][3]) for n, line in enumerate(model.lines) if line.layer == 0)
+    wanted = tuple(gaps.Gap(row, 3, got[n][3]) for n, row in enumerate(model.rows) if row.layer == 0)
     want = trace(model, "rope walk", edit=gaps.edit(wanted, -1, before if hold else None))
     np.testing.assert_allclose(got, want.values, rtol=0, atol=1e-3)
 

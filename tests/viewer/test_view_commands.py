@@ -10,10 +10,10 @@ from samples import CHINESE, sample
 from tiny import config, moved
 from typer.testing import CliRunner
 
-from ropewalk import checkpoint
 from ropewalk.cli import view
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
+from ropewalk.native import checkpoint
+from ropewalk.native.decoder import Decoder
 
 app = typer.Typer()
 for function in (view.view, view.page, view.film, view.export_site):
@@ -37,7 +37,7 @@ def saved(tmp_path: Path) -> Path:
 def folder(tmp_path: Path) -> Path:
     for step in (1, 20):
         model = moved(Decoder(config(), seed=step))
-        checkpoint.save(tmp_path / "run" / "checkpoints" / f"step-{step:08d}", model, {})
+        checkpoint.save_decoder(tmp_path / "run" / "checkpoints" / f"step-{step:08d}", model, {})
     return tmp_path / "run"
 
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import byte_trace, token_trace
 
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.text import encode
-from ropewalk.traces import Trace
+from ropewalk.tokens.utf8_bytes import encode
+from ropewalk.traces.trace import Trace
 from ropewalk.views import fonts
 from ropewalk.views.figure import draw, save
 from ropewalk.views.scene import scene
@@ -158,8 +158,8 @@ def test_arabic_runs_from_right_to_left_with_joined_letters() -> None:
 
 
 def test_heads_layers_scales_and_titles_can_be_chosen() -> None:
-    lines = tuple(Line(layer, head) for layer in range(2) for head in range(2))
-    trace = byte_trace("abc", [[1, 2, 1], [1, 4, 1], [1, 1, 1], [1, 1, 3]], lines=lines)
+    rows = tuple(Row(layer, head) for layer in range(2) for head in range(2))
+    trace = byte_trace("abc", [[1, 2, 1], [1, 4, 1], [1, 1, 1], [1, 1, 3]], rows=rows)
 
     def writing(**options) -> list[str]:
         return [text.get_text() for text in draw(trace, **options).axes[0].texts]
@@ -211,7 +211,7 @@ def test_a_trace_of_another_model_needs_no_bytes() -> None:
     # a start token, two pieces with a space that the tokenizer dropped between them, an end token
     spans = [[0, 0], [0, 3], [4, 8], [8, 8]]
     trace = Trace(
-        "New York", [1, 7, 9, 2], spans, (Line(),), [[1, 1, 3, 1]], "increment", "token-equivalents", "after"
+        "New York", [1, 7, 9, 2], spans, (Row(),), [[1, 1, 3, 1]], "increment", "token-equivalents", "after"
     )
     figure = draw(trace)
     assert [text.get_text() for text in letters(figure, 1)] == ["◆", "New", "York", "◆"]

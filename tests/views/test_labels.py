@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk.text import grapheme_spans
+from ropewalk.tokens.graphemes import grapheme_spans
 from ropewalk.views.joining import JOINER, join, right_to_left
 from ropewalk.views.labels import one_line, visible
 

@@ -2,32 +2,32 @@ import numpy as np
 import pytest
 from planted import byte_trace
 
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
 from ropewalk.views.rows import choose, head_count
 
 HEADS = byte_trace(
-    "ab", [[1, 2], [3, 6], [5, 5], [7, 7]], lines=tuple(Line(n, h) for n in range(2) for h in range(2))
+    "ab", [[1, 2], [3, 6], [5, 5], [7, 7]], rows=tuple(Row(n, h) for n in range(2) for h in range(2))
 )
 
 
 def test_heads_are_averaged_per_layer() -> None:
     shown = choose(HEADS)
-    assert shown.lines == (Line(0), Line(1))
+    assert shown.rows == (Row(0), Row(1))
     assert shown.values.tolist() == [[2, 4], [6, 6]]
     assert (head_count(HEADS), head_count(shown)) == (2, 1)
 
 
 def test_heads_may_stay_apart_and_layers_be_chosen() -> None:
-    assert choose(HEADS, heads=True).lines == HEADS.lines
+    assert choose(HEADS, heads=True).rows == HEADS.rows
     chosen = choose(HEADS, layers=[1], heads=True)
-    assert chosen.lines == (Line(1, 0), Line(1, 1))
+    assert chosen.rows == (Row(1, 0), Row(1, 1))
     assert np.array_equal(chosen.values, HEADS.values[2:])
 
 
 def test_a_line_shared_by_all_layers_stays() -> None:
-    shared = byte_trace("ab", lines=(Line(),))
-    assert choose(shared).lines == (Line(),)
+    shared = byte_trace("ab", rows=(Row(),))
+    assert choose(shared).rows == (Row(),)
     with pytest.raises(UserError, match=r"layers of the trace \(none: its line is shared .*\), got 0"):
         choose(shared, layers=[0])
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from planted import byte_trace, token_trace
 
 from ropewalk.errors import UserError
-from ropewalk.text import encode
-from ropewalk.traces import Trace
+from ropewalk.tokens.utf8_bytes import encode
+from ropewalk.traces.trace import Trace
 from ropewalk.views.scene import scene
 
 TEXTS = st.text(st.sampled_from("ab 你é😀\u0301\n"), min_size=2, max_size=20)
@@ -68,7 +68,7 @@ def test_on_one_scale_rows_keep_their_proportions_and_the_mean_of_all_is_1(trace
 @given(traces())
 def test_integer_spacing_forgets_the_numbers(trace: Trace) -> None:
     drawn = scene(trace, "integer")
-    assert drawn.x.tolist() == [[cell.start for cell in drawn.cells]] * len(trace.lines)
+    assert drawn.x.tolist() == [[cell.start for cell in drawn.cells]] * len(trace.rows)
 
 
 def test_a_sensitivity_is_drawn_by_its_size() -> None:

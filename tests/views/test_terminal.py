@@ -9,9 +9,9 @@ from planted import byte_trace, token_trace
 from rich.cells import cell_len
 from rich.console import Console
 
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.text import encode
+from ropewalk.tokens.utf8_bytes import encode
 from ropewalk.views.terminal import render
 
 
@@ -26,10 +26,10 @@ PLANTED = byte_trace("the rope is long", [[1] * 8 + [6] + [1] * 7, [1] * 16])
 
 
 def test_the_widest_gap_is_the_widest_blank() -> None:
-    lines = str(render(PLANTED, width=100)).splitlines()
-    assert lines[0] == "text  the␣rope␣is␣long"
-    assert lines[1] == "L0    the␣rope    ␣is␣long"
-    assert lines[2] == "L1    the␣rope␣is␣long"
+    rows = str(render(PLANTED, width=100)).splitlines()
+    assert rows[0] == "text  the␣rope␣is␣long"
+    assert rows[1] == "L0    the␣rope    ␣is␣long"
+    assert rows[2] == "L1    the␣rope␣is␣long"
 
 
 def test_the_legend_gives_each_lines_numbers() -> None:
@@ -53,8 +53,8 @@ def test_tint_marks_the_wide_gap_only_where_colour_is_wanted() -> None:
 
 
 def test_integer_spacing_keeps_the_tint() -> None:
-    lines = printed(render(PLANTED, scale="integer"), **COLOURS).splitlines()
-    assert "the␣rope\x1b[30;48;2;224;112;27m␣\x1b[0mis" in lines[1]
+    rows = printed(render(PLANTED, scale="integer"), **COLOURS).splitlines()
+    assert "the␣rope\x1b[30;48;2;224;112;27m␣\x1b[0mis" in rows[1]
 
 
 def test_sixty_characters_fit_into_a_hundred_columns() -> None:
@@ -62,7 +62,7 @@ def test_sixty_characters_fit_into_a_hundred_columns() -> None:
     assert len(text) == 60
     rows = [[4.0 if character == " " else 1.0 for character in text]]
     lines = str(render(byte_trace(text, rows), width=100)).splitlines()
-    assert sum(line.startswith("L0 ") for line in lines) == 2  # the row and its numbers
+    assert sum(row.startswith("L0 ") for row in lines) == 2  # the row and its numbers
     assert max(map(cell_len, lines)) <= 100
 
 
@@ -100,9 +100,9 @@ def test_no_line_is_too_long_and_nothing_is_lost(text: str, width: int, random) 
 def test_wide_characters_are_counted_as_two_columns() -> None:
     text = "他们在北京的大学里学习语言模型" * 4
     lines = str(render(byte_trace(text), width=60)).splitlines()
-    rows = [line for line in lines if line.startswith("text")]
+    rows = [row for row in lines if row.startswith("text")]
     assert len(rows) == 3 and max(map(cell_len, rows)) <= 60
-    assert "".join(line[6:] for line in rows) == text
+    assert "".join(row[6:] for row in rows) == text
 
 
 def test_hostile_text_is_shown_and_not_obeyed() -> None:
@@ -115,7 +115,7 @@ def test_hostile_text_is_shown_and_not_obeyed() -> None:
 def test_long_tokens_are_cut_and_heads_kept_on_demand() -> None:
     trace = token_trace("a" * 50 + "b", ["a" * 50, "b"], [[1, 1]])
     assert "a" * 19 + "…b" in str(render(trace))
-    heads = byte_trace("ab", np.ones((4, 2)), lines=tuple(Line(n, h) for n in (0, 1) for h in (0, 1)))
+    heads = byte_trace("ab", np.ones((4, 2)), rows=tuple(Row(n, h) for n in (0, 1) for h in (0, 1)))
     assert "L0.h1" in str(render(heads, heads=True)) and "L0.h1" not in str(render(heads))
     assert "L0" not in str(render(heads, layers=[1]))
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ropewalk.analyses import statistics
-from ropewalk.analyses.kinds import byte_kind_numbers, sentences
+from ropewalk.analyses.byte_kinds import byte_kind_numbers, sentences
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.errors import UserError
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 
 def agreement(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
@@ -50,8 +50,8 @@ def agreement(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
             rows.append(
                 {
                     "models": f"{a + 1} and {b + 1}",
-                    "line": str(traces[a].lines[i]),
-                    "other": str(traces[b].lines[j]),
+                    "line": str(traces[a].rows[i]),
+                    "other": str(traces[b].rows[j]),
                     "first": abs(seen[i, j]),
                     "r": e.value,
                     "r_low": e.low,
@@ -94,10 +94,10 @@ def agreement(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
 def _drawn(chance: Sequence[Trace], first: np.ndarray, second: np.ndarray, kinds: np.ndarray) -> list[float]:
     """What each draw of random networks reaches over all pairs of models, matched as the trained lines are."""
     found = []
-    for head in sorted({line.head or 0 for trace in chance for line in trace.lines}):
+    for head in sorted({row.head or 0 for trace in chance for row in trace.rows}):
         halves = []
         for trace in chance:
-            own = trace.values[[(line.head or 0) == head for line in trace.lines]].astype(np.float64)
+            own = trace.values[[(row.head or 0) == head for row in trace.rows]].astype(np.float64)
             halves.append([_within(own[:, half], kinds[half]) for half in (first, second)])
         scores = []
         for a, b in combinations(halves, 2):

@@ -1,7 +1,7 @@
 """Boundaries: do a model's increments know where words start, better than what they are made from?
 
 Sign, line and threshold are fixed on a development part; the test part is scored once. Beside the increments
-stand signals of the same model and random networks of the law's own shape on the same residual streams, under
+stand signals of the same model and random networks of the parametrization's own shape on the same residual streams, under
 the same protocol. Several models (seeds) of one kind are averaged; intervals draw sentences and seeds again.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ropewalk.analyses import segment, statistics
+from ropewalk.analyses import segmentation, statistics
 from ropewalk.analyses.gaps import READS, Characters, Gaps
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.analyses.statistics import Estimate, Ranking
@@ -70,7 +70,7 @@ def boundaries(
         rows.append({"reader": name, "reads": reads, **_row(readings, weights, seed), **more})
 
     per_line = [
-        [read(p, p.dev.lines[i], p.test.lines[i], weights) for p in parts] for i in range(len(first.names))
+        [read(p, p.dev.rows[i], p.test.rows[i], weights) for p in parts] for i in range(len(first.names))
     ]
     p_values = [
         statistics.bootstrap_p(statistics.crossed(np.stack([r.samples for r in readings]), seed), 0.5)
@@ -136,14 +136,14 @@ def read(part: Part, dev: np.ndarray, test: np.ndarray, weights: np.ndarray) -> 
     forward = statistics.auc(dev, part.dev.labels)
     sign = 1.0 if forward >= 0.5 else -1.0
     ranking = Ranking(sign * test, part.test.labels)
-    choice = sign * test >= segment.best_threshold(sign * dev, part.dev.labels)
-    counts = segment.boundary_counts(part.test.labels, choice, part.test.sentence, part.test.sentences)
+    choice = sign * test >= segmentation.best_threshold(sign * dev, part.dev.labels)
+    counts = segmentation.boundary_counts(part.test.labels, choice, part.test.sentence, part.test.sentences)
     return Reading(
         max(forward, 1 - forward),
         ranking.auc(),
         ranking.samples(part.test.sentence, weights),
         counts,
-        segment.word_counts(part.test.characters, choice),
+        segmentation.word_counts(part.test.characters, choice),
     )
 
 
@@ -161,9 +161,9 @@ def by_chance(part: Part) -> list[float]:
     found = []
     for dev, test in zip(_drawn(part.dev), _drawn(part.test), strict=True):
         scored = [statistics.auc(values, part.dev.labels) for values in dev]
-        line = int(np.argmax(np.abs(np.array(scored) - 0.5)))
-        reached = statistics.auc(test[line], part.test.labels)
-        found.append(reached if scored[line] >= 0.5 else 1 - reached)
+        row = int(np.argmax(np.abs(np.array(scored) - 0.5)))
+        reached = statistics.auc(test[row], part.test.labels)
+        found.append(reached if scored[row] >= 0.5 else 1 - reached)
     return found
 
 
@@ -184,7 +184,7 @@ def _difference(one: list[Reading], other: list[Reading], seed: int) -> Estimate
 
 def _row(readings: list[Reading], weights: np.ndarray, seed: int) -> dict[str, Any]:
     e = _auc(readings, seed)
-    words = [statistics.ratio(r.words, weights, segment.f1) for r in readings]
+    words = [statistics.ratio(r.words, weights, segmentation.f1) for r in readings]
     w = statistics.interval(
         float(np.mean([value for value, _ in words])),
         statistics.crossed(np.stack([samples for _, samples in words]), seed),
@@ -194,7 +194,7 @@ def _row(readings: list[Reading], weights: np.ndarray, seed: int) -> dict[str, A
         "auc": e.value,
         "auc_low": e.low,
         "auc_high": e.high,
-        "boundary_f1": float(np.mean([segment.f1(r.boundaries.sum(0)) for r in readings])),
+        "boundary_f1": float(np.mean([segmentation.f1(r.boundaries.sum(0)) for r in readings])),
         "word_f1": w.value,
         "word_f1_low": w.low,
         "word_f1_high": w.high,
@@ -204,7 +204,7 @@ def _row(readings: list[Reading], weights: np.ndarray, seed: int) -> dict[str, A
 def _fixed(gaps: Gaps) -> dict[str, np.ndarray]:
     return {
         "every character": np.ones(len(gaps.labels), bool),
-        "two characters": segment.every_other(gaps.characters)[_readable(gaps)],
+        "two characters": segmentation.every_other(gaps.characters)[_readable(gaps)],
     }
 
 
@@ -216,23 +216,23 @@ def _readable(gaps: Gaps) -> np.ndarray:
 
 
 def _cut(gaps: Gaps, name: str, choice: np.ndarray) -> dict[str, Any]:
-    counts = segment.boundary_counts(gaps.labels, choice, gaps.sentence, gaps.sentences)
-    words = segment.word_counts(gaps.characters, choice)
+    counts = segmentation.boundary_counts(gaps.labels, choice, gaps.sentence, gaps.sentences)
+    words = segmentation.word_counts(gaps.characters, choice)
     return {
         "reader": name,
         "reads": "no model",
-        "boundary_f1": float(segment.f1(counts.sum(0))),
-        "word_f1": float(segment.f1(words.sum(0))),
+        "boundary_f1": float(segmentation.f1(counts.sum(0))),
+        "word_f1": float(segmentation.f1(words.sum(0))),
     }
 
 
 def _other(gaps: Gaps, name: str, known: Characters) -> list[dict[str, Any]]:
     """A segmenter with the rule around the candidates, and with its own cuts everywhere."""
-    alone = segment.word_counts(gaps.characters, known.gold, everywhere=True)
+    alone = segmentation.word_counts(gaps.characters, known.gold, everywhere=True)
     own = {
         "reader": f"{name}, its own cuts everywhere",
         "reads": "no model",
-        "word_f1": segment.f1(alone.sum(0)),
+        "word_f1": segmentation.f1(alone.sum(0)),
     }
     return [_cut(gaps, name, known.gold[known.candidate]), own]
 

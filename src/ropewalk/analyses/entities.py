@@ -14,17 +14,17 @@ import numpy as np
 
 from ropewalk.analyses import statistics
 from ropewalk.analyses.result import Chart, Endpoint, Result
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
 from ropewalk.measure.entities import CALIPER, Entities
 
 COMPARISONS = ("reversed order, inner gap", "reversed order, second word", "equal surprisal, second word")
 
 
 def entities(
-    lines: Sequence[Line],
+    lines: Sequence[Row],
     read: Sequence[Mapping[str, Entities]],
-    drawn: Sequence[Line] = (),
+    drawn: Sequence[Row] = (),
     chance: Sequence[Mapping[str, Entities]] = (),
 ) -> Result:
     """read: per model (seed) the languages it read. Lines: those of every model. drawn and chance: the lines of
@@ -47,12 +47,12 @@ def entities(
                 for n in range(len(lines))
             ]
             adjusted = statistics.holm(p)
-            for n, line in enumerate(lines):
+            for n, row in enumerate(lines):
                 rows.append(
                     {
                         "comparison": name,
                         "language": language,
-                        "line": str(line),
+                        "line": str(row),
                         "pairs": d.shape[1],
                         **share(d[:, :, n]),
                         "difference": float(d[:, :, n].mean()) if d.shape[1] else None,
@@ -61,7 +61,7 @@ def entities(
                     }
                 )
                 if language == "all" and len(random):
-                    own = [i for i, x in enumerate(drawn) if x.layer == (line.layer or 0)]
+                    own = [i for i, x in enumerate(drawn) if x.layer == (row.layer or 0)]
                     reached = _smaller(random[:, :, own]).mean((0, 1))
                     rows[-1]["chance"] = statistics.beyond(float(rows[-1]["share"]), reached, 0.5)
     deep = deeper(lines)
@@ -117,12 +117,12 @@ def _together(name: str, read: Sequence[Mapping[str, Entities]]) -> np.ndarray:
     return np.concatenate([_differences(name, read, lang) for lang in read[0]], 1) if read else np.empty(0)
 
 
-def _reached(d: np.ndarray, lines: Sequence[Line]) -> np.ndarray:
+def _reached(d: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
     """The share that each draw reaches, (S, P, L D) -> (D,), over the deeper half as the increments."""
     found = []
-    for head in sorted({line.head or 0 for line in lines}):
-        own = [n for n, line in enumerate(lines) if (line.head or 0) == head]
-        found.append(_smaller(scaled(d[:, :, own], deeper([lines[n] for n in own]))).mean())
+    for head in sorted({row.head or 0 for row in rows}):
+        own = [n for n, row in enumerate(rows) if (row.head or 0) == head]
+        found.append(_smaller(scaled(d[:, :, own], deeper([rows[n] for n in own]))).mean())
     return np.array(found)
 
 
@@ -163,9 +163,9 @@ def scaled(d: np.ndarray, deep: list[int]) -> np.ndarray:
     return (d / np.maximum(d.std(1, keepdims=True), 1e-12))[:, :, deep].mean(2)
 
 
-def deeper(lines: Sequence[Line]) -> list[int]:
+def deeper(rows: Sequence[Row]) -> list[int]:
     """The lines of the deeper half of the layers; all of them where the layers share one."""
-    layers = [line.layer for line in lines if line.layer is not None]
+    layers = [row.layer for row in rows if row.layer is not None]
     if not any(layers):
-        return list(range(len(lines)))
-    return [n for n, line in enumerate(lines) if (line.layer or 0) > max(layers) / 2]
+        return list(range(len(rows)))
+    return [n for n, row in enumerate(rows) if (row.layer or 0) > max(layers) / 2]

@@ -72,7 +72,7 @@ def gain(parts: Sequence[Part], jieba: tuple[Characters, Characters] | None = No
         [np.empty((len(p.test.labels), 0)) for p in parts],
     )
     signals = with_([_signals(p) for p in parts], nothing)
-    lines = [_bent(p.dev.lines, p.test.lines) for p in parts]
+    lines = [_bent(p.dev.rows, p.test.rows) for p in parts]
     base, own = losses(*nothing), losses(*signals)
     compare("signals and first byte", "nothing", base, own)
     compare("increments", "nothing", base, losses(*with_(lines, nothing)))

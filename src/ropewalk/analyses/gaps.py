@@ -14,7 +14,7 @@ import numpy as np
 
 from ropewalk.analyses.gold import Gold
 from ropewalk.errors import UserError
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 READS = {
     "entropy before": "less",
@@ -69,7 +69,7 @@ def characters(gold: Gold) -> Characters:
 class Gaps:
     """n candidate gaps. labels (n,) bool; sentence (n,); signals name -> (n,); lines (N, n); first (n,) tokens.
 
-    `characters` are those of the same sentences; `chance` (D, N, n) are random networks in place of the laws,
+    `characters` are those of the same sentences; `chance` (D, N, n) are random networks in place of the parametrizations,
     D draws of them, or None. `saturated` (N,) is the share of gaps at the ceiling, NaN without one.
     """
 
@@ -77,7 +77,7 @@ class Gaps:
     sentence: np.ndarray
     signals: dict[str, np.ndarray]
     names: tuple[str, ...]
-    lines: np.ndarray
+    rows: np.ndarray
     first: np.ndarray
     characters: Characters
     saturated: np.ndarray
@@ -125,8 +125,8 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace
         labels=known.gold[chosen],
         sentence=known.sentence[chosen],
         signals={name: np.nan_to_num(np.asarray(signal, np.float64)) for name, signal in signals.items()},
-        names=tuple(str(line) for line in trace.lines),
-        lines=values,
+        names=tuple(str(row) for row in trace.rows),
+        rows=values,
         first=trace.tokens[at],
         characters=known,
         saturated=full,
@@ -137,5 +137,5 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace
 def _draws(chance: Trace, at: np.ndarray) -> np.ndarray:
     """(D, N, n) values of a trace of random networks, at these tokens."""
     values = chance.values[:, at]
-    heads = sorted({line.head or 0 for line in chance.lines})
-    return np.stack([values[[(line.head or 0) == head for line in chance.lines]] for head in heads])
+    heads = sorted({row.head or 0 for row in chance.rows})
+    return np.stack([values[[(row.head or 0) == head for row in chance.rows]] for head in heads])

@@ -16,7 +16,7 @@ import numpy as np
 
 from ropewalk.corpus import planted
 from ropewalk.errors import UserError
-from ropewalk.text import read_text
+from ropewalk.system.text_files import read_text
 
 
 @dataclass(frozen=True, eq=False)

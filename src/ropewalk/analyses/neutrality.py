@@ -1,7 +1,7 @@
 """Neutrality: does a way of spacing change the loss? Two questions, two flags.
 
 "Different": the 95 % interval of the mean paired difference leaves zero. "Equivalent": two one-sided tests over at
-least `PAIRS` seeds place it within the margin, stated here before any run, and the increments have moved: a law that
+least `PAIRS` seeds place it within the margin, stated here before any run, and the increments have moved: a parametrization that
 still stands at its start is integer RoPE, whose loss it shares for no reason worth telling. A difference can be both,
 or neither.
 """

@@ -20,7 +20,7 @@ from ropewalk.analyses.entities import deeper, scaled, share
 from ropewalk.analyses.gold import Gold
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.errors import UserError
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 CALIPER = 0.5  # nats: a gap whose token is further away in surprisal is no match
 CONTROLS = ("between words", "within a word")
@@ -87,9 +87,9 @@ def planted(models: Sequence[Trace], truth: Truth, chance: Sequence[Trace] = ())
     of the deeper half of the model, each in units of its own spread.
     """
     known = places(truth)
-    if any(t.text != truth.gold.text or t.lines != models[0].lines for t in models):
+    if any(t.text != truth.gold.text or t.rows != models[0].rows for t in models):
         raise UserError("expected traces of the planted text in models of one kind; trace them again.")
-    lines = models[0].lines
+    lines = models[0].rows
     deep = deeper(lines)
     rows: list[dict[str, Any]] = []
     primary, notes = None, []
@@ -104,12 +104,12 @@ def planted(models: Sequence[Trace], truth: Truth, chance: Sequence[Trace] = ())
                 statistics.signed_rank(d[:, :, n].mean(0)) if d.shape[1] else np.nan
                 for n in range(len(lines))
             ]
-            for n, (line, adjusted) in enumerate(zip(lines, statistics.holm(p), strict=True)):
+            for n, (row, adjusted) in enumerate(zip(lines, statistics.holm(p), strict=True)):
                 rows.append(
                     {
                         "pair": kind,
                         "control": control,
-                        "line": str(line),
+                        "line": str(row),
                         "pairs": d.shape[1],
                         **share(d[:, :, n]),
                         "difference": float(d[:, :, n].mean()) if d.shape[1] else None,
@@ -196,8 +196,8 @@ def _of_chance(trace: Trace, known: Places, kind: str, control: str, keep: np.nd
     """The share that each draw of random networks reaches (D,), over the deeper half as the increments."""
     d, _ = _differences(trace, known, kind, control)
     found = []
-    for head in sorted({line.head or 0 for line in trace.lines}):
-        own = [n for n, line in enumerate(trace.lines) if (line.head or 0) == head]
-        lines = [trace.lines[n] for n in own]
-        found.append(share(scaled(d[None, keep][:, :, own], deeper(lines)))["share"])
+    for head in sorted({row.head or 0 for row in trace.rows}):
+        own = [n for n, row in enumerate(trace.rows) if (row.head or 0) == head]
+        rows = [trace.rows[n] for n in own]
+        found.append(share(scaled(d[None, keep][:, :, own], deeper(rows)))["share"])
     return np.array(found)

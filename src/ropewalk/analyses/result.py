@@ -14,7 +14,7 @@ from typing import Any
 
 from ropewalk.analyses.statistics import Estimate
 from ropewalk.errors import UserError
-from ropewalk.files import read_whole, write_atomically
+from ropewalk.system.files import read_whole, write_atomically
 
 SCHEMA = 1
 Cell = str | float | int | bool | None

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from ropewalk.analyses import statistics
-from ropewalk.analyses.code import DELIMITERS, Delimiters
 from ropewalk.analyses.result import Chart, Endpoint, Result
+from ropewalk.analyses.scope_delimiters import DELIMITERS, Delimiters
 from ropewalk.analyses.statistics import Estimate
 from ropewalk.errors import UserError
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 JUDGED = ("newline", "colon", "bracket")  # an indent's space is told by the byte before it
 SIGNALS = {"entropy": "entropy before", "surprisal": "surprisal", "entropy_after": "entropy after"}
@@ -33,7 +33,7 @@ class Marks:
     """
 
     names: tuple[str, ...]
-    lines: np.ndarray
+    rows: np.ndarray
     signals: dict[str, np.ndarray]
     byte: np.ndarray
     before: np.ndarray
@@ -46,7 +46,7 @@ class Marks:
         """Some of the bytes, their files numbered anew."""
         return Marks(
             names=self.names,
-            lines=self.lines[:, keep],
+            rows=self.rows[:, keep],
             signals={name: values[keep] for name, values in self.signals.items()},
             byte=self.byte[keep],
             before=self.before[keep],
@@ -64,8 +64,8 @@ def marks(traces: Sequence[Trace], truth: Sequence[Delimiters], chance: Sequence
         t.require("increment")
         if len(t.tokens) != len(t.text.encode()):
             raise UserError("scopes are read byte by byte; give a model of bytes.")
-        heads = sorted({line.head or 0 for line in c.lines})
-        drawn = [c.values[[(line.head or 0) == head for line in c.lines]][:, known.at] for head in heads]
+        heads = sorted({row.head or 0 for row in c.rows})
+        drawn = [c.values[[(row.head or 0) == head for row in c.rows]][:, known.at] for head in heads]
         for name, values in (
             ("lines", t.increments[:, known.at]),
             *((shown, np.nan_to_num(getattr(t, key)[known.at])) for key, shown in SIGNALS.items()),
@@ -79,7 +79,7 @@ def marks(traces: Sequence[Trace], truth: Sequence[Delimiters], chance: Sequence
             parts.setdefault(name, []).append(values)
     whole = {name: np.concatenate(values, -1) for name, values in parts.items()}
     return Marks(
-        names=tuple(str(line) for line in traces[0].lines),
+        names=tuple(str(row) for row in traces[0].rows),
         signals={name: whole.pop(name) for name in SIGNALS.values()},
         **whole,
     )
@@ -128,7 +128,7 @@ def scopes(models: Sequence[Marks]) -> Result:
 
     names = models[0].names
     lines = [
-        [_read(dev, test, dev.lines[i], test.lines[i], weights) for dev, test in halves]
+        [_read(dev, test, dev.rows[i], test.rows[i], weights) for dev, test in halves]
         for i in range(len(names))
     ]
     p = [
@@ -241,8 +241,8 @@ def _drawn(dev: Marks, test: Marks) -> list[float]:
     found = []
     for a, b in zip(dev.chance, test.chance, strict=True):
         scored = [_judged(_aucs(dev, values)) for values in a]
-        line = int(np.argmax(np.abs(np.array(scored) - 0.5)))
-        found.append(_judged(_aucs(test, b[line] if scored[line] >= 0.5 else -b[line])))
+        row = int(np.argmax(np.abs(np.array(scored) - 0.5)))
+        found.append(_judged(_aucs(test, b[row] if scored[row] >= 0.5 else -b[row])))
     return found
 
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from ropewalk.analyses import segment, statistics
-from ropewalk.analyses.kinds import BYTE_KINDS, SURFACE, each, sentences
+from ropewalk.analyses import segmentation, statistics
+from ropewalk.analyses.byte_kinds import BYTE_KINDS, SURFACE, each, sentences
 from ropewalk.analyses.result import Chart, Endpoint, Result
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 BINDING = 0.99  # of the ceiling: an increment beyond it is at it
 
 
 def by_byte(
-    lines: Sequence[Line],
+    lines: Sequence[Row],
     tables: np.ndarray,
     ceiling: float | None = None,
     start: np.ndarray | None = None,
@@ -35,7 +35,7 @@ def by_byte(
     that untrained models reach.
     """
     rows: list[dict[str, Any]] = []
-    for n, line in enumerate(lines):
+    for n, row in enumerate(lines):
         for kind, symbols in BYTE_KINDS.items():
             values = tables[:, n][:, symbols]
             means = values.mean(1)
@@ -43,7 +43,7 @@ def by_byte(
             full = float((values > BINDING * ceiling).mean()) if ceiling else None
             rows.append(
                 {
-                    "line": str(line),
+                    "line": str(row),
                     "kind": kind,
                     "min": values.min(1).mean(),
                     "max": values.max(1).mean(),
@@ -92,7 +92,7 @@ def by_character(trace: Trace) -> Result:
     weights = statistics.draws(int(group.max()) + 1)
     ceiling = trace.provenance.get("ceiling")
     rows: list[dict[str, Any]] = []
-    for n, line in enumerate(trace.lines):
+    for n, row in enumerate(trace.rows):
         for k, name in enumerate(names):
             at = first[kind == k]
             value, samples = statistics.mean(values[n, at], group[at], weights)
@@ -104,7 +104,7 @@ def by_character(trace: Trace) -> Result:
             full = float((values[n, at] > BINDING * ceiling).mean()) if ceiling else None
             rows.append(
                 {
-                    "line": str(line),
+                    "line": str(row),
                     "kind": name,
                     "count": len(at),
                     "mean": e.value,
@@ -144,7 +144,7 @@ def surface(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
     letter's byte tells it by itself, so that any function of it tells something.
     """
     text = traces[0]
-    if any(t.text != text.text or t.lines != text.lines for t in traces):
+    if any(t.text != text.text or t.rows != text.rows for t in traces):
         raise UserError(
             "expected traces of one text with the same lines; trace the same file with each model."
         )
@@ -158,7 +158,7 @@ def surface(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
     clusters = np.unique(group[test], return_inverse=True)[1]
     weights = statistics.draws(int(clusters.max()) + 1)
     readers: dict[str, list[np.ndarray]] = {
-        f"increment {line}": [t.increments[n, first] for t in traces] for n, line in enumerate(text.lines)
+        f"increment {line}": [t.increments[n, first] for t in traces] for n, line in enumerate(text.rows)
     }
     count = len(readers)
     for name in ("surprisal", "entropy", "entropy_after"):
@@ -171,12 +171,14 @@ def surface(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
             forward = statistics.auc(v[dev], labels[dev])
             v = v if forward >= 0.5 else -v
             ranking = statistics.Ranking(v[test], labels[test])
-            choice = v[test] >= segment.best_threshold(v[dev], labels[dev])
+            choice = v[test] >= segmentation.best_threshold(v[dev], labels[dev])
             dev_auc.append(max(forward, 1 - forward))
             test_auc.append(ranking.auc())
             samples.append(ranking.samples(clusters, weights))
             f1.append(
-                segment.f1(segment.boundary_counts(labels[test], choice, clusters, len(weights[0])).sum(0))
+                segmentation.f1(
+                    segmentation.boundary_counts(labels[test], choice, clusters, len(weights[0])).sum(0)
+                )
             )
         developed.append(float(np.mean(dev_auc)))
         sampled.append(statistics.crossed(np.stack(samples)))
@@ -228,11 +230,11 @@ def _reached(
 ) -> list[float]:
     """The second half's AUC of every draw of random networks, its line and sign chosen on the first."""
     found = []
-    for head in sorted({line.head or 0 for line in chance.lines}):
-        lines = chance.values[[(line.head or 0) == head for line in chance.lines]][:, first]
-        scored = [statistics.auc(values[dev], labels[dev]) for values in lines]
+    for head in sorted({row.head or 0 for row in chance.rows}):
+        rows = chance.values[[(row.head or 0) == head for row in chance.rows]][:, first]
+        scored = [statistics.auc(values[dev], labels[dev]) for values in rows]
         best = int(np.argmax(np.abs(np.array(scored) - 0.5)))
-        auc = statistics.auc(lines[best][test], labels[test])
+        auc = statistics.auc(rows[best][test], labels[test])
         found.append(auc if scored[best] >= 0.5 else 1 - auc)
     return found
 
@@ -243,7 +245,7 @@ def extremes(trace: Trace, count: int = 10, around: int = 20) -> Result:
     cells = [cell for cell in trace.cells() if cell.text]
     first, values = np.array([c.start for c in cells]), trace.increments
     rows: list[dict[str, Any]] = []
-    for n, line in enumerate(trace.lines):
+    for n, row in enumerate(trace.rows):
         order = np.argsort(values[n, first], kind="stable")
         for end, places in (("widest", order[::-1][:count]), ("narrowest", order[:count])):
             for place in places.tolist():
@@ -251,7 +253,7 @@ def extremes(trace: Trace, count: int = 10, around: int = 20) -> Result:
                 right = "".join(c.text for c in cells[place : place + around])
                 rows.append(
                     {
-                        "line": str(line),
+                        "line": str(row),
                         "end": end,
                         "increment": values[n, first[place]],
                         "context": f"{left}‖{right}".replace("\n", "⏎"),

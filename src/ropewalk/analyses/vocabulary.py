@@ -17,9 +17,9 @@ import numpy as np
 import regex
 
 from ropewalk.analyses.result import Chart, Result
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 CATEGORIES = (
     "end of text", "newline", "space", "punctuation", "Chinese punctuation", "bracket", "operator", "number",
@@ -96,7 +96,7 @@ class Vocabulary:
 
     ids: np.ndarray
     pieces: tuple[str, ...]
-    lines: tuple[Line, ...]
+    rows: tuple[Row, ...]
     d: np.ndarray
     counts: np.ndarray
     gap: str
@@ -105,9 +105,9 @@ class Vocabulary:
     def __post_init__(self) -> None:
         size = len(self.ids)
         shapes = (self.d.shape, len(self.pieces), self.counts.shape)
-        if shapes != ((size, len(self.lines)), size, (size,)) or not np.isfinite(self.d).all():
+        if shapes != ((size, len(self.rows)), size, (size,)) or not np.isfinite(self.d).all():
             raise UserError(
-                f"expected finite increments of {size} tokens in {len(self.lines)} lines with a piece and a "
+                f"expected finite increments of {size} tokens in {len(self.rows)} lines with a piece and a "
                 "count each, "
                 f"got shapes {shapes}; measure the vocabulary again."
             )
@@ -137,10 +137,10 @@ def from_traces(traces: Sequence[Trace], seen: dict[int, int] | None = None) -> 
     """
     if not traces:
         raise UserError("a vocabulary needs at least one trace; capture some text.")
-    lines, gap = traces[0].lines, traces[0].gap
+    rows, gap = traces[0].rows, traces[0].gap
     for trace in traces:
         trace.require("increment")
-        if (trace.lines, trace.gap) != (lines, gap):
+        if (trace.rows, trace.gap) != (rows, gap):
             raise UserError("the traces differ in lines or gap convention; take those of one model.")
     sums: dict[int, np.ndarray] = {}
     counts: dict[int, int] = {}
@@ -157,7 +157,7 @@ def from_traces(traces: Sequence[Trace], seen: dict[int, int] | None = None) -> 
     return Vocabulary(
         ids,
         tuple(pieces[token] for token in ids.tolist()),
-        lines,
+        rows,
         np.stack([sums[token] / counts[token] for token in ids.tolist()]),
         np.array([counts[token] for token in ids.tolist()], np.int64),
         str(gap),
@@ -170,7 +170,7 @@ def by_category(table: Vocabulary) -> Result:
     kept, centred = table.kept, table.centred
     kinds = np.array([category(piece) for piece in table.pieces])
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(table.lines):
+    for number, row in enumerate(table.rows):
         for kind in CATEGORIES:
             chosen = kept & (kinds == kind)
             if not chosen.any():
@@ -179,7 +179,7 @@ def by_category(table: Vocabulary) -> Result:
             mean = float(np.average(d, weights=weights))
             rows.append(
                 {
-                    "line": str(line),
+                    "line": str(row),
                     "category": kind,
                     "tokens": int(chosen.sum()),
                     "occurrences": int(weights.sum()),
@@ -204,13 +204,13 @@ def movers(table: Vocabulary, count: int = 10) -> Result:
     kept = np.flatnonzero(table.kept)
     centred = table.centred
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(table.lines):
+    for number, row in enumerate(table.rows):
         order = kept[np.argsort(centred[kept, number], kind="stable")]
         ends = [("up", token) for token in order[::-1][:count]] + [("down", token) for token in order[:count]]
         for way, token in ends:
             rows.append(
                 {
-                    "line": str(line),
+                    "line": str(row),
                     "way": way,
                     "token": int(table.ids[token]),
                     "piece": table.pieces[token],
@@ -233,7 +233,7 @@ def compare(first: Vocabulary, second: Vocabulary) -> Result:
 
     UserError for different lines or conventions, and for fewer than three tokens in common.
     """
-    if (first.lines, first.gap) != (second.lines, second.gap):
+    if (first.rows, first.gap) != (second.rows, second.gap):
         raise UserError("the vocabularies differ in lines or gap convention; compare those of like models.")
     common = sorted(set(first.ids[first.kept].tolist()) & set(second.ids[second.kept].tolist()))
     if len(common) < 3:
@@ -241,12 +241,12 @@ def compare(first: Vocabulary, second: Vocabulary) -> Result:
     a, b = (table.centred[np.searchsorted(table.ids, common)] for table in (first, second))
     rows = [
         {
-            "line": str(line),
+            "line": str(row),
             "tokens": len(common),
             "pearson": _correlation(a[:, n], b[:, n]),
             "spearman": _correlation(_ranks(a[:, n]), _ranks(b[:, n])),
         }
-        for n, line in enumerate(first.lines)
+        for n, row in enumerate(first.rows)
     ]
     columns = {"line": "line", "tokens": "tokens in common", "pearson": "Pearson", "spearman": "Spearman"}
     return Result("patterns", "Agreement of two vocabularies after centring", columns, tuple(rows))

@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 
-from ropewalk.cli import demo, graft, graftstudy, measure, model, show, study, trace, train, view
+from ropewalk.cli import demo, graft, graft_study, measure, model, show, study, trace, train, view
 from ropewalk.errors import UserError
 
 app = typer.Typer(
@@ -45,7 +45,7 @@ for function in (
     measure.measure,
     measure.analyse,
     study.study,
-    graftstudy.graft_study,
+    graft_study.graft_study,
 ):
     app.command()(function)
 
@@ -72,9 +72,9 @@ def run() -> None:
 
     Status 1: the input or the machine stood in the way; 2: the command was not understood; 130: interrupted.
     """
-    from ropewalk import heap
+    from ropewalk.system import allocator
 
-    heap.keep()
+    allocator.keep_freed_memory()
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except UserError as error:
@@ -85,9 +85,9 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        from ropewalk.machine import exhausted
+        from ropewalk.system.available_memory import out_of_memory_message
 
-        if (sentence := exhausted(error)) is not None:
+        if (sentence := out_of_memory_message(error)) is not None:
             _stop(sentence, 1)
         if not hasattr(error, "format_message"):  # what the argument parser raises has it
             raise

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ropewalk.recipe import Recipe
-    from ropewalk.traces import Trace
+    from ropewalk.traces.trace import Trace
+    from ropewalk.training.recipe import Recipe
 
 SENTENCES = {
     "english": "The old bridge over the river was closed in 1987, but New York kept growing.",
@@ -35,15 +35,15 @@ def demo(
     """
     from rich.console import Console
 
-    from ropewalk.checkpoint import load
     from ropewalk.cli.demo_report import write
-    from ropewalk.decoder import Decoder
     from ropewalk.measure.capture import trace
+    from ropewalk.native.checkpoint import load_decoder
+    from ropewalk.native.decoder import Decoder
     from ropewalk.views import figure, terminal
 
     _fresh(out)
     console = Console()
-    model = load("per-layer")
+    model = load_decoder("per-layer")
     for name, sentence in SENTENCES.items():
         result = trace(model, sentence)
         console.print(terminal.render(result))
@@ -60,7 +60,7 @@ def demo(
 
 def recipe(steps: int, snapshot_minutes: float = 1.0) -> Recipe:
     """A model of 0.3 million parameters on the standard library's sources."""
-    from ropewalk.recipe import Recipe
+    from ropewalk.training.recipe import Recipe
 
     return Recipe.model_validate(
         {
@@ -70,7 +70,7 @@ def recipe(steps: int, snapshot_minutes: float = 1.0) -> Recipe:
                 "documents": 600,
                 "overlap": "drop",
             },
-            "model": {"width": 64, "heads": 4, "layers": 4, "context": 256},
+            "model": {"hidden_size": 64, "num_heads": 4, "num_layers": 4, "context_length": 256},
             "optimizer": {"lr": 4e-3, "warmup": 20},
             "train": {
                 "steps": steps,
@@ -90,23 +90,23 @@ def _train(folder: Path, seconds: float) -> list[Trace]:
     """Trains for about `seconds` and returns the same lines of code traced along the way, untrained first."""
     import tempfile
 
-    from ropewalk.checkpoint import load
     from ropewalk.cli.progress import watching
     from ropewalk.corpus import prepare
-    from ropewalk.decoder import Decoder
     from ropewalk.measure.capture import trace
-    from ropewalk.train import train
+    from ropewalk.native.checkpoint import load_decoder
+    from ropewalk.native.decoder import Decoder
+    from ropewalk.training.loop import train
 
     corpus = prepare(recipe(1).corpus)
     with tempfile.TemporaryDirectory() as trial:
         train(recipe(6), corpus, Path(trial))
         speed = json.loads((Path(trial) / "metrics.jsonl").read_text().splitlines()[-1])["bytes_per_second"]
     first = recipe(1)
-    steps = max(SNAPSHOTS, round(seconds * speed / (first.train.batch * first.model.context)))
+    steps = max(SNAPSHOTS, round(seconds * speed / (first.train.batch_size * first.model.context_length)))
     with watching(folder, steps) as watch:
         train(recipe(steps, seconds / 60 / SNAPSHOTS), corpus, folder, watch=watch)
     untrained = Decoder(first.model, seed=first.train.seed).eval()
-    trained = [load(checkpoint) for checkpoint in sorted((folder / "checkpoints").glob("step-*"))]
+    trained = [load_decoder(checkpoint) for checkpoint in sorted((folder / "checkpoints").glob("step-*"))]
     return [trace(model, CODE) for model in (untrained, *trained)]
 
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ropewalk.files import write_atomically
+from ropewalk.system.files import write_atomically
 
 if TYPE_CHECKING:
-    from ropewalk.traces import Trace
+    from ropewalk.traces.trace import Trace
 
 PAGE = Template("""<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -102,7 +102,7 @@ def _table(before: Trace, after: Trace) -> str:
     rows = [
         f"<tr><td>all layers, before{''.join(f'<td>{v:.2f}' for v in by_kind(before, before.increments[0]).values())}"
     ]
-    for line, row in zip(after.lines, after.increments, strict=True):
+    for line, row in zip(after.rows, after.increments, strict=True):
         rows.append(f"<tr><td>{line}, after{''.join(f'<td>{v:.2f}' for v in by_kind(after, row).values())}")
     return f"<table><tr><th>line{head}{''.join(rows)}</table>"
 

@@ -31,9 +31,9 @@ def graft_train(
     how: Annotated[
         str, typer.Option(help="What learns beside the increments: frozen, lora or full.")
     ] = "frozen",
-    law: Annotated[str, typer.Option(help="bounded, positive, signed or constant.")] = "bounded",
+    parametrization: Annotated[str, typer.Option(help="bounded, positive, signed or constant.")] = "bounded",
     per: Annotated[str, typer.Option(help="layer: each layer its own line; shared: one for all.")] = "layer",
-    lines: Annotated[str, typer.Option(help="one per layer, or one per key_head.")] = "one",
+    rows: Annotated[str, typer.Option(help="one per layer, or one per key_head.")] = "one",
     gap: Annotated[
         str, typer.Option(help="before a token, or after it as in the published graft.")
     ] = "before",
@@ -74,10 +74,11 @@ def graft_train(
     """
     from ropewalk.cli.options import one_of
     from ropewalk.cli.progress import watching
-    from ropewalk.corpus import CorpusConfig, Source, default_cache
+    from ropewalk.corpus import CorpusConfig, Source
     from ropewalk.corpus import prepare as prepare_corpus
     from ropewalk.errors import UserError, first_problem
-    from ropewalk.optimizer import OptimizerConfig
+    from ropewalk.system.cache_folder import cache_folder
+    from ropewalk.training.optimizer import OptimizerConfig
 
     one_of("--how", how, ("frozen", "lora", "full"))
     if (recipe is None) == (not corpus):
@@ -85,14 +86,14 @@ def graft_train(
     import torch
     from pydantic import ValidationError
 
-    from ropewalk import execution, processes
-    from ropewalk import recipe as recipes
-    from ropewalk.measure.naming import native
-    from ropewalk.tuning import memory, paired
-    from ropewalk.tuning.recipe import GraftConfig, GraftRecipe, rates
-    from ropewalk.tuning.tokens import read_corpus, reader_of
+    from ropewalk.loading import is_native
+    from ropewalk.training import distributed, execution
+    from ropewalk.training import recipe as recipes
+    from ropewalk.training.graft import memory_estimate, paired
+    from ropewalk.training.graft.corpus_tokens import read_corpus, reader_of
+    from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, rates
 
-    if native(base):
+    if is_native(base):
         raise UserError(
             f"{base} is a native model, whose increments `ropewalk train` trains; name a Hugging Face model."
         )
@@ -101,14 +102,14 @@ def graft_train(
     times = (lr or usual.lr * usual.increments_lr) / slow
     try:
         source = (
-            recipes.read(recipe).corpus
+            recipes.read_recipe(recipe).corpus
             if recipe is not None
             else CorpusConfig(
                 sources=tuple(Source(path=path) for path in corpus or ()),
                 validation_documents=validation_documents,
             )
         )
-        law_config = {"law": law, "per": per, "lines": lines, "gap": gap}
+        law_config = {"parametrization": parametrization, "per": per, "lines": rows, "gap": gap}
         shape = {
             "base": base,
             "how": how,
@@ -131,18 +132,20 @@ def graft_train(
         raise UserError(
             f"these options do not hold: {first_problem(error)}; see: ropewalk graft-train --help"
         ) from error
-    team = processes.launched()
-    machine, _ = execution.plan(device, plan.train.precision, compile=False)
+    team = distributed.launched()
+    machine, _ = execution.plan_execution(device, plan.train.precision, compile=False)
     compute = getattr(torch, machine.precision)
-    estimate = memory.estimate(plan, compute=compute, ranks=team.ranks)
+    estimate = memory_estimate.estimate(plan, compute=compute, ranks=team.ranks)
     if team.first:
-        for line in estimate.told(team.ranks, "graft-train"):
-            typer.echo(line, err=True)
+        for row in estimate.told(team.ranks, "graft-train"):
+            typer.echo(row, err=True)
     if dry_run:
         return
-    estimate.require(machine, processes.ALONE, "lower --micro or --context, or give --checkpointing")
+    estimate.require(
+        machine, distributed.SINGLE_PROCESS, "lower --micro or --context, or give --checkpointing"
+    )
     folder = out or Path("runs") / f"graft-{Path(base).name}"
-    with processes.in_turn(default_cache()):
+    with distributed.one_at_a_time(cache_folder()):
         read = read_corpus(prepare_corpus(plan.corpus), reader_of(base))
     try:
         with watching(folder, steps) if team.first else nullcontext() as watch:
@@ -198,18 +201,20 @@ def probe(
     from rich.console import Console
     from rich.table import Table
 
+    from ropewalk.loading import open_named
     from ropewalk.measure import probe as probing
-    from ropewalk.measure.naming import named
-    from ropewalk.measure.opened import opened
+    from ropewalk.measure.probe_host import host_with_rows
     from ropewalk.views import terminal
 
-    found = named(model, graft=graft)
-    host = opened(found.model, lines)  # type: ignore[arg-type]
+    found = open_named(model, graft=graft)
+    host = host_with_rows(found.model, lines)  # type: ignore[arg-type]
     tokens = found.tokens(content)
-    plan = probing.plan(tokens, window=window, past=past, draws=draws, batch=batch, context=host.context)
+    plan = probing.plan(
+        tokens, window=window, past=past, draws=draws, batch=batch, context=host.context_length
+    )
     typer.echo(plan.told(), err=True)
     if stretch:
-        typer.echo(probing.cost(plan, min(stretch, len(plan.gaps)), len(host.lines)), err=True)
+        typer.echo(probing.cost(plan, min(stretch, len(plan.gaps)), len(host.rows)), err=True)
     if dry_run:
         return
     result = probing.probe(host, content, plan, tokens=tokens, seed=seed)
@@ -257,29 +262,29 @@ def vocabulary(
 
     from ropewalk.analyses import vocabulary as report
     from ropewalk.cli import inputs
+    from ropewalk.core.host import Host
     from ropewalk.errors import UserError
-    from ropewalk.files import write_atomically
-    from ropewalk.host import Host
+    from ropewalk.loading import open_named
     from ropewalk.measure import vocabulary as measured
-    from ropewalk.measure.naming import named
-    from ropewalk.text import read_text
+    from ropewalk.system.files import write_atomically
+    from ropewalk.system.text_files import read_text
 
     inputs.writable(json=json)
-    found = named(model, graft=graft)
+    found = open_named(model, graft=graft)
     host: Host = found.model
-    if not hasattr(host, "lines"):
+    if not hasattr(host, "rows"):
         raise UserError(f"{model} has no increments; give --graft FOLDER, or `ropewalk probe` it as it is.")
     if file is None:
         d = measured.every_token(host, found.vocabulary)
         counts = np.ones(found.vocabulary, np.int64)
     else:
-        d, counts = measured.in_context(host, _windows(found, file, host.context), found.vocabulary)
+        d, counts = measured.in_context(host, _windows(found, file, host.context_length), found.vocabulary)
     seen = None
     if trained_on is not None:
         ids = found.tokens(read_text(trained_on)).ids
         seen = np.bincount(ids, minlength=found.vocabulary)[: found.vocabulary]
     pieces = tuple(found.reader.pieces(list(range(found.vocabulary))))
-    table = report.Vocabulary(np.arange(found.vocabulary), pieces, host.lines, d, counts, host.gap, seen)
+    table = report.Vocabulary(np.arange(found.vocabulary), pieces, host.rows, d, counts, host.gap, seen)
     results = [report.by_category(table), report.movers(table, movers)]
     command = shlex.join(["ropewalk", *sys.argv[1:]])
     for result in results:
@@ -302,16 +307,16 @@ def export_llama(
 
       ropewalk export-llama runs/unit/model my-llama
     """
-    from ropewalk.checkpoint import load
-    from ropewalk.hf import llama
+    from ropewalk.hf import llama_export
+    from ropewalk.native.checkpoint import load_decoder
 
-    typer.echo(f"wrote {llama.export(load(model), folder)}")
+    typer.echo(f"wrote {llama_export.export(load_decoder(model), folder)}")
 
 
 def _windows(found: Any, file: Path, context: int) -> Any:
     import torch
 
-    from ropewalk.text import read_text
+    from ropewalk.system.text_files import read_text
 
     ids = torch.from_numpy(found.tokens(read_text(file)).ids)
     size = min(context, 512)

@@ -10,7 +10,7 @@ from ropewalk.errors import UserError
 
 def read(text: str | None, file: Path | None) -> str:
     """The text to work on. UserError when there is none, or more than one source is named."""
-    from ropewalk.text import read_text
+    from ropewalk.system.text_files import read_text
 
     if text is not None and file is not None:
         raise UserError("give either a text or --file, not both.")

@@ -80,12 +80,15 @@ def measure(
         raise UserError(f"measuring {name} needs {missing}; see: ropewalk measure --help")
 
     from ropewalk.analyses import gold
-    from ropewalk.checkpoint import load
     from ropewalk.measure.windows import tokens_of
+    from ropewalk.native.checkpoint import load_decoder
     from ropewalk.studies import tables
-    from ropewalk.text import read_text
+    from ropewalk.system.text_files import read_text
 
-    loaded, others = [load(model) for model in models], [load(model) for model in against or []]
+    loaded, others = (
+        [load_decoder(model) for model in models],
+        [load_decoder(model) for model in against or []],
+    )
     content = "" if text is None else read_text(text)
     if name == "bytes":
         results = tables.bytes_(loaded)
@@ -145,7 +148,7 @@ def analyse(
     from ropewalk.analyses.agreement import agreement
     from ropewalk.cli.options import one_of
     from ropewalk.errors import UserError
-    from ropewalk.traces import Trace
+    from ropewalk.traces.trace import Trace
 
     one_of("the analysis", name, ANALYSES)
     if name == "boundaries" and (not gold or len(gold) != len(traces) or len(traces) > 2):
@@ -180,7 +183,7 @@ def _command(verb: str, name: str, inputs: Iterable[object], options: Mapping[st
 def _show(results: list[Result], command: str, out: Path | None) -> None:
     from rich.console import Console
 
-    from ropewalk.files import write_atomically
+    from ropewalk.system.files import write_atomically
     from ropewalk.views import chart
 
     if out is not None:

@@ -32,15 +32,20 @@ def generate(
     """
     import codecs
 
-    from ropewalk.checkpoint import load
     from ropewalk.cli import inputs
-    from ropewalk.generation import stream
-    from ropewalk.text import END, encode
+    from ropewalk.native.checkpoint import load_decoder
+    from ropewalk.native.generate import stream
+    from ropewalk.tokens.utf8_bytes import END, encode
 
     begin = inputs.read(prompt, file)
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     steps = stream(
-        load(model), [[END, *encode(begin)]], length=length, temperature=temperature, top_p=top_p, seed=seed
+        load_decoder(model),
+        [[END, *encode(begin)]],
+        length=length,
+        temperature=temperature,
+        top_p=top_p,
+        seed=seed,
     )
     for i, symbol in enumerate(steps):
         if i == 0:
@@ -69,26 +74,26 @@ def info(
     from rich.console import Console
     from rich.table import Table
 
-    from ropewalk import bundled, checkpoint
+    from ropewalk.native import checkpoint, pretrained
 
     console = Console()
     if model is None:
-        for name in bundled.names():
+        for name in pretrained.model_names():
             console.print(name)
         return
-    config = checkpoint.read_config(bundled.find(model))
-    decoder = checkpoint.load(model)
+    config = checkpoint.read_config(pretrained.find_model(model))
+    decoder = checkpoint.load_decoder(model)
     config["parameters"] = sum(p.numel() for p in decoder.parameters())
     if json:
         typer.echo(json_library.dumps(config, indent=1))
         return
-    shape, law, origin = config["model"], config["model"]["increments"], config["provenance"]
+    shape, parametrization, origin = config["model"], config["model"]["increments"], config["provenance"]
     table = Table(show_header=False, title=f"{decoder.provenance['name']}")
     walks = "all layers together" if decoder.config.increments.shared else "each layer its own"
     rows = {
         "parameters": f"{config['parameters']:,}",
         "shape": f"{shape['width']} wide, {shape['heads']} heads, {shape['layers']} layers, context {shape['context']}",
-        "increments": f"{law['law']}, {walks}, gap {law['gap']}",
+        "increments": f"{parametrization['parametrization']}, {walks}, gap {parametrization['gap']}",
         "encoding": f"{shape['encoding']}, theta {shape['theta']:g}",
         "trained": f"{origin['step']:,} steps" if "step" in origin else "unknown",
         "held-out loss": f"{origin['validation']:.4f} nats per byte"
@@ -108,7 +113,7 @@ def freeze(
     set: Annotated[list[str] | None, typer.Option("--set", help="Override one key of the recipe.")] = None,
     tokens: Annotated[int, typer.Option(help="How many held-out tokens to read.")] = 200_000,
 ) -> None:
-    """Turn a trained model's increments into a table per token, for the frozen law.
+    """Turn a trained model's increments into a table per token, for the frozen parametrization.
 
     A token's entry is the mean of its increments over held-out text; tokens that never occur get 1.
 
@@ -116,12 +121,14 @@ def freeze(
 
       ropewalk freeze shared table.safetensors --recipe recipes/cpu.toml
 
-      ropewalk train recipes/cpu.toml --set model.increments.law=frozen --set model.increments.per=shared --set model.increments.table=table.safetensors
+      ropewalk train recipes/cpu.toml --set model.increments.parametrization=frozen --set model.increments.per=shared --set model.increments.table=table.safetensors
     """
-    from ropewalk import recipe as recipes
-    from ropewalk.checkpoint import load
     from ropewalk.corpus import prepare
-    from ropewalk.measure.table import save_table
+    from ropewalk.measure.token_table import save_table
+    from ropewalk.native.checkpoint import load_decoder
+    from ropewalk.training import recipe as recipes
 
-    counted = save_table(load(model), prepare(recipes.read(recipe, set).corpus), out, tokens=tokens)
+    counted = save_table(
+        load_decoder(model), prepare(recipes.read_recipe(recipe, set).corpus), out, tokens=tokens
+    )
     typer.echo(f"wrote {out}: {counted} different tokens were seen; the others stay at 1.")

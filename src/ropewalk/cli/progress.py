@@ -13,18 +13,18 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from ropewalk.core.loss import bits_per_byte
 from ropewalk.errors import UserError
-from ropewalk.loss import bits_per_byte
 
 if TYPE_CHECKING:
-    from ropewalk.train import Progress, Watcher
+    from ropewalk.training.loop import Progress, ProgressCallback
 
 PLAIN_SECONDS = 10.0
 
 
 @contextmanager
-def watching(folder: Path, steps: int, *, tensorboard: bool = False) -> Iterator[Watcher]:
-    """A watcher for `ropewalk.train.train`: a live bar on a terminal, a line now and then elsewhere."""
+def watching(folder: Path, steps: int, *, tensorboard: bool = False) -> Iterator[ProgressCallback]:
+    """A watcher for `ropewalk.training.loop.train`: a live bar on a terminal, a line now and then elsewhere."""
     console = Console(stderr=True)
     with ExitStack() as stack:
         watchers = [stack.enter_context(_bar(console, steps) if console.is_terminal else _lines(console))]
@@ -51,7 +51,7 @@ def spacing(progress: Progress) -> str:
 
 
 @contextmanager
-def _bar(console: Console, steps: int) -> Iterator[Watcher]:
+def _bar(console: Console, steps: int) -> Iterator[ProgressCallback]:
     bar = bars.Progress(
         bars.TextColumn("step {task.completed}/{task.total}"),
         bars.BarColumn(),
@@ -71,7 +71,7 @@ def _bar(console: Console, steps: int) -> Iterator[Watcher]:
 
 
 @contextmanager
-def _lines(console: Console) -> Iterator[Watcher]:
+def _lines(console: Console) -> Iterator[ProgressCallback]:
     said = [0.0]
 
     def watch(progress: Progress) -> None:
@@ -87,7 +87,7 @@ def _lines(console: Console) -> Iterator[Watcher]:
 
 
 @contextmanager
-def _board(folder: Path) -> Iterator[Watcher]:
+def _board(folder: Path) -> Iterator[ProgressCallback]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

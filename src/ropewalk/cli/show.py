@@ -60,15 +60,15 @@ def show(
 
     from rich.console import Console
 
-    from ropewalk.measure import quick
+    from ropewalk.measure import numpy_trace
 
     written = any((png, svg, pdf, html, json, csv))
-    result = None if written else quick.trace(model, content, start=start)  # type: ignore[arg-type]
+    result = None if written else numpy_trace.trace(model, content, start=start)  # type: ignore[arg-type]
     if result is None:
-        from ropewalk.checkpoint import load
         from ropewalk.measure.capture import trace
+        from ropewalk.native.checkpoint import load_decoder
 
-        result = trace(load(model), content, start=start)  # type: ignore[arg-type]
+        result = trace(load_decoder(model), content, start=start)  # type: ignore[arg-type]
     if not quiet:
         from ropewalk.views import terminal
 
@@ -86,7 +86,7 @@ def show(
             if path is not None:
                 figure.save(result, path, scale=scale, placement=placement)
     if html is not None:
-        from ropewalk.files import write_atomically
+        from ropewalk.system.files import write_atomically
         from ropewalk.views import page
 
         write_atomically(html, page.html(result).encode())

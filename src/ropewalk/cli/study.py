@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ropewalk.cli.studying import show_plan, show_report, tenths, told_command
+from ropewalk.cli.study_output import show_plan, show_report, tenths, told_command
 
 if TYPE_CHECKING:
     from ropewalk.studies.plan import Job
-    from ropewalk.train import Watcher
+    from ropewalk.training.loop import ProgressCallback
 
 
 def study(
@@ -51,7 +51,7 @@ def study(
     """
     from rich.console import Console
 
-    from ropewalk.studies import book, execute
+    from ropewalk.studies import execute, result_store
     from ropewalk.studies import plan as plans
     from ropewalk.studies.report import write
 
@@ -69,13 +69,15 @@ def study(
     try:
         failed = [] if report or table is not None else execute.execute(jobs, folder, say, devices)
         command = told_command("study", recipe, folder, set or [])
-        found = book.entries(asked, folder)
-        book.compute(found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table)
+        found = result_store.entries(asked, folder)
+        result_store.compute(
+            found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table
+        )
     except KeyboardInterrupt:
         typer.echo(f"ropewalk: stopped; what is done is in {folder}. Go on with the same command.", err=True)
         raise typer.Exit(130) from None
     if table is not None:
-        for result in book.results(found, folder)[table]:
+        for result in result_store.results(found, folder)[table]:
             console.print(result)
     show_report(console, write(asked, folder), folder)
     if failed:
@@ -87,7 +89,7 @@ def study(
         raise typer.Exit(1)
 
 
-def say(job: Job, state: str) -> Watcher | None:
+def say(job: Job, state: str) -> ProgressCallback | None:
     """One line when a training starts, goes on or fails, and a watcher that adds one at every tenth of it."""
     name = f"{job.group}/{job.variant}/seed-{job.seed}"
     if state == "done":

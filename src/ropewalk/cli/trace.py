@@ -26,7 +26,7 @@ def trace(
     """Trace whole files into a folder of parquet shards, one row per text, for pandas, polars or DuckDB.
 
     Texts of more than 16,384 characters are cut, at the end of a line where there is one. A run that was stopped goes on with
-    the same command; the traces are read back with ropewalk.measure.archive.read.
+    the same command; the traces are read back with ropewalk.traces.archive.read.
 
     Examples:
 
@@ -44,11 +44,11 @@ def trace(
 
     import torch
 
-    from ropewalk.checkpoint import load
     from ropewalk.corpus import formats
-    from ropewalk.corpus.progress import Meter
     from ropewalk.errors import UserError
-    from ropewalk.measure import archive
+    from ropewalk.native.checkpoint import load_decoder
+    from ropewalk.system.progress import ProgressMeter
+    from ropewalk.traces import archive
 
     for file in files:
         if not file.is_file() or not formats.readable(file):
@@ -59,14 +59,14 @@ def trace(
             for document in formats.documents(file, text_key, lambda count: None):
                 yield document.text
 
-    host = load(model)
+    host = load_decoder(model)
     host.compute_dtype = getattr(torch, precision)
     total = sum(len(text.encode("utf-8", "surrogatepass")) for text in documents())
     if not total:
         raise UserError("the files hold no text: expected at least one character; give other files.")
-    archive.room(out, total, len(host.lines))
+    archive.room(out, total, len(host.rows))
     made, began = 0, time.monotonic()
-    with Meter(total, "bytes", not quiet, task="tracing") as meter:
+    with ProgressMeter(total, "bytes", not quiet, task="tracing") as meter:
         for shard, done in archive.write(host, archive.shards(documents()), out, start=start):  # type: ignore[arg-type]
             made += 0 if done else shard.bytes
             meter.advance(shard.bytes)

@@ -26,10 +26,10 @@ def prepare(recipe: Recipe, set: Set = None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from ropewalk import recipe as recipes
     from ropewalk.corpus import prepare as prepare_corpus
+    from ropewalk.training import recipe as recipes
 
-    corpus = prepare_corpus(recipes.read(recipe, set).corpus)
+    corpus = prepare_corpus(recipes.read_recipe(recipe, set).corpus)
     table = Table("split", "documents", "bytes", title=f"corpus {corpus.hash}")
     for split in ("train", "validation"):
         table.add_row(split, f"{corpus.info['documents'][split]:,}", f"{corpus.info['bytes'][split]:,}")
@@ -66,21 +66,21 @@ def train(
 
       torchrun --nproc-per-node 8 -m ropewalk train recipes/post.toml --out runs/post --resume
     """
-    from ropewalk import memory, processes
-    from ropewalk import recipe as recipes
     from ropewalk.cli.progress import watching
-    from ropewalk.corpus import default_cache
     from ropewalk.corpus import prepare as prepare_corpus
-    from ropewalk.train import train as train_model
+    from ropewalk.system.cache_folder import cache_folder
+    from ropewalk.training import distributed, memory_estimate
+    from ropewalk.training import recipe as recipes
+    from ropewalk.training.loop import train as train_model
 
-    plan = recipes.read(recipe, set)
+    plan = recipes.read_recipe(recipe, set)
     folder = out or Path("runs") / recipe.stem
-    team = processes.launched()
-    needed = memory.estimate(plan, ranks=team.ranks, shard=shard)
+    team = distributed.launched()
+    needed = memory_estimate.estimate(plan, ranks=team.ranks, shard=shard)
     if team.first and needed.large:
         for line in needed.told(team.ranks, "train"):
             typer.echo(line, err=True)
-    with processes.in_turn(default_cache()):
+    with distributed.one_at_a_time(cache_folder()):
         corpus = prepare_corpus(plan.corpus)
     try:
         with (

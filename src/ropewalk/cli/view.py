@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ropewalk.traces import Trace
+    from ropewalk.traces.trace import Trace
 
 SENTENCE = "The rope maker walked backwards, and the rope grew longer."
 
@@ -32,14 +32,14 @@ def view(
 
       ropewalk view runs/mine/checkpoints/step-00005000 --no-browser --port 8700
     """
-    from ropewalk.checkpoint import load
     from ropewalk.live import serve
     from ropewalk.live.answers import Model
+    from ropewalk.native.checkpoint import load_decoder
 
     loaded: dict[str, Model] = {}
     for given in models or ["per-layer"]:
         name = Path(given).resolve().name if Path(given).is_dir() else given
-        loaded[_unused(name, loaded)] = Model(load(given))
+        loaded[_unused(name, loaded)] = Model(load_decoder(given))
     serve(loaded, text or SENTENCE, port=port, browser=browser)
 
 
@@ -73,8 +73,8 @@ def page(
     """
     from ropewalk.cli import inputs
     from ropewalk.cli.options import one_of
-    from ropewalk.files import write_atomically
-    from ropewalk.traces import Trace
+    from ropewalk.system.files import write_atomically
+    from ropewalk.traces.trace import Trace
     from ropewalk.views import overlays
     from ropewalk.views import page as pages
 
@@ -130,10 +130,10 @@ def export_site(
 
       ropewalk export-site site --model runs/mine/checkpoints/step-00005000
     """
-    from ropewalk.checkpoint import load
     from ropewalk.export import site
+    from ropewalk.native.checkpoint import load_decoder
 
-    found = site(folder, load(model))
+    found = site(folder, load_decoder(model))
     typer.echo(
         f"wrote {folder}; the model's increments there differ from PyTorch's by at most "
         f"{found['increments']:.1g}, its logits by {found['logits']:.1g}.",
@@ -142,9 +142,9 @@ def export_site(
 
 
 def _frames(run: Path, text: str) -> tuple[list[Trace], list[str]]:
-    from ropewalk.checkpoint import load
     from ropewalk.errors import UserError
     from ropewalk.measure.capture import trace
+    from ropewalk.native.checkpoint import load_decoder
 
     found = sorted((run / "checkpoints").glob("step-*")) if run.is_dir() else []
     if len(found) < 2:
@@ -152,7 +152,7 @@ def _frames(run: Path, text: str) -> tuple[list[Trace], list[str]]:
             f"Expected a run with at least two checkpoints, got {len(found)} in {run / 'checkpoints'}; "
             "name the folder of a run, or train with a larger keep."
         )
-    return [trace(load(one), text) for one in found], [f"step {int(one.name[5:]):,}" for one in found]
+    return [trace(load_decoder(one), text) for one in found], [f"step {int(one.name[5:]):,}" for one in found]
 
 
 def _unused(name: str, taken: Mapping[str, object]) -> str:

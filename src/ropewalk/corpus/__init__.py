@@ -4,7 +4,7 @@ from ropewalk.corpus import windows
 from ropewalk.corpus.config import CorpusConfig, Source
 from ropewalk.corpus.lookup import LookupConfig
 from ropewalk.corpus.planted import PlantedConfig
-from ropewalk.corpus.prepare import default_cache, prepare
+from ropewalk.corpus.prepare import prepare
 from ropewalk.corpus.store import Corpus
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "LookupConfig",
     "PlantedConfig",
     "Source",
-    "default_cache",
     "prepare",
     "windows",
 ]

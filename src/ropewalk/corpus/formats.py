@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import zstandard
 
-from ropewalk import machine
 from ropewalk.errors import UserError
+from ropewalk.system import available_memory
 
 TEXT = (".txt", ".md", ".py")
 COMPRESSED = (".gz", ".xz", ".zst")
@@ -135,7 +135,7 @@ def _decode(data: bytes, where: str, offset: int) -> str:
 
 def _bounded(data: Iterator[bytes], path: Path) -> Iterator[bytes]:
     """The same chunks of one file; UserError once a document in them is longer than memory is for."""
-    most, size = min(LONGEST, machine.available() / SHARE), 0
+    most, size = min(LONGEST, available_memory.available_bytes() / SHARE), 0
     for chunk in data:
         end = chunk.rfind(b"\n") if _kind(path)[0] == ".jsonl" else -1
         size = size + len(chunk) if end < 0 else len(chunk) - end

@@ -19,12 +19,13 @@ from typing import Any
 import numpy as np
 
 from ropewalk.corpus.config import CorpusConfig
-from ropewalk.corpus.progress import Meter
 from ropewalk.corpus.sources import Opened, open_source
 from ropewalk.corpus.split import DROPPED, split_documents
 from ropewalk.corpus.store import INDEX, SCHEMA, SPLITS, TOKEN, Corpus, seal
 from ropewalk.errors import UserError
-from ropewalk.text import END
+from ropewalk.system.cache_folder import cache_folder
+from ropewalk.system.progress import ProgressMeter
+from ropewalk.tokens.utf8_bytes import END
 
 LEFTOVER = 24 * 3600.0  # seconds after which an untouched temporary folder belongs to a killed preparation
 
@@ -37,7 +38,7 @@ def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = Tr
     """
     sources = [open_source(source, config) for source in config.sources]
     name = _hash(config, sources)
-    corpora = Path(cache or default_cache()) / "corpora"
+    corpora = Path(cache or cache_folder()) / "corpora"
     folder = corpora / name
     made = not folder.exists()
     if made:
@@ -54,11 +55,6 @@ def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = Tr
     if not made:
         corpus.verify()
     return corpus
-
-
-def default_cache() -> Path:
-    """$ROPEWALK_CACHE, else ~/.cache/ropewalk."""
-    return Path(os.environ.get("ROPEWALK_CACHE") or Path.home() / ".cache" / "ropewalk")
 
 
 def _hash(config: CorpusConfig, sources: list[Opened]) -> str:
@@ -105,9 +101,11 @@ def _write(config: CorpusConfig, sources: list[Opened], folder: Path, progress: 
     digests = {split: hashlib.blake2b() for split in SPLITS}
     totals = [source.total for source in sources]
     if config.documents is not None:
-        meter = Meter(config.documents, "documents", progress)
+        meter = ProgressMeter(config.documents, "documents", progress)
     else:
-        meter = Meter(None if None in totals else sum(total or 0 for total in totals), "bytes", progress)
+        meter = ProgressMeter(
+            None if None in totals else sum(total or 0 for total in totals), "bytes", progress
+        )
     by_bytes = config.documents is None
     with ExitStack() as stack:
         stack.enter_context(meter)

@@ -14,7 +14,7 @@ from contextlib import ExitStack, closing
 from ropewalk.corpus.config import CorpusConfig
 from ropewalk.corpus.sources import Opened, interleave
 from ropewalk.errors import UserError
-from ropewalk.text import utf8
+from ropewalk.tokens.utf8_bytes import utf8
 
 DROPPED = ("empty", "duplicate", "overlap")
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 Sort = Callable[[int, int], bool]
 """Whether the gap before a byte, given the byte before it and the byte itself, is of a sort."""
@@ -81,9 +81,9 @@ def tell(lesson: Lesson, trace: Trace) -> str:
     steps = np.abs(np.diff(trace.positions, axis=1, prepend=0.0))
     floor = np.maximum(steps[:, plain].mean(axis=1), 1e-9)
     ratios = steps[:, wide].mean(axis=1) / floor
-    line = int(np.argmax(ratios))
-    times = ratios[line]
-    name = str(trace.lines[line])
+    row = int(np.argmax(ratios))
+    times = ratios[row]
+    name = str(trace.rows[row])
     where = "in the one row that all layers share" if name == "all" else f"in {name}"
     if times < PLAIN:
         return (

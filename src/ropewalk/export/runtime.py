@@ -6,7 +6,6 @@ The registry is the one npm is configured for. A package whose sha512 is not the
 import base64
 import hashlib
 import io
-import os
 import shutil
 import subprocess
 import tarfile
@@ -14,7 +13,8 @@ import urllib.request
 from pathlib import Path
 
 from ropewalk.errors import UserError
-from ropewalk.files import write_atomically
+from ropewalk.system.cache_folder import cache_folder
+from ropewalk.system.files import write_atomically
 
 NAME, VERSION = "onnxruntime-web", "1.30.0"
 INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
@@ -35,7 +35,7 @@ def copy_into(folder: Path) -> None:
 
 def package() -> bytes:
     """The verified bytes of the package."""
-    cached = cache() / f"{NAME}-{VERSION}.tgz"
+    cached = cache_folder() / f"{NAME}-{VERSION}.tgz"
     if cached.is_file() and genuine(data := cached.read_bytes()):
         return data
     data = _download(f"{registry()}{NAME}/-/{NAME}-{VERSION}.tgz")
@@ -51,11 +51,6 @@ def package() -> bytes:
 
 def genuine(data: bytes) -> bool:
     return base64.b64encode(hashlib.sha512(data).digest()).decode() == INTEGRITY
-
-
-def cache() -> Path:
-    """The user's cache folder for ropewalk."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ropewalk"
 
 
 def registry() -> str:
@@ -81,6 +76,6 @@ def _download(address: str) -> bytes:
     except OSError as error:
         raise UserError(
             f"Cannot fetch {NAME} {VERSION}: {getattr(error, 'reason', error)}; connect to the network, or put the "
-            f"package as {NAME}-{VERSION}.tgz into {cache()}."
+            f"package as {NAME}-{VERSION}.tgz into {cache_folder()}."
         ) from error
     return data[:LARGEST]

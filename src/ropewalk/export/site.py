@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
-from ropewalk.export import graph, runtime
+from ropewalk.export import onnx_graph, runtime
 from ropewalk.export.lessons import LESSONS, tell
 from ropewalk.live.answers import LONGEST, Answers, Model
 from ropewalk.live.assets import client
+from ropewalk.native.decoder import Decoder
 from ropewalk.views import page
 
 POLICY = f"{page.OFFLINE}; connect-src 'self'; worker-src 'self' blob:"
@@ -30,7 +30,7 @@ def site(folder: str | Path, model: Decoder, *, name: str | None = None) -> dict
     and for what `graph.onnx` and `runtime` refuse. An earlier site stays as it is until the new one is complete.
     """
     folder = Path(folder)
-    if model.config.vocabulary < 257:
+    if model.config.vocab_size < 257:
         raise UserError("Expected a byte model of 257 symbols for the site, got another; export that one.")
     others = (
         {path.name for path in folder.iterdir()} - {"index.html", "model.onnx", "runtime"}
@@ -50,7 +50,7 @@ def site(folder: str | Path, model: Decoder, *, name: str | None = None) -> dict
     try:
         (temporary / "runtime").mkdir()
         runtime.copy_into(temporary / "runtime")
-        found = graph.onnx(model, temporary / "model.onnx")
+        found = onnx_graph.onnx(model, temporary / "model.onnx")
         html = index(model, name, (temporary / "model.onnx").stat().st_size)
         (temporary / "index.html").write_text(html, encoding="utf-8")
         os.chmod(temporary, 0o755)
@@ -81,9 +81,9 @@ def index(model: Decoder, name: str, size: int) -> str:
         "examples": examples,
         "site": {
             "bytes": size,
-            "context": model.context,
+            "context": model.context_length,
             "gap": model.gap,
-            "lines": [[line.layer, line.head] for line in model.lines],
+            "lines": [[row.layer, row.head] for row in model.rows],
             "provenance": model.describe(),
         },
     }

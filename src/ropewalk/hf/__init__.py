@@ -17,13 +17,13 @@ except ImportError as error:
         "ropewalk.hf needs transformers, which is not installed; run: pip install 'ropewalk[hf]'"
     ) from error
 
-from ropewalk.hf import llama
+from ropewalk.hf import llama_export
 from ropewalk.hf.adapter import load
-from ropewalk.hf.anatomy import GraftWarning
 from ropewalk.hf.grafting import Graft, graft
-from ropewalk.hf.native import RopewalkForCausalLM
+from ropewalk.hf.inspect_model import GraftWarning
+from ropewalk.hf.native_as_hf import RopewalkForCausalLM
 
 if importlib.util.find_spec("peft") is not None:
     importlib.import_module("ropewalk.hf.peft")
 
-__all__ = ["Graft", "GraftWarning", "RopewalkForCausalLM", "graft", "llama", "load", "transformers"]
+__all__ = ["Graft", "GraftWarning", "RopewalkForCausalLM", "graft", "llama_export", "load", "transformers"]

@@ -19,12 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import ropewalk
-from ropewalk.checkpoint import read_json, sha256, write_folder
+from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.errors import UserError, first_problem
-from ropewalk.hf.anatomy import GraftWarning, examine
 from ropewalk.hf.grafting import Graft, build, owners_of
 from ropewalk.hf.identity import gathered, identity, quantised
-from ropewalk.increments import IncrementConfig
+from ropewalk.hf.inspect_model import GraftWarning, inspect_model
+from ropewalk.system.files import read_json, sha256
+from ropewalk.system.folders import write_folder
 
 FORMAT, SCHEMA = "ropewalk-graft", 1
 CONFIG, WEIGHTS = "ropewalk.json", "increments.safetensors"
@@ -64,7 +65,7 @@ def save(graft: Graft, folder: Path, *, write: bool = True, **provenance: Any) -
 def state(graft: Graft) -> dict[str, torch.Tensor]:
     """The increments' tensors on the CPU, gathered where they are sharded."""
     found = {}
-    for name, tensor in graft.laws.state_dict().items():
+    for name, tensor in graft.increment_modules.state_dict().items():
         found[_told(name)] = gathered(tensor).to("cpu", torch.float32).contiguous()
     return found
 
@@ -98,21 +99,23 @@ def load(model: nn.Module, folder: str | Path, *, strict: bool = True) -> Graft:
             f"{folder / WEIGHTS} does not fit {type(model).__name__}; load it onto its own base model."
         )
     graft = Graft(model, config)
-    graft.laws.load_state_dict({name: tensors[_told(name)] for name in graft.laws.state_dict()})
+    graft.increment_modules.load_state_dict(
+        {name: tensors[_told(name)] for name in graft.increment_modules.state_dict()}
+    )
     return graft
 
 
 def _shapes(model: nn.Module, config: IncrementConfig) -> dict[str, torch.Size]:
     """What the tensors of a graft are, by their names in the file; nothing is allocated for them."""
-    anatomy = examine(model)
+    anatomy = inspect_model(model)
     with torch.device("meta"):
-        laws = nn.ModuleList(build(anatomy, config) for _ in owners_of(anatomy, config))
-    return {_told(name): tensor.shape for name, tensor in laws.state_dict().items()}
+        increment_modules = nn.ModuleList(build(anatomy, config) for _ in owners_of(anatomy, config))
+    return {_told(name): tensor.shape for name, tensor in increment_modules.state_dict().items()}
 
 
 def _told(name: str) -> str:
-    """The name in the file of a tensor in a graft's laws."""
-    return name.replace(".law.", ".")
+    """The name in the file of a tensor in a graft's increment_modules."""
+    return name.replace(".parametrization.", ".")
 
 
 def check_base(model: nn.Module, base: Any, place: Path, strict: bool) -> None:

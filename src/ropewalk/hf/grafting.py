@@ -5,7 +5,7 @@ again.
         ...                                    # train grafted.parameters(), model.generate(...)
     # the model is what it was
 
-No host code is edited or copied. A graft is a `ropewalk.host.Host`, so everything that measures takes it.
+No host code is edited or copied. A graft is a `ropewalk.core.host.Host`, so everything that measures takes it.
 It does not know tokenizers: captures of a graft bring their own tokens (see `ropewalk.hf.reading`).
 """
 
@@ -20,37 +20,43 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ropewalk import increments, positions
-from ropewalk.decoder import initialise
+from ropewalk.core import increments, positions
+from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.core.init import init_weights
 from ropewalk.errors import UserError, first_problem
-from ropewalk.hf.anatomy import Anatomy, examine
-from ropewalk.hf.hosting import Grafted
-from ropewalk.hf.seam import NAME, Increments, Seam
-from ropewalk.increments import IncrementConfig
+from ropewalk.hf.grafted import Grafted
+from ropewalk.hf.hooks import NAME, GraftHooks, Increments
+from ropewalk.hf.inspect_model import HostStructure, inspect_model
 
 
 def graft(
     model: nn.Module,
-    law: str = "bounded",
+    parametrization: str = "bounded",
     per: Literal["layer", "shared"] = "layer",
-    lines: Literal["one", "key_head"] = "one",
+    per_head: bool = False,
     gap: positions.Gap = "before",
     *,
-    hidden: int = 64,
-    ceiling: float = 10.0,
-    start: Literal["identity", "random"] = "identity",
+    hidden_size: int = 64,
+    max_increment: float = 10.0,
+    init: Literal["identity", "random"] = "identity",
     seed: int = 0,
 ) -> Graft:
     """Attaches increments to a Hugging Face causal language model and returns the handle that takes them off.
 
-    With `start="identity"` the model's outputs are bit-identical until the increments are trained. law:
-    "bounded", "positive", "signed", "constant" or "unit" (d = 1, for probes and baselines). lines: one per
-    layer, or one per key head. gap: see `ropewalk.positions`. UserError for a host or a combination that
+    With `init="identity"` the model's outputs are bit-identical until the increments are trained. parametrization:
+    "bounded", "positive", "signed", "constant" or "integer" (d = 1, for probes and baselines). per_head: one row per key/value head
+    and not per layer. gap: see `ropewalk.core.positions`. UserError for a host or a combination that
     cannot be grafted.
     """
     try:
         config = IncrementConfig(
-            law=law, per=per, lines=lines, gap=gap, hidden=hidden, ceiling=ceiling, start=start
+            parametrization=parametrization,
+            per=per,
+            per_head=per_head,
+            gap=gap,
+            hidden_size=hidden_size,
+            max_increment=max_increment,
+            init=init,
         )
     except ValidationError as error:
         raise UserError(f"this graft does not hold: {first_problem(error)}.") from error
@@ -65,17 +71,17 @@ class Graft(Grafted):
     def __init__(self, model: nn.Module, config: IncrementConfig, seed: int = 0) -> None:
         if getattr(model, "ropewalk_graft", None) is not None:
             raise UserError(f"{type(model).__name__} already carries a graft; detach that one first.")
-        anatomy = examine(model)
+        anatomy = inspect_model(model)
         owners = owners_of(anatomy, config)
-        self.laws = nn.ModuleList(build(anatomy, config) for _ in owners)
-        initialise(self.laws, seed)
-        for owner, law in zip(owners, self.laws, strict=True):
-            owner.add_module(NAME, law.to(next(owner.parameters()).device))
+        self.increment_modules = nn.ModuleList(build(anatomy, config) for _ in owners)
+        init_weights(self.increment_modules, seed)
+        for owner, parametrization in zip(owners, self.increment_modules, strict=True):
+            owner.add_module(NAME, parametrization.to(next(owner.parameters()).device))
         super().__init__(model, config, anatomy, attach(anatomy, config, active))
         self._owners = owners
         self._frozen: list[nn.Parameter] = []
         model.__dict__["ropewalk_graft"] = self
-        if len(self.lines) > len(owners):
+        if len(self.rows) > len(owners):
             self._try()
 
     def __enter__(self) -> Graft:
@@ -99,7 +105,7 @@ class Graft(Grafted):
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """The increments' own parameters, float32."""
-        return self.laws.parameters()
+        return self.increment_modules.parameters()
 
     def freeze_base(self) -> Graft:
         """Leaves only the increments to train; `detach` thaws what this froze."""
@@ -128,22 +134,22 @@ class Graft(Grafted):
             if isinstance(error, UserError):
                 raise UserError(f"{self.anatomy.name}: {error}") from error
             raise UserError(
-                f'{self.anatomy.name} cannot take lines per key head; graft it with lines="one".'
+                f"{self.anatomy.name} cannot take lines per key head; graft it with per_head=False."
             ) from error
         finally:
             self.model.train(training)
 
 
-def owners_of(anatomy: Anatomy, config: IncrementConfig) -> list[nn.Module]:
+def owners_of(anatomy: HostStructure, config: IncrementConfig) -> list[nn.Module]:
     """The modules that increments become children of: the decoder, or the attention of each place."""
     return [anatomy.decoder] if config.per == "shared" else [place.attention for place in anatomy.places]
 
 
 def attach(
-    anatomy: Anatomy, config: IncrementConfig, of: Callable[[nn.Module, Tensor], Tensor | None]
-) -> Seam:
+    anatomy: HostStructure, config: IncrementConfig, of: Callable[[nn.Module, Tensor], Tensor | None]
+) -> GraftHooks:
     """Hooks on a host. `of` gives an owner's increments for its input, None where it has none."""
-    seam = Seam(anatomy, config.gap, anatomy.key_heads if config.lines == "key_head" else 1, of)
+    seam = GraftHooks(anatomy, config.gap, anatomy.num_kv_heads if config.per_head else 1, of)
     if config.per == "shared":
         seam.shared(anatomy.places[0].slot)
     else:
@@ -151,18 +157,20 @@ def attach(
     return seam
 
 
-def build(anatomy: Anatomy, config: IncrementConfig) -> Increments:
-    """One law for one place of a host, undrawn weights and all."""
-    if issubclass(increments.LAWS[config.law], increments.Frozen | increments.Absolute):
+def build(anatomy: HostStructure, config: IncrementConfig) -> Increments:
+    """One parametrization for one place of a host, undrawn weights and all."""
+    if issubclass(increments.MODULES[config.parametrization], increments.Frozen | increments.Absolute):
         raise UserError(
-            f"the {config.law} law needs more than what an attention reads, so a graft cannot have it; choose "
+            f"the {config.parametrization} parametrization needs more than what an attention reads, so a graft cannot have it; choose "
             "bounded, positive, signed or constant."
         )
-    law = increments.build(config, width=anatomy.width, key_heads=anatomy.key_heads, vocabulary=1)
-    return Increments(law, anatomy.key_heads if config.lines == "key_head" else 1)
+    parametrization = increments.build_increments(
+        config, width=anatomy.width, num_kv_heads=anatomy.num_kv_heads, vocabulary=1
+    )
+    return Increments(parametrization, anatomy.num_kv_heads if config.per_head else 1)
 
 
 def active(owner: nn.Module, x: Tensor) -> Tensor | None:
     """The increments that an owner carries, for its input."""
-    law = owner._modules.get(NAME)
-    return None if law is None else law(x)
+    parametrization = owner._modules.get(NAME)
+    return None if parametrization is None else parametrization(x)

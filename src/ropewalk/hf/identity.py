@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ropewalk.hf.seam import NAME
+from ropewalk.hf.hooks import NAME
 
 SAMPLES = 16
 FOREIGN = (f".{NAME}.", ".ropewalk.", ".lora_", ".modules_to_save.", ".original_module.")

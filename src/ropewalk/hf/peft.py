@@ -18,14 +18,14 @@ from peft.utils import PeftType, register_peft_method
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ropewalk.decoder import initialise
+from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.core.init import init_weights
 from ropewalk.errors import UserError, first_problem
 from ropewalk.hf import grafting
-from ropewalk.hf.anatomy import Anatomy, examine
-from ropewalk.hf.hosting import Grafted
+from ropewalk.hf.grafted import Grafted
+from ropewalk.hf.hooks import GraftHooks
 from ropewalk.hf.identity import identity, quantised
-from ropewalk.hf.seam import Seam
-from ropewalk.increments import IncrementConfig
+from ropewalk.hf.inspect_model import HostStructure, inspect_model
 
 NAME = "ropewalk"
 
@@ -52,12 +52,12 @@ class RopewalkConfig(PeftConfig):
     `target_modules` and `base` are filled in: where the increments are, and which model they belong to.
     """
 
-    law: str = "bounded"
+    parametrization: str = "bounded"
     per: str = "layer"
-    lines: str = "one"
+    per_head: bool = False
     gap: str = "before"
-    hidden: int = 64
-    ceiling: float = 10.0
+    hidden_size: int = 64
+    max_increment: float = 10.0
     seed: int = 0
     target_modules: Any = None
     exclude_modules: Any = None
@@ -71,7 +71,7 @@ class RopewalkConfig(PeftConfig):
     @property
     def increments(self) -> IncrementConfig:
         """The checked configuration of the increments."""
-        names = ("law", "per", "lines", "gap", "hidden", "ceiling")
+        names = ("parametrization", "per", "per_head", "gap", "hidden_size", "max_increment")
         try:
             return IncrementConfig(**{name: getattr(self, name) for name in names})
         except ValidationError as error:
@@ -81,12 +81,12 @@ class RopewalkConfig(PeftConfig):
 class Adapted(nn.Module, BaseTunerLayer):
     """A child of an attention (or of the decoder) that holds the increments of each adapter."""
 
-    adapter_layer_names = ("ropewalk_laws",)
+    adapter_layer_names = ("ropewalk_increments",)
     other_param_names = ()
 
     def __init__(self, owner: nn.Module) -> None:
         nn.Module.__init__(self)
-        self.ropewalk_laws = nn.ModuleDict()
+        self.ropewalk_increments = nn.ModuleDict()
         self.merged_adapters: list[str] = []
         self._disable_adapters = False
         self._active_adapter: Any = []
@@ -95,16 +95,20 @@ class Adapted(nn.Module, BaseTunerLayer):
     def get_base_layer(self) -> nn.Module:
         return self.__dict__["owner"]
 
-    def take(self, name: str, law: nn.Module, inference: bool) -> None:
+    def take(self, name: str, parametrization: nn.Module, inference: bool) -> None:
         """Adds an adapter and makes it the active one."""
-        self.ropewalk_laws[name] = law.to(next(self.get_base_layer().parameters()).device)
+        self.ropewalk_increments[name] = parametrization.to(next(self.get_base_layer().parameters()).device)
         self.set_adapter([name], inference_mode=inference)
 
     def increments(self, x: Tensor) -> Tensor | None:
         """r of the active adapters for an input x (B, T, C); None when none is active."""
         if self.disable_adapters:
             return None
-        r = [self.ropewalk_laws[name](x) for name in self.active_adapters if name in self.ropewalk_laws]
+        r = [
+            self.ropewalk_increments[name](x)
+            for name in self.active_adapters
+            if name in self.ropewalk_increments
+        ]
         return sum(r[1:], r[0]) if r else None
 
 
@@ -135,9 +139,9 @@ class Tuner(BaseTuner):
         )
         return peft_config
 
-    def _examined(self, peft_config: Any) -> Anatomy:
+    def _examined(self, peft_config: Any) -> HostStructure:
         if "anatomy" not in self.__dict__:
-            self.__dict__["anatomy"] = examine(self.model)
+            self.__dict__["anatomy"] = inspect_model(self.model)
         return self.__dict__["anatomy"]
 
     def _create_and_replace(
@@ -146,24 +150,24 @@ class Tuner(BaseTuner):
         anatomy, config = self._examined(peft_config), peft_config.increments
         if not any(target is owner for owner in grafting.owners_of(anatomy, config)):
             return
-        seam: Seam | None = self.__dict__.get("seam")
+        seam: GraftHooks | None = self.__dict__.get("seam")
         if seam is None:
             self.__dict__["seam"] = grafting.attach(anatomy, config, _active)
             self.__dict__["config_"] = config
-        elif (config.gap, config.per, config.lines) != _form(self.__dict__["config_"]):
+        elif (config.gap, config.per, config.per_head) != _form(self.__dict__["config_"]):
             raise UserError(
                 "adapters on one model must agree in per, lines and gap; load this one onto a model of its "
                 "own."
             )
         if not isinstance(target._modules.get(NAME), Adapted):
             target.add_module(NAME, Adapted(target))
-        law = grafting.build(anatomy, config)
-        initialise(law, peft_config.seed)
-        target._modules[NAME].take(adapter_name, law, peft_config.inference_mode)
+        parametrization = grafting.build(anatomy, config)
+        init_weights(parametrization, peft_config.seed)
+        target._modules[NAME].take(adapter_name, parametrization, peft_config.inference_mode)
 
     def unload(self) -> Any:
         """Takes all of it off; the base model is what it was."""
-        seam: Seam | None = self.__dict__.pop("seam", None)
+        seam: GraftHooks | None = self.__dict__.pop("seam", None)
         if seam is not None:
             seam.remove()
         for module in self.model.modules():
@@ -181,11 +185,11 @@ class Tuner(BaseTuner):
 
     @classmethod
     def _remove_adapter_name_from_key(cls, key: str, adapter_name: str) -> str:
-        return key.replace(f".ropewalk_laws.{adapter_name}.", ".ropewalk_laws.", 1)
+        return key.replace(f".ropewalk_increments.{adapter_name}.", ".ropewalk_increments.", 1)
 
 
 def host(model: Any) -> Grafted:
-    """A PEFT model with increments as a `ropewalk.host.Host`, for traces, probes and vocabulary tables."""
+    """A PEFT model with increments as a `ropewalk.core.host.Host`, for traces, probes and vocabulary tables."""
     tuner = model
     while tuner is not None and not (isinstance(tuner, Tuner) and "seam" in tuner.__dict__):
         tuner = getattr(tuner, "base_model", None) if not isinstance(tuner, Tuner) else None
@@ -196,8 +200,8 @@ def host(model: Any) -> Grafted:
     return Grafted(model, tuner.__dict__["config_"], tuner.__dict__["anatomy"], tuner.__dict__["seam"])
 
 
-def _form(config: IncrementConfig) -> tuple[str, str, str]:
-    return config.gap, config.per, config.lines
+def _form(config: IncrementConfig) -> tuple[str, str, bool]:
+    return config.gap, config.per, config.per_head
 
 
 def _active(owner: nn.Module, x: Tensor) -> Tensor | None:

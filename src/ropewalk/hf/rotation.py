@@ -13,22 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from ropewalk.errors import UserError
-from ropewalk.hf.anatomy import plain_forward
+from ropewalk.hf.inspect_model import plain_forward
 
 
 def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) -> Any:
     """What the host's rotary embedding gives for positions p (B, T, G) float32; x lends its dtype and
     device.
     """
-    batch, tokens, lines = p.shape
+    batch, tokens, rows = p.shape
     more = () if layer_type is None else (layer_type,)
-    flat = p[..., 0] if lines == 1 else p.transpose(1, 2).reshape(batch * lines, tokens)
+    flat = p[..., 0] if rows == 1 else p.transpose(1, 2).reshape(batch * rows, tokens)
     given = plain_forward(rotary)(rotary, x, flat, *more)
-    if lines == 1:
+    if rows == 1:
         return given
     if not isinstance(given, tuple):
-        raise UserError('this host turns by complex numbers shared by all heads; graft it with lines="one".')
-    return tuple(PerHead(value.reshape(batch, lines, tokens, -1)) for value in given)
+        raise UserError(
+            "this host turns by complex numbers shared by all heads; graft it with per_head=False."
+        )
+    return tuple(PerHead(value.reshape(batch, rows, tokens, -1)) for value in given)
 
 
 class PerHead:
@@ -85,10 +87,10 @@ class PerHead:
 
     def over(self, x: Tensor) -> Tensor:
         """The lines repeated for the heads of x (B, H, T, D)."""
-        lines = self.value.shape[1]
-        if x.dim() != 4 or x.shape[1] % lines:
+        rows = self.value.shape[1]
+        if x.dim() != 4 or x.shape[1] % rows:
             raise _unknown(f"product with shape {tuple(x.shape)}")
-        return self.value.repeat_interleave(x.shape[1] // lines, 1)
+        return self.value.repeat_interleave(x.shape[1] // rows, 1)
 
     @classmethod
     def __torch_function__(
@@ -102,5 +104,5 @@ class PerHead:
 
 def _unknown(what: str) -> UserError:
     return UserError(
-        f'this host rotates in a way that knows no single heads ({what}); graft it with lines="one".'
+        f"this host rotates in a way that knows no single heads ({what}); graft it with per_head=False."
     )

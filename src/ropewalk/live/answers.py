@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from ropewalk.core.host import Edit, Host, Output
 from ropewalk.errors import UserError
-from ropewalk.host import Edit, Host, Output
 from ropewalk.live import gaps
 from ropewalk.measure.capture import trace
-from ropewalk.measure.gathered import Tokens, byte_tokens, windows
-from ropewalk.traces import Trace
+from ropewalk.tokens.tokenized_text import TokenizedText, tokenize_bytes
+from ropewalk.traces.builder import windows
+from ropewalk.traces.trace import Trace
 from ropewalk.views import overlays, page
 
 LONGEST = 4000
@@ -30,7 +31,7 @@ class Model:
     """A host to ask, and how it reads text (UTF-8 bytes by default)."""
 
     host: Host
-    read: Callable[[str], Tokens] = byte_tokens
+    read: Callable[[str], TokenizedText] = tokenize_bytes
 
 
 class Answers:
@@ -49,7 +50,7 @@ class Answers:
         model = self.models[name]
         tokens = model.read(text)
         with self._lock:
-            wanted = gaps.read(request.get("edits", []), model.host.lines, len(tokens.ids))
+            wanted = gaps.read(request.get("edits", []), model.host.rows, len(tokens.ids))
             held = self._base(name, text, tokens) if request.get("hold") and wanted else None
             skip = 0 if tokens.start is None else 1
             asked = _Recorder(model.host, len(tokens.ids), skip, lambda place: gaps.edit(wanted, place, held))
@@ -88,7 +89,7 @@ class Answers:
             raise UserError(f"The text has {len(text)} characters; the live page takes {LONGEST}.")
         return name, text
 
-    def _base(self, name: str, text: str, tokens: Tokens) -> Trace:
+    def _base(self, name: str, text: str, tokens: TokenizedText) -> Trace:
         if (name, text) not in self._untouched:
             self._remember(name, text, trace(self.models[name].host, text, tokens=tokens))
         return self._untouched[name, text]
@@ -112,8 +113,13 @@ class _Recorder:
 
     def __init__(self, host: Host, count: int, skip: int, edit: Callable[[int], Edit | None]) -> None:
         self.host, self.skip, self.make_edit = host, skip, edit
-        self.lines, self.context, self.gap, self.describe = host.lines, host.context, host.gap, host.describe
-        self.windows = list(windows(count + skip, host.context))
+        self.rows, self.context_length, self.gap, self.describe = (
+            host.rows,
+            host.context_length,
+            host.gap,
+            host.describe,
+        )
+        self.windows = list(windows(count + skip, host.context_length))
         self.likeliest: list[list[Any]] = []
 
     def __call__(
@@ -123,12 +129,12 @@ class _Recorder:
         *,
         documents: torch.Tensor | None = None,
         edit: Edit | None = None,
-        taps: Collection[str] = (),
+        activations: Collection[str] = (),
         cache: object | None = None,
     ) -> Output:
         first, keep, _ = self.windows[len(self.likeliest)]
         edit = self.make_edit(first - self.skip)
-        output = self.host(tokens, n, documents=documents, edit=edit, taps=taps, cache=cache)
+        output = self.host(tokens, n, documents=documents, edit=edit, activations=activations, cache=cache)
         logits = output.logits[0, keep - first :].float()
         shares, symbols = logits.softmax(-1).topk(min(FOLLOWING, logits.shape[-1]))
         pairs = zip(symbols.tolist(), shares.tolist(), strict=True)

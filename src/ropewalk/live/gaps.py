@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ropewalk.core.host import Edit
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.host import Edit
-from ropewalk.lines import Line
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 
 MOST_GAPS = 200
 WIDEST = 1000.0
@@ -25,12 +25,12 @@ WIDEST = 1000.0
 class Gap:
     """The increment of one token on one line, in token-equivalents."""
 
-    line: Line
+    row: Row
     token: int
     value: float
 
 
-def read(told: Any, lines: Sequence[Line], tokens: int) -> tuple[Gap, ...]:
+def read(told: Any, rows: Sequence[Row], tokens: int) -> tuple[Gap, ...]:
     """Gaps from [layer, head, token, value] lists. UserError for anything that this text and model lack."""
     wrong = UserError(
         f"Expected at most {MOST_GAPS} gaps [layer, head, token, value] of this text and model."
@@ -42,17 +42,17 @@ def read(told: Any, lines: Sequence[Line], tokens: int) -> tuple[Gap, ...]:
         if not isinstance(one, list) or len(one) != 4:
             raise wrong
         layer, head, token, value = one
-        line = next((known for known in lines if (known.layer, known.head) == (layer, head)), None)
+        row = next((known for known in rows if (known.layer, known.head) == (layer, head)), None)
         good = (
-            line is not None
+            row is not None
             and type(token) is int
             and 0 <= token < tokens
             and type(value) in (int, float)
             and abs(value) <= WIDEST
         )
-        if not good or line is None:
+        if not good or row is None:
             raise wrong
-        gaps.append(Gap(line, token, float(value)))
+        gaps.append(Gap(row, token, float(value)))
     return tuple(gaps)
 
 
@@ -65,13 +65,13 @@ def edit(gaps: Sequence[Gap], place: int, held: Trace | None = None) -> Edit | N
     if not gaps:
         return None
 
-    def apply(line: Line, d: Tensor) -> Tensor:
+    def apply(line: Row, d: Tensor) -> Tensor:
         changed, read = d.clone(), d.shape[1]
         if held is not None:
-            row = torch.tensor(held.values[held.lines.index(line)][max(place, 0) : place + read])
+            row = torch.tensor(held.values[held.rows.index(line)][max(place, 0) : place + read])
             changed[:, read - len(row) :] = row.to(d)
         for gap in gaps:
-            if gap.line == line and 0 <= gap.token - place < read:
+            if gap.row == line and 0 <= gap.token - place < read:
                 changed[:, gap.token - place] = gap.value
         return changed
 

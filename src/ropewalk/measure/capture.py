@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ropewalk import heap
-from ropewalk.host import Edit, Host, increments_of
-from ropewalk.loss import surprisal_and_entropy
-from ropewalk.measure.gathered import Gathered, Start, Tokens, windows
-from ropewalk.traces import Trace
+from ropewalk.core.host import Edit, Host, increments_of
+from ropewalk.core.loss import surprisal_and_entropy
+from ropewalk.system import allocator
+from ropewalk.tokens.tokenized_text import TokenizedText
+from ropewalk.traces.builder import Start, TraceBuilder, windows
+from ropewalk.traces.trace import Trace
 
 TOGETHER = 4096
 """Tokens in one pass: enough to keep a processor busy, little enough to stay in its caches."""
@@ -28,7 +29,7 @@ def trace(
     host: Host,
     text: str,
     *,
-    tokens: Tokens | None = None,
+    tokens: TokenizedText | None = None,
     start: Start = "document",
     edit: Edit | None = None,
     together: int = TOGETHER,
@@ -37,7 +38,7 @@ def trace(
 
     tokens: how the host reads the text; UTF-8 bytes when None. start: "document" puts the start symbol before
     the text, so that the first token too has a surprisal and a gap before it; "text" begins with the text
-    itself. edit: an intervention on the increments, see `ropewalk.host`; called once per pass. together: the
+    itself. edit: an intervention on the increments, see `ropewalk.core.host`; called once per pass. together: the
     most tokens in one pass; a pass holds one window at least. UserError for an empty text and for tokens outside
     the host's vocabulary.
     """
@@ -49,7 +50,7 @@ def trace_many(
     host: Host,
     texts: Sequence[str],
     *,
-    tokens: Sequence[Tokens | None] | None = None,
+    tokens: Sequence[TokenizedText | None] | None = None,
     start: Start = "document",
     edit: Edit | None = None,
     together: int = TOGETHER,
@@ -58,12 +59,14 @@ def trace_many(
 
     Windows of about one length share a pass, each a row of its own, padded behind, where a causal model does not
     look: short texts cost less so than packed into one long window, whose mask they would pay for. A thread keeps
-    up to 256 MB of what its passes free, see `ropewalk.heap`.
+    up to 256 MB of what its passes free, see `ropewalk.system.allocator`.
     """
-    heap.keep()
+    allocator.keep_freed_memory()
     given = tokens or [None] * len(texts)
-    gathered = [Gathered(host, text, own, start) for text, own in zip(texts, given, strict=True)]
-    pieces = [(each, *window) for each in gathered for window in windows(len(each.sequence), host.context)]
+    gathered = [TraceBuilder(host, text, own, start) for text, own in zip(texts, given, strict=True)]
+    pieces = [
+        (each, *window) for each in gathered for window in windows(len(each.sequence), host.context_length)
+    ]
     pieces.sort(key=lambda piece: piece[3] - piece[1])
     with torch.inference_mode():
         for batch in _batches(pieces, together):
@@ -79,7 +82,7 @@ def trace_many(
     return [each.trace(host, start) for each in gathered]
 
 
-Piece = tuple[Gathered, int, int, int]
+Piece = tuple[TraceBuilder, int, int, int]
 
 
 def _batches(pieces: list[Piece], together: int) -> Iterator[list[Piece]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ropewalk.host import Host
-from ropewalk.measure.names import Reading, read
+from ropewalk.core.host import Host
+from ropewalk.measure.phrases import Reading, read
 
 CANDIDATES = 24  # second words of other pairs that are tried as a control
 CALIPER = 0.5  # nats: a control whose first token is further away in surprisal is none

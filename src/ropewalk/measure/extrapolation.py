@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ropewalk.host import Host
+from ropewalk.core.host import Host
 
 
 def loss_by_position(host: Host, windows: Tensor) -> np.ndarray:

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ropewalk.host import Edit, Host, increments_of
-from ropewalk.lines import Line
+from ropewalk.core.host import Edit, Host, increments_of
+from ropewalk.core.rows import Row
 
 Kinds = Callable[[np.ndarray], np.ndarray]
 BATCH = 8
@@ -37,7 +37,7 @@ class Knockouts:
 
 def knockouts(host: Host, windows: Tensor, kinds: Kinds, *, seed: int = 0) -> Knockouts:
     """All replacements on `windows` (W, T + 1). kinds: tokens -> the number of each one's kind, same shape."""
-    lines = host.lines
+    lines = host.rows
     clean, own = [], []
     for part in windows.split(BATCH):
         loss, d = _run(host, part, None)
@@ -46,10 +46,10 @@ def knockouts(host: Host, windows: Tensor, kinds: Kinds, *, seed: int = 0) -> Kn
     base, d = np.concatenate(clean), torch.cat(own)
     number = torch.from_numpy(kinds(windows[:, :-1].numpy()))
     tables = _means(d, number)
-    layers = sorted({line.layer for line in lines if line.layer is not None})
-    targets: dict[str, set[Line]] = {"all": set(lines)}
+    layers = sorted({row.layer for row in lines if row.layer is not None})
+    targets: dict[str, set[Row]] = {"all": set(lines)}
     if len(layers) > 1:
-        targets |= {f"L{layer}": {line for line in lines if line.layer == layer} for layer in layers}
+        targets |= {f"L{layer}": {row for row in lines if row.layer == layer} for layer in layers}
     costs = {}
     for name in REPLACEMENTS:
         for target, chosen in targets.items():
@@ -59,7 +59,7 @@ def knockouts(host: Host, windows: Tensor, kinds: Kinds, *, seed: int = 0) -> Kn
                     rows = slice(start, start + BATCH)
                     swap = _replacement(name, d, number, tables, rows, lines, seed)
                     edit = _edit(
-                        swap, chosen, {line: d[rows, n] for n, line in enumerate(lines)} if held else {}
+                        swap, chosen, {row: d[rows, n] for n, row in enumerate(lines)} if held else {}
                     )
                     found.append(_run(host, windows[rows], edit)[0])
                 costs[name, target, held] = np.concatenate(found) - base
@@ -73,7 +73,7 @@ def jitter(host: Host, windows: Tensor, spread: float, *, seed: int = 0) -> np.n
     for i, part in enumerate(windows.split(BATCH)):
         stream = torch.Generator().manual_seed(seed * 1_000_003 + i)
 
-        def edit(line: Line, d: Tensor, stream: torch.Generator = stream) -> Tensor:
+        def edit(row: Row, d: Tensor, stream: torch.Generator = stream) -> Tensor:
             return d + spread * torch.randn(d.shape, generator=stream)
 
         costs.append(_run(host, part, edit)[0] - _run(host, part, None)[0])
@@ -88,9 +88,9 @@ def _run(host: Host, windows: Tensor, edit: Edit | None) -> tuple[np.ndarray, Te
         return loss.double().mean(1).numpy(), increments_of(output)
 
 
-def _edit(swap: Callable[[Line, Tensor], Tensor], chosen: set[Line], held: dict[Line, Tensor]) -> Edit:
-    def edit(line: Line, d: Tensor) -> Tensor:
-        return swap(line, d) if line in chosen else held.get(line, d)
+def _edit(swap: Callable[[Row, Tensor], Tensor], chosen: set[Row], held: dict[Row, Tensor]) -> Edit:
+    def edit(row: Row, d: Tensor) -> Tensor:
+        return swap(row, d) if row in chosen else held.get(row, d)
 
     return edit
 
@@ -106,14 +106,14 @@ def _means(d: Tensor, number: Tensor) -> Tensor:
 
 
 def _replacement(
-    name: str, d: Tensor, number: Tensor, tables: Tensor, rows: slice, lines: tuple[Line, ...], seed: int
-) -> Callable[[Line, Tensor], Tensor]:
+    name: str, d: Tensor, number: Tensor, tables: Tensor, rows: slice, lines: tuple[Row, ...], seed: int
+) -> Callable[[Row, Tensor], Tensor]:
     """What stands in for a line's increments (B, T) of these rows."""
-    place = {line: n for n, line in enumerate(lines)}
+    place = {row: n for n, row in enumerate(lines)}
     here = number[rows]
 
-    def swap(line: Line, current: Tensor) -> Tensor:
-        n = place[line]
+    def swap(row: Row, current: Tensor) -> Tensor:
+        n = place[row]
         if name == "one":
             return torch.ones_like(current)
         if name == "line mean":

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ropewalk.decoder import Decoder
-from ropewalk.host import increments_of
+from ropewalk.core.host import increments_of
+from ropewalk.native.decoder import Decoder
 
 BATCH = 4
 
@@ -26,20 +26,24 @@ class Lookback:
 def lookback(model: Decoder, windows: Tensor) -> Lookback:
     """Reads `windows` (W, T) with the attention of every layer in view."""
     config = model.config
-    taps = [f"attention.{i}" for i in range(config.layers)]
+    activations = [f"attention.{i}" for i in range(config.num_layers)]
     distances, increments = [], []
     t = torch.arange(windows.shape[1], dtype=torch.float32)
     apart = (t[:, None] - t[None, :]).clamp(min=0)
     with torch.inference_mode():
         for part in windows.split(BATCH):
-            output = model(part, taps=taps)
-            weights = torch.stack([output.taps[tap][..., 1:] for tap in taps], 1)  # (B, L, H, T, T - 1)
+            output = model(part, activations=activations)
+            weights = torch.stack(
+                [output.activations[tap][..., 1:] for tap in activations], 1
+            )  # (B, L, H, T, T - 1)
             far = (weights * apart[:, 1:]).sum((-1, -2)) / weights.sum((-1, -2))
             distances.append(far.numpy())
             d = increments_of(output)[..., 1:].mean(-1)
-            groups = len(model.lines) // len(model.laws)
-            d = d.view(len(part), len(model.laws), groups).repeat_interleave(config.heads // groups, -1)
-            increments.append(d.expand(-1, config.layers, -1).numpy())
+            groups = len(model.rows) // len(model.increment_modules)
+            d = d.view(len(part), len(model.increment_modules), groups).repeat_interleave(
+                config.num_heads // groups, -1
+            )
+            increments.append(d.expand(-1, config.num_layers, -1).numpy())
     return Lookback(
         np.concatenate(distances).astype(np.float64), np.concatenate(increments).astype(np.float64)
     )

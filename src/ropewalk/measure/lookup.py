@@ -12,10 +12,10 @@ from itertools import islice
 import numpy as np
 import torch
 
+from ropewalk.core.host import Host
 from ropewalk.corpus.lookup import LookupConfig, generate
 from ropewalk.errors import UserError
-from ropewalk.host import Host
-from ropewalk.text import END, encode
+from ropewalk.tokens.utf8_bytes import END, encode
 
 BATCH = 32
 SEED = 1_000_003  # of the documents that are asked: no training corpus has it
@@ -37,10 +37,10 @@ class Answers:
 
 def lookup(host: Host, config: LookupConfig, documents: int = 200) -> Answers:
     """Asks every question of `documents` documents. UserError where one does not fit into the host's context."""
-    if config.longest > host.context:
+    if config.longest > host.context_length:
         raise UserError(
             f"a look-up document of {config.pairs} pairs and {config.hops} hops takes {config.longest} bytes, and "
-            f"the model reads {host.context}; ask for fewer pairs or hops."
+            f"the model reads {host.context_length}; ask for fewer pairs or hops."
         )
     asked = list(islice(generate(config, SEED), documents))
     rows = []

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ropewalk.core.host import Edit, Host
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.host import Edit, Host
-from ropewalk.lines import Line
-from ropewalk.measure.gathered import Tokens, byte_tokens
-from ropewalk.traces import Trace
+from ropewalk.tokens.tokenized_text import TokenizedText, tokenize_bytes
+from ropewalk.traces.trace import Trace
 
 UNIT = "squared nats per token and squared token-equivalent"
 FACTORS = (0.0, 0.5, 2.0, 4.0)
@@ -77,14 +77,14 @@ class Stretch:
     the next-token distributions from the untouched ones. line None: all lines at once."""
 
     token: int
-    line: Line | None
+    row: Row | None
     increment: float
     loss_change: float
     divergence: float
 
 
 def plan(
-    tokens: Tokens,
+    tokens: TokenizedText,
     *,
     window: int = 16,
     past: int = 32,
@@ -119,19 +119,19 @@ def plan(
     return Plan(window, past, draws, tuple(range(first, last + 1)), batch)
 
 
-def probe(host: Host, text: str, plan: Plan, *, tokens: Tokens | None = None, seed: int = 0) -> Probe:
+def probe(host: Host, text: str, plan: Plan, *, tokens: TokenizedText | None = None, seed: int = 0) -> Probe:
     """Measures the gaps of `plan`; `tokens` as in `ropewalk.measure.capture.trace`.
 
     The trace holds the measured tokens only. Host parameters are left without gradients.
     """
-    tokens = tokens or byte_tokens(text)
-    lines, late = host.lines, int(host.gap == "after")
+    tokens = tokens or tokenize_bytes(text)
+    lines, late = host.rows, int(host.gap == "after")
     shape = (len(lines), len(plan.gaps))
     squares, observed = np.zeros((plan.draws, *shape)), np.zeros(shape)
     chance = torch.Generator().manual_seed(seed)
     for at, rows, prefix in _stretches(tokens, plan):
         gap = prefix + plan.past
-        leaves = {line: torch.zeros(len(rows), requires_grad=True) for line in lines}
+        leaves = {row: torch.zeros(len(rows), requires_grad=True) for row in lines}
         with torch.enable_grad():
             log = _log_probabilities(host, rows, _opening(leaves, gap - late), gap, plan.window)
             own = rows[:, gap + 1 : gap + 1 + plan.window].to(log.device)
@@ -143,7 +143,7 @@ def probe(host: Host, text: str, plan: Plan, *, tokens: Tokens | None = None, se
                     labels = torch.multinomial(flat, 1, generator=chance).view(own.shape).to(log.device)
                 value = log.gather(-1, labels[..., None]).sum()
                 grads = torch.autograd.grad(
-                    value, [leaves[line] for line in lines], retain_graph=draw < plan.draws, allow_unused=True
+                    value, [leaves[row] for row in lines], retain_graph=draw < plan.draws, allow_unused=True
                 )
                 found = np.stack(
                     [np.zeros(len(rows)) if g is None else g.double().cpu().numpy() for g in grads]
@@ -161,7 +161,7 @@ def probe(host: Host, text: str, plan: Plan, *, tokens: Tokens | None = None, se
             text=text,
             tokens=tokens.ids[measured],
             spans=tokens.spans[measured],
-            lines=lines,
+            rows=lines,
             values=mean,
             kind="sensitivity",
             unit=UNIT,
@@ -184,7 +184,7 @@ def probe(host: Host, text: str, plan: Plan, *, tokens: Tokens | None = None, se
 def stretches(
     host: Host,
     plan: Plan,
-    tokens: Tokens,
+    tokens: TokenizedText,
     gaps: Sequence[int],
     *,
     factors: Sequence[float] = FACTORS,
@@ -201,32 +201,32 @@ def stretches(
             "choose those."
         )
     chosen = Plan(plan.window, plan.past, plan.draws, tuple(gaps), plan.batch)
-    groups: list[Line | None] = [None, *(host.lines if each_line and len(host.lines) > 1 else ())]
+    groups: list[Row | None] = [None, *(host.rows if each_line and len(host.rows) > 1 else ())]
     found, late = [], int(host.gap == "after")
     with torch.no_grad():
         for at, rows, prefix in _stretches(tokens, chosen):
             gap = prefix + plan.past
             plain = _log_probabilities(host, rows, None, gap, plan.window)
             labels = rows[:, gap + 1 : gap + 1 + plan.window].to(plain.device)[..., None]
-            for line in groups:
+            for row in groups:
                 for factor in factors:
                     changed = _log_probabilities(
-                        host, rows, _scaling(line, gap - late, factor), gap, plan.window
+                        host, rows, _scaling(row, gap - late, factor), gap, plan.window
                     )
                     loss = (plain - changed).gather(-1, labels).squeeze(-1).mean(-1)
                     divergence = (plain.exp() * (plain - changed)).sum(-1).mean(-1)
                     numbers = zip(chosen.gaps[at], loss.tolist(), divergence.tolist(), strict=True)
-                    found += [Stretch(token, line, factor, *pair) for token, *pair in numbers]
+                    found += [Stretch(token, row, factor, *pair) for token, *pair in numbers]
     return found
 
 
-def cost(plan: Plan, gaps: int, lines: int, factors: int = len(FACTORS), *, each_line: bool = False) -> str:
+def cost(plan: Plan, gaps: int, rows: int, factors: int = len(FACTORS), *, each_line: bool = False) -> str:
     """What `stretches` will read, in one line."""
-    passes = 1 + factors * (1 + (lines if each_line and lines > 1 else 0))
+    passes = 1 + factors * (1 + (rows if each_line and rows > 1 else 0))
     return f"{gaps} gaps stretched {passes - 1} times: {gaps * plan.length * passes:,} tokens forward"
 
 
-def _stretches(tokens: Tokens, plan: Plan) -> Iterator[tuple[slice, Tensor, int]]:
+def _stretches(tokens: TokenizedText, plan: Plan) -> Iterator[tuple[slice, Tensor, int]]:
     """(which gaps, their stretches (B, L), length of the prefix): start symbol, past, window and one
     label more.
     """
@@ -247,18 +247,18 @@ def _log_probabilities(host: Host, rows: Tensor, edit: Edit | None, gap: int, wi
     return torch.log_softmax(logits[:, gap : gap + window].float(), -1)
 
 
-def _opening(leaves: dict[Line, Tensor], gap: int) -> Edit:
-    def edit(line: Line, d: Tensor) -> Tensor:
+def _opening(leaves: dict[Row, Tensor], gap: int) -> Edit:
+    def edit(row: Row, d: Tensor) -> Tensor:
         at = torch.zeros_like(d)
         at[:, gap] = 1.0
-        return d + at * leaves[line].to(d.device)[:, None]
+        return d + at * leaves[row].to(d.device)[:, None]
 
     return edit
 
 
-def _scaling(chosen: Line | None, gap: int, factor: float) -> Edit:
-    def edit(line: Line, d: Tensor) -> Tensor:
-        if chosen is not None and line != chosen:
+def _scaling(chosen: Row | None, gap: int, factor: float) -> Edit:
+    def edit(row: Row, d: Tensor) -> Tensor:
+        if chosen is not None and row != chosen:
             return d
         times = torch.ones_like(d)
         times[:, gap] = factor

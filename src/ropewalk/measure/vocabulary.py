@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ropewalk.core.host import Host, increments_of
 from ropewalk.errors import UserError
-from ropewalk.host import Host, increments_of
 
 
 @torch.inference_mode()
 def every_token(host: Host, vocabulary: int, *, batch: int = 512) -> np.ndarray:
     """(V, N) increments of each token by itself. UserError for hosts whose layers have their own."""
-    if any(line.layer is not None for line in host.lines):
+    if any(row.layer is not None for row in host.rows):
         raise UserError(
             "this model's layers read what came before, so a token has no increment by itself; give some "
             "text to "
@@ -39,7 +39,7 @@ def in_context(host: Host, windows: Iterable[Tensor], vocabulary: int) -> tuple[
 
     The first token of a window, which no gap precedes, is left out; tokens that never occurred have 0.
     """
-    sums = torch.zeros(vocabulary, len(host.lines), dtype=torch.float64)
+    sums = torch.zeros(vocabulary, len(host.rows), dtype=torch.float64)
     counts = torch.zeros(vocabulary, dtype=torch.int64)
     for ids in windows:
         d = increments_of(host(ids)).double().cpu()[:, :, 1:]

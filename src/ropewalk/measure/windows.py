@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ropewalk.errors import UserError
-from ropewalk.text import END, encode
+from ropewalk.tokens.utf8_bytes import END, encode
 
 
 def tokens_of(text: str) -> np.ndarray:

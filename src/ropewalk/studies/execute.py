@@ -17,12 +17,12 @@ import torch
 
 from ropewalk.corpus import prepare
 from ropewalk.errors import UserError
-from ropewalk.studies.feed import fed
+from ropewalk.studies.dependencies import resolve_dependencies
 from ropewalk.studies.plan import Job, place
 from ropewalk.studies.variants import VARIANTS
-from ropewalk.train import Watcher, train
+from ropewalk.training.loop import ProgressCallback, train
 
-State = Callable[[Job, str], Watcher | None]
+State = Callable[[Job, str], ProgressCallback | None]
 """Told each job and what happens to it: "done", "resume", "start" or "failed: WHY"; gives who watches it."""
 
 
@@ -57,7 +57,7 @@ def run(job: Job, out: Path, tell: State) -> bool:
     watch = tell(job, "resume" if resume else "start")
     try:
         corpus = prepare(job.recipe.corpus)
-        train(fed(job, out, corpus), corpus, job.folder(out), resume=resume, watch=watch)
+        train(resolve_dependencies(job, out, corpus), corpus, job.folder(out), resume=resume, watch=watch)
     except UserError as error:
         tell(job, f"failed: {error}")
         return False

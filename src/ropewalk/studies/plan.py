@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ropewalk.errors import UserError, first_problem
-from ropewalk.files import read_whole
-from ropewalk.recipe import Recipe, apply
 from ropewalk.studies.variants import VARIANTS
+from ropewalk.system.files import read_whole
+from ropewalk.training.recipe import Recipe, apply_override
 
 Table = Literal[
     "neutrality", "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "agreement",
@@ -107,7 +107,7 @@ class Job:
 
     @property
     def bytes(self) -> int:
-        return self.recipe.train.steps * self.recipe.train.batch * self.recipe.model.context
+        return self.recipe.train.steps * self.recipe.train.batch_size * self.recipe.model.context_length
 
 
 def place(out: Path, group: str, variant: str, seed: int) -> Path:
@@ -127,7 +127,7 @@ def read(path: Path, overrides: list[str] | None = None) -> Study:
             f"the study {path} is not readable TOML ({error}); name one of recipes/study-*.toml."
         ) from error
     for override in overrides or []:
-        apply(table, override)
+        apply_override(table, override)
     try:
         return Study.model_validate(table)
     except ValidationError as error:

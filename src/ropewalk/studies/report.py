@@ -19,12 +19,12 @@ from typing import Any
 
 import ropewalk
 from ropewalk.analyses.result import Result, sentence, shown
-from ropewalk.checkpoint import load, read_config
-from ropewalk.files import write_atomically
 from ropewalk.measure.capture import trace
+from ropewalk.native.checkpoint import load_decoder, read_config
 from ropewalk.studies import plan
-from ropewalk.studies.book import entries, results
 from ropewalk.studies.claims import ELSEWHERE, claims, judge
+from ropewalk.studies.result_store import entries, results
+from ropewalk.system.files import write_atomically
 from ropewalk.views import chart
 
 SENTENCES = (
@@ -206,7 +206,7 @@ def _summary(told: dict[str, Any], made: dict[str, list[Result]]) -> dict[str, l
                 f"{row['section']} ({row['id']}): published {row['published']}, here {_value(row)}."
             )
     words |= {
-        verdict[0].upper() + verdict[1:]: lines for verdict, lines in sorted(found.items(), key=_firmness)
+        verdict[0].upper() + verdict[1:]: rows for verdict, rows in sorted(found.items(), key=_firmness)
     }
     words["Primary endpoints that are decided"] = _endpoints(made, decided=True)
     against: dict[str, list[str]] = {}
@@ -227,7 +227,7 @@ def _summary(told: dict[str, Any], made: dict[str, list[Result]]) -> dict[str, l
         f"{group}: not trained yet, or not with every seed: {', '.join(names)}."
         for group, names in told.get("missing", {}).items()
     ]
-    return {head: lines for head, lines in words.items() if lines}
+    return {head: rows for head, rows in words.items() if rows}
 
 
 def _firmness(entry: tuple[str, list[str]]) -> tuple[int, str]:
@@ -286,7 +286,7 @@ def _pictures(study: plan.Study, out: Path) -> list[tuple[str, bytes]]:
             folder = plan.place(out, name, variant, group.seeds[0]) / "model"
             if not (folder / "config.json").is_file():
                 continue
-            model = load(folder)
+            model = load_decoder(folder)
             for text in SENTENCES:
                 with tempfile.TemporaryDirectory() as temporary:
                     path = Path(temporary) / "picture.png"

@@ -14,28 +14,27 @@ import numpy as np
 import torch
 
 from ropewalk.analyses import boundaries as boundary_analysis
-from ropewalk.analyses import code, gaps, gold, pairs, spacing
 from ropewalk.analyses import entities as entity_analysis
 from ropewalk.analyses import gain as gain_analysis
+from ropewalk.analyses import gaps, gold, name_pairs, scope_delimiters, spacing
 from ropewalk.analyses import planted as planted_analysis
 from ropewalk.analyses.agreement import agreement
+from ropewalk.analyses.byte_kinds import byte_kind_numbers
 from ropewalk.analyses.causality import causality
 from ropewalk.analyses.extrapolation import MULTIPLES
 from ropewalk.analyses.extrapolation import extrapolation as extrapolation_analysis
-from ropewalk.analyses.kinds import byte_kind_numbers
 from ropewalk.analyses.lookback import lookback as lookback_analysis
 from ropewalk.analyses.lookup import lookup as lookup_analysis
 from ropewalk.analyses.neutrality import neutrality as neutrality_analysis
 from ropewalk.analyses.result import Result
 from ropewalk.analyses.scopes import marks
 from ropewalk.analyses.scopes import scopes as scope_analysis
+from ropewalk.core.host import increments_of
 from ropewalk.corpus import LookupConfig, PlantedConfig
 from ropewalk.corpus.builtin import Library
-from ropewalk.decoder import Decoder
 from ropewalk.errors import UserError
-from ropewalk.host import increments_of
-from ropewalk.measure import chance, windows
-from ropewalk.measure.bytes import context_free
+from ropewalk.measure import random_networks, windows
+from ropewalk.measure.byte_table import context_free
 from ropewalk.measure.capture import trace
 from ropewalk.measure.entities import controls
 from ropewalk.measure.entities import entities as read_entities
@@ -43,6 +42,7 @@ from ropewalk.measure.extrapolation import loss_by_position
 from ropewalk.measure.knockout import jitter, knockouts
 from ropewalk.measure.lookback import lookback as read_lookback
 from ropewalk.measure.lookup import lookup as ask
+from ropewalk.native.decoder import Decoder
 
 FILES = 24  # Python files
 CODE = 5_000  # bytes of each
@@ -53,16 +53,19 @@ MOVED_WINDOWS = 8
 def bytes_(models: Sequence[Decoder]) -> list[Result]:
     """The published table of increments by byte kind."""
     found = [context_free(model) for model in alike(models)]
-    law = models[0].config.increments
-    ceiling = law.ceiling if law.law == "bounded" else None
-    start = [context_free(chance.untrained(models[0], 1_000 + seed))[1] for seed in range(chance.DRAWS)]
+    parametrization = models[0].config.increments
+    ceiling = parametrization.max_increment if parametrization.parametrization == "bounded" else None
+    start = [
+        context_free(random_networks.untrained(models[0], 1_000 + seed))[1]
+        for seed in range(random_networks.DRAWS)
+    ]
     return [spacing.by_byte(found[0][0], np.stack([table for _, table in found]), ceiling, np.stack(start))]
 
 
 def spacing_(models: Sequence[Decoder], text: str) -> list[Result]:
     """By kind of character, surface marks, the widest and narrowest gaps; details from the first model."""
     traces = [trace(model, text) for model in alike(models)]
-    random = [chance.random_networks(model, text) for model in models]
+    random = [random_networks.random_networks(model, text) for model in models]
     return [spacing.by_character(traces[0]), spacing.surface(traces, random), spacing.extremes(traces[0])]
 
 
@@ -88,7 +91,7 @@ def boundaries(
 
 
 def part(
-    model: Decoder, dev: gold.Gold, test: gold.Gold | None, *, draws: int = chance.DRAWS
+    model: Decoder, dev: gold.Gold, test: gold.Gold | None, *, draws: int = random_networks.DRAWS
 ) -> boundary_analysis.Part:
     """A model's gaps of both parts, with random networks beside them."""
     halves = dev.halves() if test is None else (None, None)
@@ -96,7 +99,9 @@ def part(
     both = []
     for g, half in zip((dev, test or dev), halves, strict=True):
         if id(g) not in seen:
-            random = chance.random_networks(model, g.text, draws=draws, start="text") if draws else None
+            random = (
+                random_networks.random_networks(model, g.text, draws=draws, start="text") if draws else None
+            )
             seen[id(g)] = (trace(model, g.text, start="text"), random)
         both.append(gaps.gaps(seen[id(g)][0], g, half, seen[id(g)][1]))
     return boundary_analysis.Part(*both)
@@ -107,23 +112,23 @@ def entities(models: Sequence[Decoder]) -> list[Result]:
     read, random = [], []
     for model in alike(models):
         own, drawn = {}, {}
-        networks = chance.Drawn(model)
+        networks = random_networks.Drawn(model)
         for language, between in (("en", " "), ("zh", "")):
-            words = [(p.first, p.second) for p in pairs.pairs() if p.language == language]
-            carriers = pairs.CARRIERS[language]  # type: ignore[index]
+            words = [(p.first, p.second) for p in name_pairs.pairs() if p.language == language]
+            carriers = name_pairs.CARRIERS[language]  # type: ignore[index]
             chosen = controls(model, words, between, carriers)
             own[language] = read_entities(model, words, between, carriers, chosen)
             drawn[language] = read_entities(networks, words, between, carriers, chosen)
         read.append(own)
         random.append(drawn)
-    return [entity_analysis.entities(models[0].lines, read, networks.lines, random)]
+    return [entity_analysis.entities(models[0].rows, read, networks.rows, random)]
 
 
 def knockout(
     models: Sequence[Decoder], tokens: np.ndarray, even: Sequence[Decoder] = (), count: int = 32
 ) -> list[Result]:
     """Other increments than a model's own; even: integer-RoPE models, which are given noise of equal spread."""
-    cut = windows.cut(tokens, alike(models)[0].context, count)
+    cut = windows.cut(tokens, alike(models)[0].context_length, count)
     found = [knockouts(model, cut, byte_kind_numbers) for model in models]
     spread = float(np.mean([k.spread for k in found]))
     return [causality(found, [jitter(model, cut, spread) for model in even])]
@@ -131,7 +136,7 @@ def knockout(
 
 def lookback(models: Sequence[Decoder], tokens: np.ndarray, count: int = 32) -> list[Result]:
     """Mean attended distance of every head beside its line's increments."""
-    cut = windows.cut(tokens, alike(models)[0].context, count)[:, :-1]
+    cut = windows.cut(tokens, alike(models)[0].context_length, count)[:, :-1]
     return [lookback_analysis([read_lookback(model, cut) for model in models])]
 
 
@@ -139,7 +144,7 @@ def extrapolation(
     kinds: Mapping[str, Sequence[Decoder]], tokens: np.ndarray, count: int = 16
 ) -> list[Result]:
     """Loss by position up to eight training lengths, or as far as the text reaches."""
-    context = next(iter(kinds.values()))[0].context
+    context = next(iter(kinds.values()))[0].context_length
     reach = max((m for m in MULTIPLES if len(tokens) >= 2 * (m * context + 1)), default=1)
     cut = windows.cut(tokens, reach * context, count)
     losses = {
@@ -173,7 +178,9 @@ def spoken(model: Decoder) -> PlantedConfig:
 def sentences() -> str:
     """Text of our own in two languages: every pair of words in every carrier."""
     return "\n".join(
-        carrier.format(pair.joined()) for pair in pairs.pairs() for carrier in pairs.CARRIERS[pair.language]
+        carrier.format(pair.joined())
+        for pair in name_pairs.pairs()
+        for carrier in name_pairs.CARRIERS[pair.language]
     )
 
 
@@ -192,10 +199,12 @@ def library(count: int) -> list[str]:
 def scopes(models: Sequence[Decoder], sources: Sequence[str]) -> list[Result]:
     """Scope delimiters of Python files, each read up to `CODE` bytes."""
     cuts = [text[: text.rfind("\n", 0, CODE) + 1] or text[:CODE] for text in sources]
-    truth = [code.delimiters(text, len(cut.encode())) for text, cut in zip(sources, cuts, strict=True)]
+    truth = [
+        scope_delimiters.delimiters(text, len(cut.encode())) for text, cut in zip(sources, cuts, strict=True)
+    ]
     read = []
     for model in alike(models):
-        random = chance.Drawn(model)
+        random = random_networks.Drawn(model)
         read.append(marks([trace(model, cut) for cut in cuts], truth, [trace(random, cut) for cut in cuts]))
     return [scope_analysis(read)]
 
@@ -204,13 +213,13 @@ def planted(models: Sequence[Decoder], config: PlantedConfig) -> list[Result]:
     """The gaps inside planted entities and phrases."""
     truth = planted_analysis.Truth(*gold.by_planted(config, PLANTED, seed=1_003))
     traces = [trace(model, truth.gold.text) for model in alike(models)]
-    random = [trace(chance.Drawn(model), truth.gold.text) for model in models]
+    random = [trace(random_networks.Drawn(model), truth.gold.text) for model in models]
     return [planted_analysis.planted(traces, truth, random)]
 
 
 def agreement_(models: Sequence[Decoder], text: str) -> list[Result]:
     """Agreement of two or more trainings on one text."""
-    random = [chance.random_networks(model, text, seed=i) for i, model in enumerate(models)]
+    random = [random_networks.random_networks(model, text, seed=i) for i, model in enumerate(models)]
     return [agreement([trace(model, text) for model in alike(models)], random)]
 
 
@@ -232,7 +241,7 @@ def neutrality(
     walked = {
         kind: float(np.mean([moved(model, tokens) for model in models]))
         for kind, models in kinds.items()
-        if models and models[0].config.increments.law != "unit"
+        if models and models[0].config.increments.parametrization != "integer"
     }
     return [neutrality_analysis(losses, baseline, moved=walked, seen=f"{megabytes:.3g} MB", name=name)]
 
@@ -240,7 +249,7 @@ def neutrality(
 def moved(model: Decoder, tokens: np.ndarray) -> float:
     """Root mean square of d - 1 over a few windows of `tokens`."""
     with torch.inference_mode():
-        d = increments_of(model(windows.cut(tokens, model.context, MOVED_WINDOWS)[:, :-1]))
+        d = increments_of(model(windows.cut(tokens, model.context_length, MOVED_WINDOWS)[:, :-1]))
     return float((d - 1).square().mean().sqrt())
 
 
@@ -261,6 +270,6 @@ def alike(models: Sequence[Decoder]) -> Sequence[Decoder]:
     """The models, if their lines are the same. UserError otherwise, and when there are none."""
     if not models:
         raise UserError("name at least one model.")
-    if any(model.lines != models[0].lines for model in models):
+    if any(model.rows != models[0].rows for model in models):
         raise UserError("the models have different lines; give models of one kind, one per seed.")
     return models

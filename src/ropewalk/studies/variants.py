@@ -21,26 +21,26 @@ class Variant:
     takes: str = ""
 
 
-def _law(law: str, **more: Any) -> dict[str, Any]:
-    return {"increments": {"law": law, **more}}
+def _parametrization(parametrization: str, **more: Any) -> dict[str, Any]:
+    return {"increments": {"parametrization": parametrization, **more}}
 
 
 VARIANTS: dict[str, Variant] = {
-    BASELINE: Variant(_law("unit")),
-    "shared": Variant(_law("positive", per="shared")),
-    "per-layer": Variant(_law("bounded", per="layer")),
-    "shared per-head": Variant(_law("positive", per="shared", lines="key_head")),
-    "per-layer per-head": Variant(_law("bounded", per="layer", lines="key_head")),
-    "signed": Variant(_law("signed", per="layer")),
-    "constant": Variant(_law("constant", per="layer")),
-    "frozen": Variant(_law("frozen", per="shared"), "shared", "table"),
-    "permuted": Variant(_law("frozen", per="shared"), "shared", "permuted table"),
-    "random": Variant(_law("random", per="layer"), "per-layer", "spread"),
-    "pope": Variant({"encoding": "pope", **_law("unit")}),
-    "pope per-layer": Variant({"encoding": "pope", **_law("bounded", per="layer")}),
-    "alibi": Variant({"decay": "alibi", **_law("unit")}),
-    "forget gate": Variant({"decay": "forget", **_law("unit")}),
-    "free": Variant(_law("free", per="layer")),
-    "coordinate": Variant(_law("coordinate", per="layer")),
+    BASELINE: Variant(_parametrization("integer")),
+    "shared": Variant(_parametrization("positive", per="shared")),
+    "per-layer": Variant(_parametrization("bounded", per="layer")),
+    "shared per-head": Variant(_parametrization("positive", per="shared", per_head=True)),
+    "per-layer per-head": Variant(_parametrization("bounded", per="layer", per_head=True)),
+    "signed": Variant(_parametrization("signed", per="layer")),
+    "constant": Variant(_parametrization("constant", per="layer")),
+    "frozen": Variant(_parametrization("frozen", per="shared"), "shared", "table"),
+    "permuted": Variant(_parametrization("frozen", per="shared"), "shared", "permuted table"),
+    "random": Variant(_parametrization("random", per="layer"), "per-layer", "spread"),
+    "pope": Variant({"encoding": "pope", **_parametrization("integer")}),
+    "pope per-layer": Variant({"encoding": "pope", **_parametrization("bounded", per="layer")}),
+    "alibi": Variant({"decay": "alibi", **_parametrization("integer")}),
+    "forget gate": Variant({"decay": "forget", **_parametrization("integer")}),
+    "free": Variant(_parametrization("free", per="layer")),
+    "coordinate": Variant(_parametrization("coordinate", per="layer")),
 }
 """Name -> variant; what others need stands before them."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ropewalk.analyses.result import Chart, Result
 from ropewalk.errors import UserError
-from ropewalk.files import write_atomically
+from ropewalk.system.files import write_atomically
 
 INKS = ("#3b6ea5", "#c8553d", "#4f9d69", "#8a5aa8", "#b08a2e", "#4a4a4a", "#d17ba0", "#3fa7b5")
 FORMATS = {".png": {"Software": "ropewalk"}, ".svg": {"Date": None}}

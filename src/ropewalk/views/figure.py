@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.errors import UserError
-from ropewalk.files import write_atomically
-from ropewalk.traces import Trace
+from ropewalk.system.files import write_atomically
+from ropewalk.traces.trace import Trace
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS, scene
 

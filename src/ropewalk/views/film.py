@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from ropewalk.errors import UserError
-from ropewalk.files import write_atomically
-from ropewalk.traces import Trace
+from ropewalk.system.files import write_atomically
+from ropewalk.traces.trace import Trace
 from ropewalk.views import page
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS, Scene, scene
@@ -107,7 +107,7 @@ class _Canvas:
         from ropewalk.views.ink import prepare
 
         self.ink = prepare([cell.text for cell in trace.cells()], trace.text, extra="step untrained")
-        self.names = [str(line) for line in trace.lines]
+        self.names = [str(row) for row in trace.rows]
         extents = [max(float(one.end.max()), 1.0) for one in scenes]
         self.unit = WIDE / max(extents)
         self.darkest = max(top(one.gaps) for one in scenes)

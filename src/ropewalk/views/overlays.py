@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ropewalk.errors import UserError
-from ropewalk.text import grapheme_spans, read_text
-from ropewalk.traces import Trace
+from ropewalk.system.text_files import read_text
+from ropewalk.tokens.graphemes import grapheme_spans
+from ropewalk.traces.trace import Trace
 
 
 @dataclass(frozen=True)

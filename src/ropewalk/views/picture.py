@@ -14,7 +14,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 from ropewalk.views import fonts
 from ropewalk.views import ink as inking
 from ropewalk.views.labels import one_line
@@ -55,7 +55,7 @@ class Picture:
         title = usual.format(self.model) if title is None else one_line(title)
         self.ink = inking.prepare(texts, trace.text, extra=title + self.model + self.unit_name)
 
-        one = replace(shown, lines=shown.lines[:1], values=shown.values[:1])
+        one = replace(shown, rows=shown.rows[:1], values=shown.values[:1])
         integer = scene(one, "integer", drawn.placement)
         # On one scale the picture's unit is the trace's own, if that is a distance between tokens.
         self.raw = drawn.scale == "same" and trace.kind != "sensitivity"
@@ -64,7 +64,7 @@ class Picture:
         tinted = scene(shown, "line", drawn.placement) if drawn.scale == "integer" else drawn
         self.gaps = (self.x - self.left)[1:] if self.raw else tinted.gaps
         self.mean = tinted.mean
-        self.names = ["integer", *map(str, drawn.lines)]
+        self.names = ["integer", *map(str, drawn.rows)]
         slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
         self.unit = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
         if self.raw:
@@ -164,14 +164,14 @@ class Picture:
         drawn = self.figure.colorbar(shades, cax=bar, orientation="horizontal", extend=extend)
         drawn.outline.set(linewidth=0.4, edgecolor=FAINT)
         bar.tick_params(labelsize=7.5, length=2, width=0.4, colors=MUTED)
-        for number, line in enumerate(caption):
-            self._write(LEFT, y - 38 - LEADING * number, self.ink.writable(line), 8, MUTED, ha="left")
+        for number, row in enumerate(caption):
+            self._write(LEFT, y - 38 - LEADING * number, self.ink.writable(row), 8, MUTED, ha="left")
 
     def _step(self) -> str:
         return "token" if self.scene.placement == "first" else "character"
 
     def _caption(self) -> str:
-        shared = all(line.layer is None for line in self.shown.lines)
+        shared = all(row.layer is None for row in self.shown.rows)
         rows = "One row: a line shared by all layers" if shared else "A row per layer, top to bottom"
         heads = head_count(self.trace)
         if head_count(self.shown) > 1:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.lines import Line
-from ropewalk.traces import Cell, Trace
+from ropewalk.traces.trace import Cell, Trace
 
 ACCEPTS = ("increment", "position", "sensitivity")
 SCALES = {
@@ -40,7 +40,7 @@ class Scene:
     """
 
     cells: tuple[Cell, ...]
-    lines: tuple[Line, ...]
+    rows: tuple[Row, ...]
     x: np.ndarray
     left: np.ndarray
     end: np.ndarray
@@ -88,13 +88,13 @@ def scene(trace: Trace, scale: str = "line", placement: str = "first") -> Scene:
     factor = np.where(unit > 0, 1 / np.where(unit > 0, unit, 1), 1.0)
     column = factor[:, None]
     end = tail * factor + 1
-    return Scene(cells, trace.lines, x * column, left * column, end, mean, factor, scale, placement)
+    return Scene(cells, trace.rows, x * column, left * column, end, mean, factor, scale, placement)
 
 
 def _positions(trace: Trace, scale: str) -> np.ndarray:
     """Positions (N, T) float64 in the trace's unit; a sensitivity's magnitude counts as a distance."""
     if scale == "integer":
-        return np.tile(np.arange(len(trace.tokens), dtype=np.float64), (len(trace.lines), 1))
+        return np.tile(np.arange(len(trace.tokens), dtype=np.float64), (len(trace.rows), 1))
     if trace.kind != "sensitivity":
         return trace.positions
     steps = np.abs(trace.values.astype(np.float64))

@@ -16,7 +16,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.style import Style
 from rich.text import Text
 
-from ropewalk.traces import Trace
+from ropewalk.traces.trace import Trace
 from ropewalk.views.labels import one_line, visible
 from ropewalk.views.panels import wrap
 from ropewalk.views.rows import choose
@@ -75,7 +75,7 @@ class TerminalView:
         texts = [cell.text for cell in self.drawn.cells]
         labels = [_short(visible(text)) for text in texts]
         columns = np.array([cell_len(label) for label in labels])
-        names = ["text", *map(str, self.drawn.lines)]
+        names = ["text", *map(str, self.drawn.rows)]
         margin = max(map(len, names)) + 2
         blanks = _blanks(self.drawn.gaps, _step(top(self.drawn.gaps)))
         right = np.cumsum(blanks + columns, axis=1)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from ropewalk import tracefile
 from ropewalk.errors import UserError
-from ropewalk.traces import Trace
+from ropewalk.traces import file
+from ropewalk.traces.trace import Trace
 from ropewalk.views.joining import join, right_to_left
 from ropewalk.views.labels import visible
 from ropewalk.views.overlays import Overlay
@@ -51,7 +51,7 @@ def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = N
     """The page with a player: the traces, all of one text and the same lines, are frames in order of time."""
     first = traces[0] if traces else None
     for trace in traces:
-        same = first is not None and trace.text == first.text and trace.lines == first.lines
+        same = first is not None and trace.text == first.text and trace.rows == first.rows
         if not same:
             raise UserError(
                 "Expected frames of one text with the same lines, got different ones; capture the same text "
@@ -66,7 +66,7 @@ def fragment(trace: Trace, *, height: int | None = None) -> str:
     height: of the frame in pixels; by default what the trace needs, at most 760.
     """
     if height is None:
-        rows = len({line.layer for line in trace.lines}) + 1
+        rows = len({row.layer for row in trace.rows}) + 1
         height = min(760, 250 + (1 + len(trace.cells()) // 55) * (rows * 44 + 34))
     page = escaping.escape(document({"mode": "note", "entries": _entries(trace, (), None)}), quote=True)
     title = escaping.escape(f"ropewalk: {visible(trace.text[:40])}", quote=True)
@@ -88,7 +88,7 @@ def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = (
     leftward = right_to_left(trace.text)
     return {
         "name": name or str(trace.provenance.get("name") or "unnamed model"),
-        "file": tracefile.dumps(trace).decode(),
+        "file": file.dumps(trace).decode(),
         "cells": [
             [c.start, c.end, c.text, label]
             for c, label in zip(cells, join(labels) if leftward else labels, strict=True)

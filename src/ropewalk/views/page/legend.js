@@ -55,8 +55,8 @@ function updateNotes() {
 
 function provenance() {
   const items = stage.pictures.map(({ entry }) => {
-    const { name, hash, law, per } = entry.provenance, gap = entry.gap ? `gap ${entry.gap} the token` : "no gap convention";
-    const facts = [["model", [name, hash && hash.slice(0, 12)].filter(Boolean).join(" · ")], ["increments", [law, per && `per ${per}`].filter(Boolean).join(", ")],
+    const { name, hash, parametrization, per } = entry.provenance, gap = entry.gap ? `gap ${entry.gap} the token` : "no gap convention";
+    const facts = [["model", [name, hash && hash.slice(0, 12)].filter(Boolean).join(" · ")], ["increments", [parametrization, per && `per ${per}`].filter(Boolean).join(", ")],
       ["numbers", `${entry.kind}, ${entry.unit}, ${gap}`], ["text", `${plural(entry.cells.length, "character")}, ${plural(entry.tokens.length, "token")}`],
       ["start", entry.context.start === "document" ? "an end-of-document symbol before the text" : entry.context.start], ["trace", entry.hash.slice(0, 12)]];
     return el("dl", {}, ...facts.filter(([, value]) => value).flatMap(([key, value]) => [el("dt", {}, key), el("dd", {}, String(value))]));

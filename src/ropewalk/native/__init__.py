@@ -1,0 +1,1 @@
+"""The native decoder in its forms (PyTorch, NumPy), its KV cache, generation, checkpoints and bundled models."""

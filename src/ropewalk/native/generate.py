@@ -1,0 +1,97 @@
+"""Generation: one token after another, with a memory that carries the running positions.
+
+Greedy, or sampled with temperature and top-p. Knows the host protocol and symbols, not text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ropewalk.errors import UserError
+from ropewalk.native.decoder import Decoder
+from ropewalk.native.numpy_step import Step, fits
+
+PADDING = -1
+
+
+@torch.inference_mode()
+def stream(
+    model: Decoder,
+    prompts: list[list[int]],
+    *,
+    length: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+) -> Iterator[Tensor]:
+    """Yields one symbol per prompt, (B,) int64, `length` times.
+
+    Prompts of unequal length are padded on the left. temperature 0 is greedy; top_p keeps the smallest set of
+    symbols whose probabilities reach it. Past the model's context the text goes on, further than it was
+    trained.
+    """
+    _check(prompts, length, temperature, top_p)
+    tokens, documents = left_padded(prompts)
+    cache = model.new_cache()
+    chance = torch.Generator().manual_seed(seed)
+    logits = model(tokens, documents=documents, cache=cache).logits[:, -1].cpu()
+    step = Step(model, cache) if length > 1 and fits(model, cache) else None
+    for i in range(length):
+        chosen = choose(logits, temperature=temperature, top_p=top_p, chance=chance)
+        yield chosen
+        if i + 1 < length:
+            logits = step(chosen) if step else model(chosen[:, None], cache=cache).logits[:, -1].cpu()
+
+
+def generate(
+    model: Decoder,
+    prompts: list[list[int]],
+    *,
+    length: int,
+    temperature: float = 0.0,
+    top_p: float = 1.0,
+    seed: int = 0,
+) -> list[list[int]]:
+    """The symbols that follow each prompt, `length` of them; arguments as in `stream`."""
+    steps = stream(model, prompts, length=length, temperature=temperature, top_p=top_p, seed=seed)
+    return torch.stack(list(steps), 1).tolist()
+
+
+def left_padded(prompts: list[list[int]]) -> tuple[Tensor, Tensor | None]:
+    """Tokens (B, T) padded on the left, and documents (B, T): 0, or -1 on padding; None without padding."""
+    longest = max(map(len, prompts))
+    tokens = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
+    if all(len(p) == longest for p in prompts):
+        return tokens, None
+    documents = torch.tensor([[PADDING] * (longest - len(p)) + [0] * len(p) for p in prompts])
+    return tokens, documents
+
+
+def choose(logits: Tensor, *, temperature: float, top_p: float, chance: torch.Generator) -> Tensor:
+    """One symbol per row of logits (B, V)."""
+    if not torch.isfinite(logits).all():
+        raise UserError(
+            "the model gave logits that are not finite numbers; it diverged, so take another one."
+        )
+    if temperature == 0:
+        return logits.argmax(-1)
+    below = logits.float() - logits.float().amax(-1, keepdim=True)
+    ordered, order = (below / temperature).softmax(-1).sort(-1, descending=True)
+    if top_p < 1:
+        ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
+    return order.gather(-1, torch.multinomial(ordered, 1, generator=chance)).squeeze(-1)
+
+
+def _check(prompts: list[list[int]], length: int, temperature: float, top_p: float) -> None:
+    if not prompts or not all(prompts):
+        raise UserError("every prompt needs at least one symbol; start from the end-of-document symbol 256.")
+    if length < 1:
+        raise UserError(f"length must be at least 1, got {length}.")
+    if not temperature >= 0 or not 0 < top_p <= 1:
+        raise UserError(
+            f"temperature must be 0 or more and top_p in (0, 1], got {temperature} and {top_p}; "
+            "0 is greedy, 1 is the model's own spread."
+        )

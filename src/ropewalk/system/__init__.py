@@ -1,0 +1,1 @@
+"""The operating system: files, folders, memory, signals; nothing here knows of models or text."""

@@ -1,0 +1,76 @@
+"""Reading a file whole if it fits in memory, writing one whole or not at all. Knows nothing of what is in it."""
+
+import gzip
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from ropewalk.errors import UserError
+from ropewalk.system import available_memory
+
+
+def read_whole(path: str | Path, *, times: int = 8, packed: bool = False) -> bytes:
+    """All bytes of a file, unpacked where it is gzip; UserError for one that does not fit `times` over in memory.
+
+    Reads hardly further than that, whatever the file's size, and whatever it would unpack to. OSError, EOFError
+    and zlib.error as opening and unpacking raise them.
+    """
+    most, size, pieces = available_memory.available_bytes() / times, 0, []
+    with gzip.open(path) if packed else open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            size += len(piece)
+            if size > most:
+                raise UserError(
+                    f"{path} is longer than the {most / 1e6:,.0f} MB that this machine's free memory allows; give "
+                    "a shorter file."
+                )
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write `data` to `path`: a temporary file in the same folder, flushed to the disk, then renamed.
+
+    A reader sees the old file or the new one, never a part. UserError when the folder is missing or the file
+    cannot be written; nothing is left behind then.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
+    try:
+        try:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"Cannot write {path}: {reason}; name a file in a folder that exists.") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A json object, or a UserError."""
+    try:
+        value = json.loads(read_whole(path))
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist; name the folder of a model, which holds it.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as json; it is damaged, so copy the folder again.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} must hold a json object; it is damaged, so copy the folder again.")
+    return value
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file's bytes, in hexadecimal."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); copy the folder again.") from error

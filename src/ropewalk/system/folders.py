@@ -1,0 +1,72 @@
+"""Writes a folder atomically: whole, or not there at all."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from ropewalk.errors import UserError
+
+AT_CWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
+
+
+def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Fills a temporary folder, flushes it to the disk, names it; a failure leaves nothing behind."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _beside(folder)
+        temporary.mkdir()
+    except OSError as error:
+        raise UserError(
+            f"cannot write into {folder.parent}: {error.strerror}; name a writable folder."
+        ) from error
+    try:
+        fill(temporary)
+        for path in (*temporary.iterdir(), temporary):
+            _flush(path)
+        if not folder.exists():
+            os.replace(temporary, folder)
+        elif not _exchange(temporary, folder):
+            old = _beside(folder)
+            os.replace(folder, old)
+            try:
+                os.replace(temporary, folder)
+            except OSError:
+                os.replace(old, folder)
+                raise
+            os.replace(old, temporary)
+        _flush(folder.parent)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {folder}: {error.strerror or error}; free some space or choose another disk."
+        ) from error
+    except SafetensorError as error:
+        raise UserError(f"cannot write {folder}: {error}; free some space or choose another disk.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _beside(folder: Path) -> Path:
+    """A hidden name next to a folder, used by nobody."""
+    return folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swaps the names of two folders in one step; False on systems that need two, and lose both names between."""
+    swap = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    return swap is not None and swap(AT_CWD, os.fsencode(a), AT_CWD, os.fsencode(b), RENAME_EXCHANGE) == 0
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""Tokens: UTF-8 bytes, graphemes and tokenizers, each with byte spans into the text."""

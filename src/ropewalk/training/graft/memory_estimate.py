@@ -1,0 +1,78 @@
+"""What a graft's training will need, told before anything is loaded: parameters, bytes per device, the
+command.
+
+An estimate from shapes alone: weights, gradients and AdamW's two moments, activations, logits. Knows
+shapes, not how training is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from ropewalk.hf.loading import open_config
+from ropewalk.training.graft.recipe import GraftRecipe
+from ropewalk.training.memory_estimate import MemoryEstimate
+from ropewalk.training.recipe import micro_batch_size
+
+KEPT = {
+    ("frozen", 4): (48, 12),
+    ("lora", 4): (48, 16),
+    ("full", 4): (63, 16),
+    ("frozen", 2): (28, 6),
+    ("lora", 2): (38, 8),
+    ("full", 2): (52, 10),
+}
+"""Bytes that a layer keeps for its gradient, by what learns and by the bytes of the compute dtype: per token and unit
+of the width, and of the width inside its MLP. As seen in a Llama, eager."""
+
+
+def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> MemoryEstimate:
+    """The memory of one process of `ranks` that train a graft."""
+    from transformers import AutoModelForCausalLM
+
+    config = recipe.model
+    shape = open_config(config.base)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(shape)
+    count = sum(p.numel() for p in model.parameters())
+    text: Any = shape.get_text_config()
+    width, layers = int(text.hidden_size), int(text.num_hidden_layers)
+    increments = (
+        (width + 2) * (config.increments.hidden_size + 1) * (1 if config.increments.shared else layers)
+    )
+    matrices = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
+    low_rank = sum(config.lora_rank * (m.in_features + m.out_features) for m in matrices)
+    learning = increments + {"frozen": 0, "lora": low_rank, "full": count}[config.how]
+    narrow = compute.itemsize
+    held = 4 if config.how == "full" or (config.how == "lora" and config.shard) else _held(shape, narrow)
+    shared = ranks if config.shard else 1
+    tokens = min(-(-recipe.train.batch_size // ranks), micro_batch_size(recipe)) * config.context_length
+    outside, inside = KEPT[config.how, narrow]
+    whole = outside * width + inside * _inner(text)
+    return MemoryEstimate(
+        parameters=count,
+        learning=learning,
+        weights=(count * held + learning * 4) / shared,
+        gradients=learning * 4 / shared,
+        optimizer=learning * 8 / shared,
+        activations=tokens * (layers * narrow * width + whole if config.checkpointing else layers * whole),
+        logits=tokens * int(text.vocab_size) * (narrow + 8),
+    )
+
+
+def _inner(text: Any) -> int:
+    """The width inside an MLP, the largest where layers differ."""
+    told = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    return max(told) if isinstance(told, list | tuple) else int(told)
+
+
+def _held(shape: Any, narrow: int) -> float:
+    """Bytes of a weight that does not learn: as it is computed, or as it was quantised, by the fewest bits where the
+    config does not tell them."""
+    quantised = getattr(shape, "quantization_config", None)
+    if quantised is None:
+        return narrow
+    told = quantised if isinstance(quantised, dict) else quantised.to_dict()
+    return (told.get("bits") or (8 if told.get("load_in_8bit") else 4)) / 8

@@ -1,0 +1,110 @@
+"""Recipes: one TOML file says everything about a training, and nothing else does.
+
+Sections: [corpus], [model] (with [model.increments]), [optimizer], [train]. Unknown keys are errors; the
+command line overrides single keys as `section.key=value`. Knows the rooms' own configuration classes, not
+what they do.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ropewalk.corpus import CorpusConfig
+from ropewalk.errors import UserError, first_problem
+from ropewalk.native.config import DecoderConfig
+from ropewalk.system.files import read_whole
+from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
+from ropewalk.training.execution import Precision
+from ropewalk.training.optimizer import OptimizerConfig
+
+MICRO_TOKENS = 8_192
+
+
+class TrainConfig(BaseModel):
+    """How long, how much at a time, how often to look.
+
+    batch_size: windows a step; micro_batch_size: windows at a time on the device (None: about 8,000 tokens). Counts are in
+    steps, `validation_bytes` in tokens predicted, `checkpoint_minutes` in minutes of wall time.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(default=50_000, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    seed: int = Field(default=42, ge=0)
+    device: str = "auto"
+    precision: Precision = "auto"
+    compile: bool = True
+    cuda_graphs: bool = False
+    log_every: int = Field(default=10, ge=1)
+    validate_every: int = Field(default=1_000, ge=1)
+    validation_bytes: int = Field(default=1_000_000, ge=1)
+    checkpoint_minutes: float = Field(default=5.0, ge=0)
+    keep: int = Field(default=2, ge=1)
+
+
+class Recipe(BaseModel):
+    """Everything about one training."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    corpus: CorpusConfig
+    model: DecoderConfig = DecoderConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    train: TrainConfig = TrainConfig()
+
+    @model_validator(mode="after")
+    def _room_for_bytes(self) -> Recipe:
+        if self.model.vocab_size < VOCAB_SIZE:
+            raise ValueError(
+                f"model.vocab_size {self.model.vocab_size} must be at least {VOCAB_SIZE}: "
+                "256 bytes and the end of a document"
+            )
+        return self
+
+
+def micro_batch_size(recipe: Any) -> int:
+    """How many windows of a recipe, of a training or a graft, are on the device at a time."""
+    return recipe.train.micro_batch_size or max(1, MICRO_TOKENS // recipe.model.context_length)
+
+
+def read_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """The recipe in a TOML file, with `section.key=value` overrides: TOML values, or bare words."""
+    try:
+        table = tomllib.loads(read_whole(path).decode("utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"the recipe {path} does not exist; the ones that come along are in recipes/."
+        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"the recipe {path} is not readable TOML: {error}; correct the file.") from error
+    for override in overrides or []:
+        apply_override(table, override)
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        raise UserError(
+            f"the recipe {path} does not hold: {first_problem(error)}; see docs/recipes.md."
+        ) from error
+
+
+def apply_override(table: dict[str, Any], override: str) -> None:
+    """Puts one `section.key=value` into a table. UserError when it cannot be read."""
+    key, equals, text = override.partition("=")
+    if not equals or "." not in key:
+        raise UserError(f"cannot read the override '{override}': write it as section.key=value.")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        value = text
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise UserError(f"cannot override '{key}': '{section}' is no section.")
+    table[last] = value

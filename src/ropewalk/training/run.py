@@ -1,0 +1,279 @@
+"""A run folder: its lock, its recipe, its metrics, its checkpoints. Knows files, not how to train.
+
+Of several processes that train together the first one has the folder; the others have a `Follower` in its place.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import torch
+
+import ropewalk
+from ropewalk.core.increments import Frozen
+from ropewalk.corpus import Corpus
+from ropewalk.errors import UserError
+from ropewalk.native.checkpoint import read_tensors
+from ropewalk.native.decoder import Decoder
+from ropewalk.system.files import write_atomically
+from ropewalk.training.distributed import ProcessGroup
+from ropewalk.training.recipe import Recipe
+
+CONTENT = ("bytes", "digests")  # what a corpus' index says of its tokens
+
+
+class Run:
+    """One training's folder, locked while it is open so that two processes never write into one.
+
+    resume: go on with the run that it holds, or begin one where it holds none.
+    """
+
+    def __init__(
+        self, folder: Path, recipe: Recipe, plan: dict[str, Any], corpus: Corpus, *, resume: bool
+    ) -> None:
+        self.folder, self.recipe, self.plan, self.corpus = folder, recipe, plan, corpus
+        self.described = recipe.model_dump(mode="json", exclude={"corpus": {"root"}})
+        self._metrics: FileIO | None = None
+        try:
+            (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+            self._lock = self._locked()
+        except OSError as error:
+            raise UserError(
+                f"cannot write into {folder}: {error.strerror}; name a writable folder."
+            ) from error
+        try:
+            if resume and self.recipe_path.exists():
+                self._same_recipe()
+                self._sweep()
+            else:
+                self._begin()
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+        self._lock.close()
+
+    @property
+    def metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    @property
+    def recipe_path(self) -> Path:
+        return self.folder / "recipe.json"
+
+    def note(self, text: str) -> None:
+        """One sentence for the person who watches."""
+        print(text, file=sys.stderr)
+
+    def log(self, **entry: Any) -> None:
+        """Appends one line to metrics.jsonl."""
+        line = json.dumps(entry).encode() + b"\n"
+        with self._writing():
+            if self._metrics is None:
+                self._metrics = open(self.metrics_path, "ab", buffering=0)  # noqa: SIM115
+            if self._metrics.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def sync(self) -> None:
+        """Flushes the metrics to the disk, so that no checkpoint is ahead of them."""
+        with self._writing():
+            if self._metrics is not None:
+                os.fsync(self._metrics.fileno())
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.metrics_path}: {error.strerror}; free some space, then --resume."
+            ) from error
+
+    def forget_after(self, step: int) -> None:
+        """Drops metrics of steps that are about to be done again, and a line that was cut off."""
+        kept = []
+        if self.metrics_path.exists():
+            for line in self.metrics_path.read_text(encoding="utf-8", errors="replace").split("\n"):
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    continue
+        write_atomically(self.metrics_path, "".join(kept).encode())
+
+    def checkpoint_folder(self, step: int) -> Path:
+        return checkpoint_folder(self.folder, step)
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoint folders, newest first."""
+        return sorted((self.folder / "checkpoints").glob("step-*"), reverse=True)
+
+    def prune(self) -> None:
+        """Deletes all but the newest checkpoints, as far as the disk lets it."""
+        for old in self.checkpoints()[self.recipe.train.keep :]:
+            with suppress(OSError):
+                os.replace(old, old.with_name(f".{old.name}-old"))
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Deletes what interrupted writes left."""
+        for left in (*self.folder.glob("checkpoints/.step-*"), *self.folder.glob(".model-*")):
+            shutil.rmtree(left, ignore_errors=True)
+        for file in self.folder.glob(".*.tmp"):
+            file.unlink(missing_ok=True)
+
+    def check_corpus(self, provenance: dict[str, Any]) -> None:
+        """UserError when a checkpoint was trained on other data than what this run would go on with."""
+        recorded, found = provenance.get("corpus", {}), self.corpus.info
+        if any(recorded.get(key, found[key]) != found[key] for key in CONTENT):
+            raise UserError(
+                f"the corpus is not the one that {self.folder} was started with (its content changed); "
+                "bring the old files back, or name a new folder."
+            )
+
+    def check_plan(self, recorded: dict[str, Any]) -> None:
+        """Says so when a resumed run cannot be bit-equal because it executes differently."""
+        differing = [name for name, value in recorded.items() if self.plan.get(name) != value]
+        if differing:
+            was = ", ".join(f"{name} was {recorded[name]} and is {self.plan.get(name)}" for name in differing)
+            self.note(f"resuming under another plan ({was}): the run goes on, but not bit for bit.")
+
+    def provenance(self, **more: Any) -> dict[str, Any]:
+        """Where weights of this run come from: plain json values. UserError if the corpus changed meanwhile."""
+        self.corpus.check()
+        return {
+            "version": ropewalk.__version__,
+            "torch": torch.__version__,
+            "recipe": self.described,
+            "corpus": {"hash": self.corpus.hash, **{key: self.corpus.info[key] for key in CONTENT}},
+            "plan": self.plan,
+            **more,
+        }
+
+    def _begin(self) -> None:
+        if self.recipe_path.exists():
+            raise UserError(
+                f"{self.folder} already holds a run; add --resume to go on with it, or name another folder."
+            )
+        told = {"version": ropewalk.__version__, "plan": self.plan, "recipe": self.described}
+        write_atomically(self.recipe_path, json.dumps(told, indent=1).encode())
+
+    def _same_recipe(self) -> None:
+        try:
+            recorded = dict(json.loads(self.recipe_path.read_text(encoding="utf-8"))["recipe"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{self.recipe_path} is damaged; start again in a new folder.") from error
+        if changed := sorted(key for key in recorded if not _agree(recorded[key], self.described.get(key))):
+            raise UserError(
+                f"{self.folder} was started with another recipe (section {', '.join(changed)} differs); "
+                "resume with the same recipe, or name a new folder."
+            )
+
+    def _locked(self) -> IO[str]:
+        import fcntl
+
+        lock = open(self.folder / ".lock", "w")  # noqa: SIM115 (held while the run is)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise UserError(
+                f"another process is training in {self.folder}; wait for it or name another folder."
+            ) from error
+        return lock
+
+
+class Follower:
+    """The run as processes see it that leave its folder to the first one: what a `Run` does, done by nobody."""
+
+    def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
+        self.folder, self.plan = folder, plan
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        return None
+
+    def log(self, **entry: Any) -> None:
+        return None
+
+    def sync(self) -> None:
+        return None
+
+    def prune(self) -> None:
+        return None
+
+    def checkpoints(self) -> list[Path]:
+        return []
+
+    def checkpoint_folder(self, step: int) -> Path:
+        return checkpoint_folder(self.folder, step)
+
+    def provenance(self, **more: Any) -> dict[str, Any]:
+        return more
+
+
+def open_run(
+    team: ProcessGroup, folder: Path, recipe: Any, plan: dict[str, Any], corpus: Corpus, *, resume: bool
+) -> Run | Follower:
+    """The run for the first process of a team, and what the others have in its place."""
+    described = plan | {"processes": team.ranks}
+    run = Run(folder, recipe, described, corpus, resume=resume) if team.first else Follower(folder, described)
+    team.everyone(0.0)  # nobody goes on before the folder is ours
+    return run
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Where a run keeps the checkpoint of a step."""
+    return folder / "checkpoints" / f"step-{step:08d}"
+
+
+def fill_frozen(model: Decoder, path: Path | None) -> None:
+    """Gives frozen parametrizations their tables: a safetensors file with `increments.I` (V, G) of r per walk."""
+    increment_modules = [
+        parametrization for parametrization in model.increment_modules if isinstance(parametrization, Frozen)
+    ]
+    if not increment_modules:
+        return
+    if path is None or not path.is_file():
+        raise UserError(
+            f"the frozen parametrization needs model.increments.table, a file made by `ropewalk freeze`; got {path}."
+        )
+    tables = read_tensors(path)
+    for i, parametrization in enumerate(increment_modules):
+        if f"increments.{i}" not in tables:
+            raise UserError(
+                f"{path} has {len(tables)} tables but the model walks {len(increment_modules)} times; match their `per`."
+            )
+        parametrization.fill(tables[f"increments.{i}"])
+
+
+def _agree(recorded: Any, now: Any) -> bool:
+    """True when two json values are equal, but for keys that the version which recorded one did not know."""
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        return all(key in now and _agree(value, now[key]) for key, value in recorded.items())
+    if isinstance(recorded, list) and isinstance(now, list):
+        return len(recorded) == len(now) and all(map(_agree, recorded, now))
+    return bool(recorded == now)

@@ -1,0 +1,171 @@
+"""Attention: the tiled kernel, the masks and the decays equal the plain formula."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import config, moved, tokens
+
+from ropewalk.core import attention
+from ropewalk.core.decay import Alibi, ForgetGate
+from ropewalk.core.kernels import causal_attention
+from ropewalk.native.decoder import Decoder
+
+
+def reference(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """softmax(q k' scale + bias) v with the future hidden; (B, T, H, D) in, the queries are the last tokens."""
+    repeat = q.shape[2] // k.shape[2]
+    k, v = k.repeat_interleave(repeat, 2), v.repeat_interleave(repeat, 2)
+    scores = torch.einsum("bthe,bshe->bhts", q, k) * scale
+    behind = k.shape[1] - q.shape[1]
+    hidden = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(behind + 1)
+    scores = scores.masked_fill(hidden, -math.inf)
+    return torch.einsum("bhts,bshd->bthd", (scores if bias is None else scores + bias).softmax(-1), v)
+
+
+def draw(*shapes: tuple[int, ...], seed: int = 0, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    stream = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=stream, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+@settings(max_examples=40)
+@given(length=st.integers(1, 40), batch=st.integers(1, 3), seed=st.integers(0, 9))
+def test_the_tiled_kernel_is_softmax_attention_with_its_gradients(length: int, batch: int, seed: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:  # many small tiles, of 8 queries and some of the heads
+        patch.setattr(causal_attention, "QUERIES", 8)
+        patch.setattr(causal_attention, "SCORES", 8 * 100)
+        compare_with_the_formula(length, batch, seed)
+
+
+def compare_with_the_formula(length: int, batch: int, seed: int) -> None:
+    q, k, v = draw(*[(batch, length, 2, size) for size in (6, 6, 3)], seed=seed)
+    expected = reference(q, k, v, 0.4)
+    got = attention.attend(0.4 * q, k, v, training=True)
+    assert torch.allclose(got, expected, atol=1e-12)
+    weights = torch.randn(expected.shape, dtype=torch.float64)
+    for ours, theirs in zip(
+        torch.autograd.grad((got * weights).sum(), (q, k, v)),
+        torch.autograd.grad((expected * weights).sum(), (q, k, v)),
+        strict=True,
+    ):
+        assert torch.allclose(ours, theirs, atol=1e-11)
+
+
+@pytest.mark.parametrize("heads", [1, 5, 40])
+@pytest.mark.parametrize("length", [1, 127, 128, 129, 700])
+def test_tiles_cover_every_query_of_every_head_once(heads: int, length: int) -> None:
+    covered = torch.zeros(heads, length)
+    end = 0
+    for some, first, last, place in causal_attention.tiles(heads, length):
+        covered[some, first:last] += 1
+        assert place.start == end
+        end = place.stop
+        assert place.stop - place.start == covered[some, first:last].numel() * last
+    assert (covered == 1).all()
+    assert end == len(causal_attention._room(torch.empty(heads, length, 2)))
+
+
+def test_the_kernel_is_a_well_made_operator() -> None:
+    """torch's own checks: schema, fake shapes, the autograd registration, the traced backward."""
+    q, k, v = draw(*[(2, 11, size) for size in (4, 4, 3)], dtype=torch.float32)
+    torch.library.opcheck(
+        causal_attention._forward, (q, k, v), test_utils=("test_schema", "test_autograd_registration")
+    )
+    torch.library.opcheck(
+        causal_attention._forward, (q, k, v), test_utils=("test_faketensor", "test_aot_dispatch_static")
+    )
+    kept = causal_attention._forward(q, k, v)[1].detach()
+    plain = tuple(x.detach() for x in (v, q, k, v))
+    torch.library.opcheck(
+        causal_attention._backward, (*plain, kept), test_utils=("test_schema", "test_faketensor")
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_training_and_reading_mix_alike(dtype: torch.dtype) -> None:
+    q, k, v = (x.detach().to(dtype) for x in draw((2, 19, 4, 8), (2, 19, 2, 8), (2, 19, 2, 8)))
+    trained = attention.attend(q, k, v, training=True)
+    read = attention.attend(q, k, v, training=False)
+    close = 1e-6 if dtype == torch.float32 else 3e-2
+    assert trained.dtype == read.dtype == dtype
+    assert torch.allclose(trained.float(), read.float(), atol=close)
+
+
+def test_several_queries_behind_a_memory_see_their_past_and_no_more() -> None:
+    q, k, v = draw((1, 3, 2, 4), (1, 8, 2, 4), (1, 8, 2, 4))
+    assert torch.allclose(attention.attend(0.5 * q, k, v), reference(q, k, v, 0.5), atol=1e-12)
+    one = attention.attend(0.5 * q[:, -1:], k, v)
+    assert torch.allclose(one, reference(q, k, v, 0.5)[:, -1:], atol=1e-12)
+
+
+def test_documents_hide_each_other_and_the_future() -> None:
+    documents = torch.tensor([[0, 0, 1, 1, 0]])
+    bias = attention.attention_bias(documents, 5)
+    assert bias.shape == (1, 1, 5, 5)
+    seen = (bias[0, 0] == 0).tolist()
+    for t in range(5):
+        for s in range(5):
+            assert seen[t][s] == (s <= t and documents[0, t] == documents[0, s])
+    assert torch.equal(attention.attention_bias(documents, 2), bias[:, :, -2:])
+
+
+def test_decay_adds_the_sum_between_key_and_query() -> None:
+    a = -torch.rand(1, 6, 2)
+    bias = attention.attention_bias(torch.zeros(1, 6), 6, a.cumsum(1))
+    for head in range(2):
+        for t in range(6):
+            for s in range(t + 1):
+                assert bias[0, head, t, s].item() == pytest.approx(
+                    a[0, s + 1 : t + 1, head].sum().item(), abs=1e-6
+                )
+            assert torch.isinf(bias[0, head, t, t + 1 :]).all()
+
+
+def test_alibi_is_the_published_ladder_of_slopes() -> None:
+    x = torch.zeros(2, 3, 16)
+    a = Alibi(16, 8)(x)
+    assert a.shape == (2, 3, 8)
+    assert a[0, 0].tolist() == pytest.approx([-(2.0**-h) for h in range(1, 9)])
+    bias = attention.attention_bias(torch.zeros(2, 3), 3, a.cumsum(1))
+    assert bias[0, 0, 2, 0].item() == pytest.approx(-1.0)
+
+
+def test_a_forget_gate_begins_by_remembering() -> None:
+    model = Decoder(config("integer", decoder={"decay": "forget"}), seed=0)
+    gate = model.layers[0].attention.decay
+    assert isinstance(gate, ForgetGate)
+    a = gate(torch.zeros(1, 2, 32))
+    assert a.exp().flatten().tolist() == pytest.approx([0.982] * 8, abs=1e-3)
+    model.train()(tokens(1, 9)).logits.square().sum().backward()
+    assert gate.gate.weight.grad is not None and gate.gate.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("decay", [None, "alibi", "forget"])
+def test_the_open_weights_are_those_that_mix(decay: str | None) -> None:
+    model = moved(Decoder(config(decoder={"decay": decay, "num_kv_heads": 2}), seed=0))
+    activations = model(tokens(2, 9), activations=["attention.1", "residual.1"]).activations
+    weights = activations["attention.1"]
+    assert weights.shape == (2, 4, 9, 9)
+    assert torch.allclose(weights.sum(-1), torch.ones(2, 4, 9), atol=1e-5)
+    assert not weights.triu(1).any()
+    layer = model.layers[1].attention
+    x = model.layers[1].attention_norm(activations["residual.1"])
+    v = (x @ layer.v.weight.T).view(2, 9, 2, 8).repeat_interleave(2, 2)
+    mixed = torch.einsum("bhts,bshd->bthd", weights, v).reshape(2, 9, -1)
+    p = model(tokens(2, 9), activations=["positions.1"]).activations["positions.1"]
+    assert torch.allclose(layer.o(mixed), layer(x, *layer.encoding.angles(p)), atol=1e-4)
+
+
+def test_a_decay_changes_what_is_seen() -> None:
+    plain = Decoder(config("integer"), seed=0)
+    alibi = Decoder(config("integer", decoder={"decay": "alibi"}), seed=0)
+    weights = [
+        m(tokens(1, 20), activations=["attention.0"]).activations["attention.0"][0, 0, -1]
+        for m in (plain, alibi)
+    ]
+    assert weights[1][0] < weights[0][0] / 10
+    assert weights[1][-1] > 2 * weights[0][-1]

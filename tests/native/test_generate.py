@@ -1,0 +1,263 @@
+"""Generation: the memory changes nothing, choices are what they say, mistakes are told."""
+
+import math
+import threading
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from threadpoolctl import OpenBLASController, threadpool_info, threadpool_limits
+from tiny import LEARNED, config, moved, tokens
+
+from ropewalk.errors import UserError
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
+from ropewalk.native.generate import choose, generate, left_padded
+from ropewalk.native.numpy_step import CHANGING, FEW, Step, fits
+
+SHAPES = [
+    *[
+        config(parametrization, per=per, per_head=True, decoder={"num_kv_heads": 2})
+        for parametrization in LEARNED
+        for per in ("layer", "shared")
+    ],
+    config("integer"),
+    config("frozen"),
+    config("bounded", gap="after"),
+    config("signed", gap="after", per="shared", decoder={"decay": "alibi"}),
+    config("bounded", decoder={"encoding": "pope", "num_kv_heads": 1}),
+    config("positive", decoder={"encoding": "pope", "decay": "forget"}, per="shared"),
+    config("bounded", decoder={"decay": "forget", "num_kv_heads": 2}),
+]
+
+
+def name_of(shape: DecoderConfig) -> str:
+    parametrization = shape.increments
+    return "-".join(
+        str(part)
+        for part in (
+            parametrization.parametrization,
+            parametrization.per,
+            parametrization.gap,
+            shape.encoding,
+            shape.decay,
+        )
+    )
+
+
+def in_stretches(model: Decoder, seen: torch.Tensor, cuts: list[int], **first: Any) -> torch.Tensor:
+    cache, logits = model.new_cache(), []
+    for a, b in zip([0, *cuts], [*cuts, seen.shape[1]], strict=True):
+        given = {key: value[:, :b] for key, value in first.items()} if a == 0 else {}
+        logits.append(model(seen[:, a:b], cache=cache, **given).logits)
+    return torch.cat(logits, 1)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+@pytest.mark.parametrize("cuts", [[5, 6, 7, 8], [1, 9, 10], [4]], ids=["one-by-one", "mixed", "long"])
+@torch.inference_mode()
+def test_the_cached_pass_equals_the_whole_pass(shape: DecoderConfig, cuts: list[int]) -> None:
+    model = moved(Decoder(shape, seed=0), scale=0.1)
+    seen = tokens(2, 14)
+    whole = model(seen).logits
+    assert whole.std() > 0.05
+    assert torch.allclose(in_stretches(model, seen, cuts), whole, atol=2e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+@torch.inference_mode()
+def test_left_padding_changes_nothing_cached_or_not(shape: DecoderConfig) -> None:
+    model = moved(Decoder(shape, seed=0), scale=0.1)
+    short, long = tokens(1, 9, seed=1), tokens(1, 14, seed=2)
+    padded = torch.cat([torch.cat([torch.zeros(1, 5, dtype=torch.long), short], 1), long])
+    documents = torch.tensor([[-1] * 5 + [0] * 9, [0] * 14])
+    whole = model(padded, documents=documents).logits
+    assert torch.allclose(whole[:1, 5:], model(short).logits, atol=2e-5)
+    assert torch.allclose(whole[1:], model(long).logits, atol=2e-5)
+    cached = in_stretches(model, padded, [8, 9, 12], documents=documents)
+    assert torch.allclose(cached[0, 5:], whole[0, 5:], atol=2e-5)
+    assert torch.allclose(cached[1], whole[1], atol=2e-5)
+
+
+@torch.inference_mode()
+def test_a_memory_goes_on_from_positions_given_from_outside() -> None:
+    model = moved(Decoder(config(), seed=0), scale=0.1)
+    seen, n = tokens(1, 8), torch.arange(8)[None] * 2 + 5
+    whole = model(seen, n).logits
+    cache = model.new_cache()
+    parts = [model(seen[:, :5], n[:, :5], cache=cache), model(seen[:, 5:], n[:, 5:], cache=cache)]
+    assert torch.allclose(torch.cat([part.logits for part in parts], 1), whole, atol=2e-5)
+
+
+def test_later_stretches_bring_no_documents() -> None:
+    model, cache = Decoder(config(), seed=0).eval(), None
+    cache = model.new_cache()
+    model(tokens(1, 3), cache=cache)
+    with pytest.raises(UserError, match="documents belong to the first stretch"):
+        model(tokens(1, 2), documents=torch.zeros(1, 2), cache=cache)
+
+
+def test_greedy_takes_the_most_likely_each_time() -> None:
+    model = moved(Decoder(config(), seed=0), scale=0.2)
+    prompts = [[1, 2, 3, 4], [9]]
+    got = generate(model, prompts, length=6)
+    assert got == generate(model, prompts, length=6, seed=5)
+    for prompt, made in zip(prompts, got, strict=True):
+        seen = list(prompt)
+        for symbol in made:
+            assert symbol == int(model(torch.tensor([seen])).logits[0, -1].argmax())
+            seen.append(symbol)
+
+
+def test_the_text_goes_on_past_the_context() -> None:
+    model = moved(Decoder(config(decoder={"context": 8}), seed=0))
+    assert len(generate(model, [[1, 2, 3]], length=20)[0]) == 20
+
+
+def test_a_seed_decides_what_is_sampled() -> None:
+    model = Decoder(config(), seed=0).eval()
+    runs = [generate(model, [[1, 2]], length=12, temperature=1.0, seed=seed) for seed in (3, 3, 4)]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_padding_is_minus_one_and_only_where_needed() -> None:
+    seen, documents = left_padded([[1, 2, 3], [4]])
+    assert seen.tolist() == [[1, 2, 3], [0, 0, 4]]
+    assert documents is not None and documents.tolist() == [[0, 0, 0], [-1, -1, 0]]
+    assert left_padded([[1], [2]])[1] is None
+
+
+def often(p: list[float], draws: int = 4000, **how: float) -> torch.Tensor:
+    """How often each symbol is chosen, as fractions."""
+    logits = torch.tensor(p).log().expand(draws, -1)
+    settings = {"temperature": 1.0, "top_p": 1.0, **how}
+    chosen = choose(logits, chance=torch.Generator().manual_seed(0), **settings)
+    return torch.bincount(chosen, minlength=len(p)) / draws
+
+
+def test_sampling_follows_the_distribution_and_temperature_sharpens_it() -> None:
+    p = torch.tensor([0.5, 0.2, 0.3])
+    assert torch.allclose(often(p.tolist()), p, atol=0.03)
+    assert torch.allclose(often(p.tolist(), temperature=0.5), p**2 / (p**2).sum(), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("top_p", "kept"),
+    [(0.3, [1]), (0.5, [1]), (0.51, [1, 2]), (0.79, [1, 2]), (0.81, [0, 1, 2]), (1.0, [0, 1, 2, 3])],
+)
+def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p: float, kept: list[int]) -> None:
+    counts = often([0.15, 0.5, 0.3, 0.05], top_p=top_p)
+    assert torch.nonzero(counts).flatten().tolist() == kept
+
+
+@given(st.lists(st.floats(-30, 30), min_size=2, max_size=9), st.floats(1e-3, 1.0), st.floats(1e-40, 100.0))
+def test_a_choice_is_always_in_the_nucleus(logits: list[float], top_p: float, temperature: float) -> None:
+    at = torch.tensor([logits])
+    symbol = choose(at, temperature=temperature, top_p=top_p, chance=torch.Generator().manual_seed(1)).item()
+    p = ((at.double() - at.max()) / temperature).softmax(-1)[0]
+    assert p[p > p[symbol] * (1 + 1e-4)].sum() <= top_p + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"prompts": []}, "every prompt needs at least one symbol"),
+        ({"prompts": [[1], []]}, "every prompt needs at least one symbol"),
+        ({"prompts": [[300]]}, "expected tokens from 0 to 256"),
+        ({"length": 0}, "length must be at least 1, got 0"),
+        ({"temperature": -1.0}, "temperature must be 0 or more"),
+        ({"temperature": math.nan}, "temperature must be 0 or more"),
+        ({"top_p": 0.0}, r"top_p in \(0, 1\]"),
+        ({"top_p": 1.5}, r"top_p in \(0, 1\]"),
+    ],
+)
+def test_mistakes_are_told(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        generate(Decoder(config(), seed=0).eval(), **{"prompts": [[1]], "length": 2, **wrong})
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_diverged_model_is_told(temperature: float) -> None:
+    model = Decoder(config(), seed=0).eval()
+    with torch.no_grad():
+        model.embedding.fill_(math.nan)
+    with pytest.raises(UserError, match="it diverged"):
+        generate(model, [[1]], length=1, temperature=temperature)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=name_of)
+@torch.inference_mode()
+def test_a_step_equals_the_whole_pass(shape: DecoderConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropewalk.native.numpy_step.GROWTH", 2)  # so that the memory has to grow
+    model, seen = moved(Decoder(shape, seed=0), scale=0.1), tokens(2, 14)
+    cache = model.new_cache()
+    model(seen[:, :6], cache=cache)
+    assert fits(model, cache) == (shape.encoding == "rope" and shape.decay is None)
+    if fits(model, cache):
+        step = Step(model, cache)
+        steps = torch.stack([step(seen[:, t]) for t in range(6, 14)], 1)
+        assert torch.allclose(steps, model(seen).logits[:, 6:], atol=2e-5)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@torch.inference_mode()
+def test_steps_are_for_rows_without_padding_in_float32(padded: bool) -> None:
+    model, (seen, documents) = Decoder(config(), seed=0), left_padded([[1, 2], [3]] if padded else [[1, 2]])
+    cache = model.new_cache()
+    assert not fits(model, cache)
+    model(seen, documents=documents, cache=cache)
+    assert fits(model, cache) != padded
+    model.compute_dtype = torch.bfloat16
+    assert not fits(model, cache)
+
+
+@torch.inference_mode()
+def test_steps_are_for_few_rows() -> None:
+    model = Decoder(config(), seed=0)
+    for rows in (FEW, FEW + 1):
+        cache = model.new_cache()
+        model(tokens(rows, 3), cache=cache)
+        assert fits(model, cache) == (rows == FEW)
+
+
+def threads() -> set[int]:
+    """How many threads the matrix libraries of this process take."""
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
+
+
+def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, seen = Step._pass, []
+    monkeypatch.setattr(Step, "_pass", lambda *told: (seen.append(threads()), real(*told))[1])
+    with threadpool_limits(2, user_api="blas"):
+        generate(Decoder(config(), seed=0), [[1, 2]], length=2)
+        assert threads() == {2} and seen[0] == {1}
+
+
+def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, joined, gone = threading.Event(), threading.Event(), threading.Event()
+    model, real, found = Decoder(config(), seed=0), Step._pass, []
+
+    def meanwhile(*told: Any) -> Any:
+        """The first one's step ends, and its thread too, in the midst of the second one's."""
+        mine, other = (begun, joined) if threading.current_thread() is first else (joined, gone)
+        mine.set()
+        assert other.wait(60)
+        return real(*told)
+
+    monkeypatch.setattr(Step, "_pass", meanwhile)
+    first, second = (
+        threading.Thread(target=lambda: found.append(generate(model, [[1, 2]], length=2))) for _ in range(2)
+    )
+    with threadpool_limits(2, user_api="blas"):
+        # else this thread alone could change the number
+        OpenBLASController.clear_controlling_thread(force=True)
+        first.start()
+        assert begun.wait(60)
+        second.start()
+        first.join()
+        gone.set()
+        second.join()
+        after = threads()
+    assert after == {2} and found[0] == found[1] and not CHANGING.locked()

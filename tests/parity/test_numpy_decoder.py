@@ -1,0 +1,297 @@
+"""The sentence shown without torch: the same trace as with it, or left to it."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import config, moved
+
+from ropewalk.measure import capture, numpy_trace
+from ropewalk.native import checkpoint, pretrained
+from ropewalk.native.decoder import Decoder
+from ropewalk.native.numpy_checkpoint import Unknown, _known, read_numpy_decoder
+from ropewalk.native.numpy_decoder import NumpyDecoder
+from ropewalk.system.files import sha256
+from ropewalk.traces.trace import SIGNALS, Trace
+from ropewalk.views import terminal
+
+SENTENCES = (
+    "The old bridge over New York was closed.",
+    "我们在北京大学学习。",
+    "a",
+    "The 👩‍👩‍👧 cat,\nthe\tcat.",
+)
+INCREMENTS, NATS = 1e-4, 2e-3  # as closely as an exported graph must agree
+
+
+def saved(folder: Path, model: Decoder, dtype: torch.dtype = torch.float32) -> Path:
+    checkpoint.save_decoder(folder, model, {"version": "test", "step": 3}, dtype=dtype)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return saved(tmp_path / "model", moved(Decoder(config(), seed=0), scale=0.2))
+
+
+def edit(folder: Path, *path: str, value: Any) -> None:
+    """Sets one entry of a model's config."""
+    config = json.loads((folder / checkpoint.CONFIG).read_text())
+    at = config
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    (folder / checkpoint.CONFIG).write_text(json.dumps(config))
+
+
+def assert_same(light: Trace | None, full: Trace) -> None:
+    assert light is not None
+    for name in ("text", "lines", "kind", "unit", "gap", "context", "provenance"):
+        assert getattr(light, name) == getattr(full, name), name
+    assert np.array_equal(light.tokens, full.tokens) and np.array_equal(light.spans, full.spans)
+    assert np.abs(light.values - full.values).max() <= INCREMENTS
+    for name in SIGNALS:
+        np.testing.assert_allclose(getattr(light, name), getattr(full, name), atol=NATS, rtol=0, err_msg=name)
+
+
+@pytest.mark.parametrize("name", ["per-layer", "shared"])
+def test_a_bundled_model_shows_the_same_picture(name: str) -> None:
+    model = checkpoint.load_decoder(name)
+    for text in SENTENCES:
+        for start in ("document", "text"):
+            light, full = numpy_trace.trace(name, text, start=start), capture.trace(model, text, start=start)
+            assert_same(light, full)
+            assert str(terminal.render(light)) == str(terminal.render(full))
+
+
+@settings(max_examples=40)
+@given(
+    parametrization=st.sampled_from(["positive", "bounded", "signed"]),
+    per=st.sampled_from(["layer", "shared"]),
+    per_head=st.booleans(),
+    gap=st.sampled_from(["before", "after"]),
+    num_kv_heads=st.sampled_from([None, 1, 2, 4]),
+    inner=st.sampled_from([None, 24]),
+    ceiling=st.sampled_from([4.0, 10.0]),
+    eps=st.sampled_from([1e-5, 1e-2]),
+    length=st.integers(1, 300),
+)
+def test_every_model_that_it_knows_gives_what_the_decoder_gives(
+    tmp_path_factory: pytest.TempPathFactory,
+    num_kv_heads: int | None,
+    inner: int | None,
+    eps: float,
+    length: int,
+    **parametrization: Any,
+) -> None:
+    shape = {"num_kv_heads": num_kv_heads, "intermediate_size": inner, "norm_eps": eps}
+    model = moved(Decoder(config(decoder=shape, **parametrization), seed=0), scale=0.1)
+    folder = saved(tmp_path_factory.mktemp("light") / "model", model)
+    text = ("The cat sat on the mat; 猫が座る。" * 10)[:length]
+    assert_same(numpy_trace.trace(folder, text), capture.trace(checkpoint.load_decoder(folder), text))
+
+
+def test_large_outputs_of_a_network_are_bent_alike(tmp_path: Path) -> None:
+    for parametrization in ("positive", "bounded"):
+        model = moved(Decoder(config(parametrization), seed=0), scale=0.2)
+        with torch.no_grad():
+            for module in model.increment_modules:
+                module.outer.weight.mul_(2000.0)
+        folder = saved(tmp_path / parametrization, model)
+        full, light = (
+            capture.trace(checkpoint.load_decoder(folder), "Cat 猫"),
+            numpy_trace.trace(folder, "Cat 猫"),
+        )
+        assert light is not None and np.abs(full.values).max() > 9
+        np.testing.assert_allclose(light.values[0], full.values[0], rtol=1e-4, atol=1e-4)
+
+
+def test_what_overflows_on_the_way_warns_nobody(tmp_path: Path) -> None:
+    model = moved(Decoder(config(), seed=0), scale=0.2)
+    with torch.no_grad():
+        for layer in model.layers:
+            layer.feed.gate.weight.mul_(1e4)
+    assert numpy_trace.trace(saved(tmp_path / "model", model), "The cat sat.") is not None
+
+
+def test_weights_of_half_precision_are_read(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "half", moved(Decoder(config(), seed=0), scale=0.2), torch.float16)
+    assert_same(numpy_trace.trace(folder, "half"), capture.trace(checkpoint.load_decoder(folder), "half"))
+
+
+def test_tokens_that_a_law_sees_alike_walk_alike() -> None:
+    text = "banana, bandana; cabanas and bananas for an Alabama llama"
+    for length in range(20, len(text), 3):
+        made = numpy_trace.trace("per-layer", text[:length])
+        assert made is not None
+        for token in set(made.tokens.tolist()):
+            assert len(set(made.values[0, made.tokens == token].tolist())) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"parametrization": "integer"},
+        {"parametrization": "constant"},
+        {"parametrization": "free"},
+        {"parametrization": "coordinate"},
+        {"parametrization": "random"},
+        {"parametrization": "frozen"},
+        {"decoder": {"encoding": "pope"}},
+        {"decoder": {"decay": "forget"}},
+        {"decoder": {"vocab_size": 200}},
+    ],
+    ids=str,
+)
+def test_other_models_are_left_to_torch(tmp_path: Path, other: dict[str, Any]) -> None:
+    folder = saved(tmp_path / "model", moved(Decoder(config(**other), seed=0), scale=0.1))
+    assert numpy_trace.trace(folder, "é cat") is None
+
+
+def test_weights_of_bfloat16_are_left_to_torch(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", moved(Decoder(config(), seed=0)), torch.bfloat16)
+    assert numpy_trace.trace(folder, "cat") is None and checkpoint.load_decoder(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\ud800", "x" * numpy_trace.LONGEST, "猫" * (numpy_trace.LONGEST // 3 + 1)]
+)
+def test_texts_that_are_none_or_long_are_left_to_torch(folder: Path, text: str) -> None:
+    assert numpy_trace.trace(folder, "cat") is not None
+    assert numpy_trace.trace(folder, text) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["format"], "another"),
+        (["schema"], 2),
+        (["provenance"], None),
+        (["weights", "sha256"], "0" * 64),
+        (["model", "novelty"], 1),
+        (["model", "context"], 64.0),
+        (["model", "context"], True),
+        (["model", "context"], 1),
+        (["model", "num_kv_heads"], 0),
+        (["model", "num_kv_heads"], 3),
+        (["model", "heads"], 32),
+        (["model", "heads"], "4"),
+        (["model", "inner"], 64),
+        (["model", "layers"], 3),
+        (["model", "theta"], -1.0),
+        (["model", "theta"], float("inf")),
+        (["model", "eps"], float("nan")),
+        (["model", "increments"], None),
+        (["model", "increments", "per"], "head"),
+        (["model", "increments", "gap"], "around"),
+        (["model", "increments", "ceiling"], 1.0),
+        (["model", "increments", "parametrization"], "positive"),
+        (["model", "increments", "lines"], "key_head"),
+    ],
+    ids=str,
+)
+def test_a_changed_config_is_left_to_torch(folder: Path, path: list[str], value: Any) -> None:
+    edit(folder, *path, value=value)
+    assert numpy_trace.trace(folder, "cat") is None
+
+
+def test_shapes_that_do_not_divide_are_unknown(folder: Path) -> None:
+    shape = json.loads((folder / checkpoint.CONFIG).read_text())["model"]
+    told = shape | shape.pop("increments")
+    assert _known(told) and _known(told | {"num_kv_heads": 2})
+    assert not _known(told | {"hidden_size": 36}) and not _known(told | {"num_kv_heads": 3})
+
+
+def test_damaged_weights_are_left_to_torch(folder: Path, tmp_path: Path) -> None:
+    path = folder / checkpoint.WEIGHTS
+    whole = path.read_bytes()
+    for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b"", whole[:100]):
+        path.write_bytes(damaged)
+        assert numpy_trace.trace(folder, "cat") is None
+    other = saved(tmp_path / "other", moved(Decoder(config(), seed=5), scale=0.2))
+    shutil.copy(other / checkpoint.WEIGHTS, path)
+    assert numpy_trace.trace(folder, "cat") is None
+    path.unlink()
+    assert numpy_trace.trace(folder, "cat") is None and numpy_trace.trace(tmp_path / "nowhere", "cat") is None
+
+
+def test_a_hash_that_fits_does_not_excuse_tensors_that_do_not(folder: Path) -> None:
+    """A norm of one number would stretch over every channel unnoticed."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / checkpoint.WEIGHTS
+    save_file({**load_file(path), "norm.weight": torch.ones(1)}, path)
+    edit(folder, "weights", "sha256", value=sha256(path))
+    with pytest.raises(Unknown, match="weights"):
+        read_numpy_decoder(folder)
+
+
+def test_numbers_that_are_none_are_left_to_torch(tmp_path: Path) -> None:
+    model = moved(Decoder(config("signed"), seed=0))
+    with torch.no_grad():
+        model.increment_modules[1].outer.bias.fill_(float("nan"))
+    assert numpy_trace.trace(saved(tmp_path / "model", model), "cat") is None
+
+
+def test_a_large_model_is_left_to_torch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ropewalk.native.numpy_checkpoint.LARGEST", 1000)
+    with pytest.raises(Unknown, match="size"):
+        read_numpy_decoder(folder)
+
+
+def test_a_trace_differs_where_the_pass_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These comparisons can fail: one of the walk's decisions taken otherwise is seen."""
+    full = capture.trace(checkpoint.load_decoder("per-layer"), SENTENCES[0])
+    plain = NumpyDecoder._angles
+    monkeypatch.setattr(NumpyDecoder, "_angles", lambda self, r: plain(self, r + 0.01))
+    with pytest.raises(AssertionError):
+        assert_same(numpy_trace.trace("per-layer", SENTENCES[0]), full)
+
+
+def shown(*words: str) -> tuple[str, bool]:
+    """What `ropewalk show` prints in a process of its own, and whether that loaded torch."""
+    code = (
+        "import sys\nfrom ropewalk.cli import main\ntry:\n main()\nfinally:\n print('torch' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "show", *words], capture_output=True, text=True, check=True
+    )
+    *rows, loaded = ran.stdout.splitlines()
+    return "\n".join(rows), loaded == "True"
+
+
+def test_a_sentence_is_shown_without_torch_and_written_with_it(tmp_path: Path) -> None:
+    picture, loaded = shown(SENTENCES[0])
+    assert "L5" in picture and not loaded
+    assert shown(SENTENCES[0], "--json", str(tmp_path / "trace.json")) == (picture, True)
+
+
+def test_what_is_wrong_is_still_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from ropewalk import cli
+
+    edit(folder, "weights", "sha256", value="0" * 64)
+    sys_argv, sys.argv = sys.argv, ["ropewalk", "show", "cat", "--model", str(folder)]
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    finally:
+        sys.argv = sys_argv
+    assert stopped.value.code == 1 and "its hash differs" in capsys.readouterr().err
+
+
+def test_the_bundled_models_are_all_read() -> None:
+    for name in pretrained.model_names():
+        assert (
+            read_numpy_decoder(pretrained.find_model(name)).describe()
+            == checkpoint.load_decoder(name).describe()
+        )

@@ -1,0 +1,289 @@
+"""A graft's training beside its baseline: learns, keeps what it learned, resumes, tells the difference."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from ropewalk import IncrementConfig, UserError
+from ropewalk.corpus import Corpus, CorpusConfig, prepare
+from ropewalk.hf import Graft, graft, load
+from ropewalk.hf.llama_export import byte_tokenizer
+from ropewalk.hf.loading import open_tokenizer
+from ropewalk.system import available_memory
+from ropewalk.tokens.tokenizer import HostTokenizer
+from ropewalk.training import recipe
+from ropewalk.training.graft import memory_estimate, paired, trainable
+from ropewalk.training.graft.corpus_tokens import read_corpus
+from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, rates
+from ropewalk.training.memory_estimate import MemoryEstimate
+from ropewalk.training.optimizer import OptimizerConfig
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+SHAPE = {"vocab_size": 257, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny Llama folder that reads bytes, with its tokenizer."""
+    folder = tmp_path_factory.mktemp("base")
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE, **HEADS, eos_token_id=256))
+    model.save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    for i in range(12):
+        (folder / f"{i:02}.txt").write_text(f"number {i}: the cat sat on the mat. " * 12)
+    config = CorpusConfig(sources=({"path": str(folder)},), validation_documents=3)  # type: ignore[arg-type]
+    return prepare(config, folder / "cache", progress=False)
+
+
+def plan(base: str, how: str = "frozen", steps: int = 3, **more: Any) -> GraftRecipe:
+    shape = {"base": base, "how": how, "context": 32, "lora_rank": 2, **more.pop("model", {})}
+    train = {
+        "steps": steps,
+        "batch": 4,
+        "precision": "float32",
+        "device": "cpu",
+        "validation_bytes": 300,
+        **more,
+    }
+    return GraftRecipe(
+        corpus=CorpusConfig(sources=({"builtin": "python"},)),  # type: ignore[arg-type]
+        model=GraftConfig(**shape),
+        optimizer=OptimizerConfig(lr=0.01, warmup=1),
+        train=recipe.TrainConfig(**{"log_every": 1, "validate_every": 2, **train}),
+    )
+
+
+@pytest.mark.parametrize("how", ["frozen", "lora", "full"])
+def test_trains_beside_a_baseline(how: str, base: str, corpus: Corpus, tmp_path: Path) -> None:
+    report = paired.train(plan(base, how), corpus, tmp_path)
+    mean, low, high = report.difference
+    assert low <= mean <= high and len(report.grafted.losses) == len(report.baseline.losses) > 1
+    assert all(line["std"] > 0 for line in report.grafted.spacing)
+    assert [(line["mean"], line["std"]) for line in report.baseline.spacing] == [(1.0, 0.0)] * 2
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["difference"]["mean"] == pytest.approx(mean) and "difference" in report.told()
+    if how == "frozen":
+        assert not (tmp_path / "baseline" / "metrics.jsonl").exists()
+    else:
+        steps = [
+            [
+                json.loads(line)["step"]
+                for line in (tmp_path / side / "metrics.jsonl").read_text().splitlines()
+            ]
+            for side in ("grafted", "baseline")
+        ]
+        assert steps[0] == steps[1] and max(steps[0]) == 3
+    kept = tmp_path / "grafted" / "model"
+    where = str(kept / "base") if how == "full" else base
+    model = transformers.AutoModelForCausalLM.from_pretrained(where)
+    if how == "lora":
+        import peft
+
+        model = peft.PeftModel.from_pretrained(model, kept / "lora")
+    grafted = load(model, kept)
+    losses = []
+    with torch.no_grad():
+        from ropewalk.core import loss
+        from ropewalk.corpus import windows
+
+        for part in windows.validation(corpus.validation, context=32, bytes=300, size=8):
+            logits = grafted(part[:, :-1]).logits
+            losses += [
+                float(loss.nats(row[None], seen[None])) for row, seen in zip(logits, part[:, 1:], strict=True)
+            ]
+    assert np.allclose(losses, report.grafted.losses, atol=1e-5)
+
+
+def test_a_frozen_baseline_is_the_untouched_base(base: str, corpus: Corpus, tmp_path: Path) -> None:
+    report = paired.train(plan(base, steps=1), corpus, tmp_path)
+    with (
+        graft(transformers.AutoModelForCausalLM.from_pretrained(base), parametrization="integer") as plain,
+        torch.no_grad(),
+    ):
+        from ropewalk.core import loss
+        from ropewalk.corpus import windows
+
+        first = next(iter(windows.validation(corpus.validation, context=32, bytes=300, size=8)))[:1]
+        assert float(loss.nats(plain(first[:, :-1]).logits, first[:, 1:])) == pytest.approx(
+            report.baseline.losses[0]
+        )
+
+
+@pytest.mark.parametrize("how", ["frozen", "lora"])
+def test_resumes_as_if_it_had_never_stopped(how: str, base: str, corpus: Corpus, tmp_path: Path) -> None:
+    whole = paired.train(plan(base, how, steps=4, checkpoint_minutes=0.0), corpus, tmp_path / "a")
+
+    def stop(progress: Any) -> None:
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    wanted = plan(base, how, steps=4, checkpoint_minutes=0.0)
+    with pytest.raises(KeyboardInterrupt):
+        paired.train(wanted, corpus, tmp_path / "b", watch=stop)
+    resumed = paired.train(wanted, corpus, tmp_path / "b", resume=True)
+    assert resumed.grafted.losses == whole.grafted.losses
+
+
+def test_a_corpus_is_read_by_a_tokenizer_once(base: str, corpus: Corpus, tmp_path: Path) -> None:
+    read = read_corpus(corpus, HostTokenizer(open_tokenizer(base)), tmp_path)
+    assert np.array_equal(read.train, corpus.train) and np.array_equal(read.validation, corpus.validation)
+    assert read.hash != corpus.hash and read_corpus(corpus, HostTokenizer(), tmp_path) is corpus
+    stamp = next((tmp_path / "tokens").iterdir()).stat().st_mtime_ns
+    read_corpus(corpus, HostTokenizer(open_tokenizer(base)), tmp_path)
+    assert next((tmp_path / "tokens").iterdir()).stat().st_mtime_ns == stamp
+
+
+def needed(base: str, ranks: int = 1, **model: Any) -> MemoryEstimate:
+    return memory_estimate.estimate(plan(base, model=model), compute=torch.bfloat16, ranks=ranks)
+
+
+def test_the_estimate_counts_what_learns(base: str) -> None:
+    sizes = {how: needed(base, how=how) for how in ("frozen", "lora", "full")}
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    count = sum(p.numel() for p in model.parameters())
+    with graft(model) as grafted:
+        increments = sum(p.numel() for p in grafted.parameters())
+    assert sizes["frozen"].parameters == count
+    assert sizes["frozen"].learning == pytest.approx(increments, rel=0.05)
+    assert sizes["frozen"].learning < sizes["lora"].learning < sizes["full"].learning
+    assert sizes["full"].weights > 1.9 * sizes["frozen"].weights
+    assert needed(base, ranks=4, how="full", shard=True).optimizer == sizes["full"].optimizer / 4
+    assert needed(base, how="full", checkpointing=True).activations < sizes["full"].activations
+
+
+@pytest.mark.parametrize("how", ["frozen", "lora", "full"])
+@pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("inside", [2, 4])
+def test_the_estimate_of_activations_is_what_a_pass_keeps(
+    how: str, compute: torch.dtype, inside: int, tmp_path: Path
+) -> None:
+    shape = transformers.LlamaConfig(
+        vocab_size=257, hidden_size=128, intermediate_size=inside * 128, num_hidden_layers=3,
+        num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=64,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(shape).save_pretrained(tmp_path / "llama")
+    wanted = plan(str(tmp_path / "llama"), how, model={"context": 64}, batch=4, micro=4)
+    host = trainable.open_base(wanted.model, compute, seed=0)
+    student = trainable.Trainee(Graft(host, wanted.model.increments, 0), compute)
+    own = {p.untyped_storage().data_ptr() for p in student.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(x: torch.Tensor) -> torch.Tensor:
+        if x.untyped_storage().data_ptr() not in own:
+            kept[x.untyped_storage().data_ptr()] = x
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        student(torch.zeros(4, 64, dtype=torch.int64)).logits.float().sum()
+    seen = sum(x.untyped_storage().nbytes() for x in kept.values())
+    assert memory_estimate.estimate(wanted, compute=compute).activations == pytest.approx(seen, rel=0.2)
+
+
+def test_the_estimate_of_other_shapes_and_quantised_weights(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = transformers.AutoConfig.from_pretrained(base)
+    monkeypatch.setattr(memory_estimate, "open_config", lambda name: shape)
+    whole = needed(base)
+    for told, part in (
+        ({"load_in_8bit": True}, 1 / 2),
+        ({"load_in_4bit": True}, 1 / 4),
+        ({"bits": 3}, 3 / 16),
+    ):
+        shape.quantization_config = told
+        less = needed(base).weights - 4 * whole.learning
+        assert less == pytest.approx(part * (whole.weights - 4 * whole.learning))
+    assert (
+        memory_estimate._inner(transformers.PretrainedConfig(hidden_size=8, intermediate_size=[16, 48])) == 48
+    )
+    assert memory_estimate._inner(transformers.PretrainedConfig(hidden_size=8)) == 32
+
+
+def test_a_training_that_would_not_fit_is_refused_before_it_begins(
+    base: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(available_memory, "available_bytes", lambda sharing: 1e5)
+    for train in (paired.train, paired.one):
+        with pytest.raises(UserError, match=r"this training needs about .* MB of memory .*; lower micro"):
+            train(plan(base), corpus, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_large_models_are_told_how_to_scale_out() -> None:
+    large = MemoryEstimate(7_000_000_000, 7_000_000_000, 28e9, 28e9, 56e9, 4e9, 1e9)
+    told = "\n".join(large.told(1, "graft-train"))
+    assert "117.00 GB" in told and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in told
+    assert large.devices(4e9) == 0
+
+
+def test_mistakes_are_told(base: str, corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot open the model nowhere/at-all"):
+        needed("nowhere/at-all")
+    with pytest.raises(UserError, match="sharding needs several processes"):
+        paired.train(plan(base, model={"shard": True}), corpus, tmp_path / "a")
+    config = transformers.GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=257)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    with pytest.raises(UserError, match="GPT2LMHeadModel has no rotary"):
+        paired.train(plan(str(tmp_path / "gpt2")), corpus, tmp_path / "b")
+
+
+def test_rates_follow_what_learns() -> None:
+    for how in ("frozen", "lora", "full"):
+        chosen = rates(how, 1000)  # type: ignore[arg-type]
+        assert chosen.lr * chosen.increments_lr == pytest.approx(1e-3) and chosen.warmup == 100
+
+
+def two(base: str, corpus: Corpus, out: Path, shard: bool, breaks: bool = False) -> list[tuple[int, str]]:
+    """Exit status and messages of two processes that train into one folder."""
+    program = Path(__file__).with_name("two.py")
+    environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    environment["MASTER_PORT"] = str(20_000 + os.getpid() % 20_000 + 2 * shard + breaks)
+    words = [base, str(corpus.folder), str(out), str(int(shard)), str(int(breaks))]
+    running = [
+        subprocess.Popen(
+            [sys.executable, str(program), *words],
+            env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(2)
+    ]
+    said = [process.communicate(timeout=300)[1].decode() for process in running]
+    return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
+
+
+@pytest.mark.parametrize("shard", [False, True])
+def test_two_processes_train_as_one(shard: bool, base: str, corpus: Corpus, tmp_path: Path) -> None:
+    how = "full"
+    alone = paired.train(
+        plan(base, how, model={"increments": IncrementConfig(hidden_size=8)}), corpus, tmp_path / "one"
+    )
+    for status, errors in two(base, corpus, tmp_path / "two", shard):
+        assert status == 0, errors[-2000:]
+    told = json.loads((tmp_path / "two" / "report.json").read_text())
+    assert told["processes"] == 2
+    assert np.allclose(told["grafted"]["losses"], alone.grafted.losses, atol=2e-4)
+    assert (tmp_path / "two" / "grafted" / "model" / "increments.safetensors").exists()
+
+
+def test_a_process_that_breaks_takes_the_other_with_it(base: str, corpus: Corpus, tmp_path: Path) -> None:
+    (first, said), (second, cause) = two(base, corpus, tmp_path, shard=False, breaks=True)
+    assert first == 1 and second != 0 and "ArithmeticError: out of the blue" in cause
+    assert "Traceback" not in said and not (tmp_path / "report.json").exists()
