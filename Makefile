@@ -5,6 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
 .PHONY: demo test setup lint lock docs docs-site bench wheel clean
 
@@ -49,21 +50,22 @@ bench: .venv/ready-dev
 wheel: .venv/ready-dev
 	$(BIN)/python scripts/check_wheel.py
 
-# The CPU build of PyTorch: with pip where an index has it, otherwise with uv, which knows PyTorch's own index.
-.venv/ready-torch:
-	$(PYTHON) -m venv .venv
-	$(PIP) 'torch==$(TORCH)+cpu' \
-	  || { $(PIP) uv && $(BIN)/uv pip install --python $(BIN)/python --torch-backend=cpu torch==$(TORCH); }
+# uv installs several times faster than pip. PyTorch comes first, as its CPU build: with pip where an index has it,
+# otherwise with uv, which knows PyTorch's own index. What is installed later leaves it as it is.
+.venv/bin/uv:
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) --constraint constraints.txt uv
+
+.venv/ready-torch: | .venv/bin/uv
+	$(PIP) 'torch==$(TORCH)+cpu' || $(UV) --torch-backend=cpu torch==$(TORCH)
 	touch $@
 
-.venv/ready-demo: .venv/ready-torch pyproject.toml constraints.txt
-	$(PIP) --constraint constraints.txt --editable '.[train,pictures]'
+.venv/ready-demo: .venv/ready-torch pyproject.toml constraints.txt | .venv/bin/uv
+	$(UV) --editable '.[train,pictures]'
 	touch $@
 
-# Dependency groups need pip 25.1 or newer.
-.venv/ready-dev: .venv/ready-torch pyproject.toml constraints.txt
-	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) --constraint constraints.txt --editable '.[all]' --group dev
+.venv/ready-dev: .venv/ready-torch pyproject.toml constraints.txt | .venv/bin/uv
+	$(UV) --editable '.[all]' --group dev
 	touch $@
 
 clean:
