@@ -5,7 +5,7 @@
     python scripts/check_wheel.py --report wheel.json   # write the sizes as JSON too
 
 The wheel goes into an empty environment outside the source tree, with the base dependencies at the versions of
-constraints.txt. There every command must explain itself, `show` and `page` must work on English and Chinese text, and
+constraints.txt or of another file (--constraint). There every command must explain itself, `show` and `page` must work on English and Chinese text, and
 what needs an extra must name the extra in one sentence.
 """
 
@@ -80,15 +80,14 @@ def check_contents(wheel: Path, sdist: Path) -> None:
 class Environment:
     """An empty virtual environment with the wheel and its base dependencies; commands run beside it."""
 
-    def __init__(self, folder: Path, wheel: Path) -> None:
+    def __init__(self, folder: Path, wheel: Path, constraint: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
         self.binaries = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
         self.python = str(self.binaries / "python")
         self.work = folder / "work"
         self.work.mkdir()
         pip = [self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        constraints = ["--constraint", str(ROOT / "constraints.txt")]
-        subprocess.run([*pip, *constraints, str(wheel)], check=True, cwd=self.work)
+        subprocess.run([*pip, "--constraint", str(constraint), str(wheel)], check=True, cwd=self.work)
 
     def ropewalk(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
@@ -170,6 +169,7 @@ def check_base_install(environment: Environment) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--dist", type=Path, help="a folder with one wheel and one source distribution")
+    parser.add_argument("--constraint", type=Path, default=ROOT / "constraints.txt", help="versions for pip")
     parser.add_argument("--report", type=Path, help="write sizes and times as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -179,7 +179,7 @@ def main() -> None:
             build(dist)
         wheel, sdist = only(dist, "*.whl"), only(dist, "*.tar.gz")
         check_contents(wheel, sdist)
-        environment = Environment(folder, wheel)
+        environment = Environment(folder, wheel, options.constraint.resolve())
         installed = environment.size()
         check_base_install(environment)
         require(installed <= INSTALLED_LIMIT, f"the base install takes {installed / MEGABYTE:.0f} MiB")

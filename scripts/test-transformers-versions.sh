@@ -7,7 +7,7 @@
 # Environments are kept in $VENVS (default .venvs/) and made again only when they are deleted; ropewalk is put in anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-oldest=$(sed -n 's/^hf = \["transformers>=\([0-9.]*\)".*/\1/p' pyproject.toml)
+oldest=$(sed -n 's/^hf = .*"transformers>=\([0-9.]*\)".*/\1/p' pyproject.toml)
 torch=$(sed -n 's/^torch==//p' constraints.txt)
 versions=("$@")
 [ ${#versions[@]} -gt 0 ] || versions=("$oldest" newest)
@@ -26,7 +26,7 @@ for version in "${versions[@]}"; do
     "$folder/bin/pip" install --quiet "$wanted" peft accelerate pytest hypothesis
     touch "$folder/ready"
   fi
-  "$folder/bin/pip" install --quiet --editable .
+  "$folder/bin/pip" install --quiet --editable '.[train]'
   "$folder/bin/python" -c 'import transformers, peft, torch; print("transformers", transformers.__version__, "peft", peft.__version__, "torch", torch.__version__)'
   "$folder/bin/python" -m pytest tests/hf tests/tuning || status=1
 done

@@ -1,0 +1,100 @@
+"""The versions and the release: constraints.txt is uv.lock, no file names a private index, and the release check can fail."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+LOCK = (ROOT / "uv.lock").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[tuple[ModuleType, ModuleType]]:
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import check_release
+    import write_constraints
+
+    yield check_release, write_constraints
+    sys.path.remove(str(ROOT / "scripts"))
+
+
+def test_constraints_are_the_lock_file(scripts) -> None:
+    assert (ROOT / "constraints.txt").read_text(encoding="utf-8") == scripts[1].constraints(LOCK)
+
+
+def test_two_versions_of_a_package_are_refused(scripts) -> None:
+    entry = '[[package]]\nname = "a"\nversion = "{}"\nsource = {{ registry = "https://pypi.org/simple" }}\n'
+    with pytest.raises(SystemExit, match="several versions of a"):
+        scripts[1].constraints(entry.format("1") + entry.format("2"))
+
+
+def test_the_lock_file_knows_public_addresses_only() -> None:
+    hosts = set(re.findall(r'"https?://([^/"]+)', LOCK))
+    assert hosts == {"pypi.org", "files.pythonhosted.org"}
+    packages = [package for package in tomllib.loads(LOCK)["package"] if "registry" in package["source"]]
+    files = [
+        file for package in packages for file in (*package.get("wheels", ()), package.get("sdist")) if file
+    ]
+    assert files and all(file["hash"].startswith("sha256:") for file in files)
+
+
+def test_the_base_install_is_small() -> None:
+    names = {re.split(r"[<>=\[ ]", line)[0] for line in PYPROJECT["project"]["dependencies"]}
+    assert names == {"numpy", "pydantic", "regex", "rich", "safetensors", "typer"}
+
+
+def test_the_extra_for_everything_names_every_extra() -> None:
+    (everything,) = EXTRAS["all"]
+    named = everything.removeprefix("ropewalk[").removesuffix("]").split(",")
+    assert sorted(named) == sorted(set(EXTRAS) - {"all"})
+
+
+def test_errors_name_extras_that_exist() -> None:
+    sources = list((ROOT / "src").rglob("*.py"))
+    named = {
+        extra
+        for path in sources
+        for found in re.findall(r"ropewalk\[([a-z0-9,]+)\]", path.read_text(encoding="utf-8"))
+        for extra in found.split(",")
+    }
+    assert named and named <= set(EXTRAS)
+
+
+def tree(root: Path, version: str = "0.2.0", heading: str = "0.2.0 (2026-12-01)") -> Path:
+    (root / "src" / "ropewalk").mkdir(parents=True)
+    (root / "src" / "ropewalk" / "__init__.py").write_text(f'__version__ = "{version}"\n')
+    (root / "CHANGELOG.md").write_text(
+        f"# Changelog\n\n## {heading}\n\n### Added\n- Something.\n\n## 0.1.0\n- First.\n"
+    )
+    (root / "CITATION.cff").write_text(f"version: {version}\n")
+    (root / "pyproject.toml").write_text('[project.urls]\nRepository = "https://example.org/a/b"\n')
+    return root
+
+
+def test_a_consistent_tree_can_be_released(scripts, tmp_path: Path) -> None:
+    root = tree(tmp_path)
+    assert scripts[0].problems(root, "v0.2.0", "https://example.org/a/b") == []
+    assert scripts[0].notes((root / "CHANGELOG.md").read_text(), "0.2.0") == "### Added\n- Something."
+
+
+@pytest.mark.parametrize(
+    ("how", "tag", "repository", "problem"),
+    [
+        ({"version": "0.2.0.dev0"}, "v0.2.0.dev0", "https://example.org/a/b", "not a release"),
+        ({}, "v0.3.0", "https://example.org/a/b", "the tag is v0.3.0"),
+        ({"heading": "0.2.0 (in progress)"}, "v0.2.0", "https://example.org/a/b", "CHANGELOG.md has nothing"),
+        ({}, "v0.2.0", "https://example.org/other", "but this is"),
+    ],
+)
+def test_an_inconsistent_tree_is_refused(scripts, tmp_path: Path, how, tag, repository, problem) -> None:
+    found = scripts[0].problems(tree(tmp_path, **how), tag, repository)
+    assert any(problem in sentence for sentence in found), found
