@@ -25,7 +25,6 @@ from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
 from ropewalk.system import available_memory
 from ropewalk.system.text_files import read_text
-from ropewalk.traces import file
 from ropewalk.traces.trace import Trace
 from ropewalk.training import loop, memory_estimate
 from ropewalk.training.recipe import Recipe
@@ -300,7 +299,7 @@ def test_a_trace_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch
     with pytest.raises(UserError, match="is longer than the 3 MB"):
         Trace.load(tmp_path / "t.json.gz")
     with pytest.raises(UserError, match=r"a trace"):
-        file.loads(b"x")
+        Trace.loads(b"x")
 
 
 def test_a_file_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,12 +33,13 @@ from ropewalk.analyses.statistics import Estimate
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import Corpus, CorpusConfig, formats, prepare, store, windows
 from ropewalk.measure import numpy_trace
+from ropewalk.measure.archive import trace_shards
 from ropewalk.measure.capture import trace
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.studies import plan
 from ropewalk.system.files import sha256
-from ropewalk.traces import archive, file, importers
+from ropewalk.traces import archive, importers
 from ropewalk.traces.trace import Trace
 from ropewalk.training import recipe
 from ropewalk.training.loop import State, train
@@ -69,7 +70,7 @@ def _model() -> Decoder:
 
 def _trace(name: str) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
-        file.save(trace(_model(), TEXT), folder / name)
+        trace(_model(), TEXT).save(folder / name)
 
     return make
 
@@ -108,7 +109,7 @@ def _read_without_torch(folder: Path) -> None:
 
 
 def _archive(folder: Path) -> None:
-    for _ in archive.write(_model(), archive.shards([TEXT, TEXT * 2]), folder / "archive"):
+    for _ in trace_shards(_model(), archive.shards([TEXT, TEXT * 2]), folder / "archive"):
         pass
 
 

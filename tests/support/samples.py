@@ -30,7 +30,7 @@ def sample(
     entropy = draw.gamma(2.0, 0.7, len(data))
     told: dict[str, Any] = {
         "kind": "increment", "unit": "token-equivalents", "gap": "before", "values": np.array(values),
-        "lines": tuple(rows), "surprisal": draw.gamma(1.2, 1.2, len(data)), "entropy": entropy,
+        "rows": tuple(rows), "surprisal": draw.gamma(1.2, 1.2, len(data)), "entropy": entropy,
         "entropy_after": np.roll(entropy, -1), "context": {"start": "document", "window": 512, "windows": 1},
         "provenance": {"name": name, "parametrization": "bounded", "ceiling": 10.0},
     }  # fmt: skip

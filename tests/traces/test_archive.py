@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny import config, moved
 
 from ropewalk.errors import UserError
+from ropewalk.measure.archive import require_disk_space, trace_shards
 from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
 from ropewalk.traces import archive
@@ -32,7 +33,7 @@ def made(
 ) -> list[bool]:
     """Writes an archive, or its first `stop` shards; which of them had been there before."""
     seen = []
-    for _, done in archive.write(model, archive.shards(texts, SIZE), folder, **how):
+    for _, done in trace_shards(model, archive.shards(texts, SIZE), folder, **how):
         seen.append(done)
         if len(seen) == stop:
             break
@@ -64,7 +65,7 @@ def test_long_texts_are_cut_at_the_end_of_a_line() -> None:
 
 def test_what_is_read_back_is_what_was_traced(model: Decoder, tmp_path: Path) -> None:
     assert made(model, tmp_path) == [False] * len(content(tmp_path)) and len(content(tmp_path)) > 3
-    back = list(archive.read(tmp_path))
+    back = list(archive.read(str(tmp_path)))
     assert [one.text for one in back] == [text for text in TEXTS if text]
     for one in back:
         alone = trace(model, one.text)
@@ -102,7 +103,7 @@ t.made(t.moved(t.Decoder(t.config(per_head=True), seed=0), scale=0.2), pathlib.P
 def test_a_run_killed_while_it_writes_goes_on(model: Decoder, tmp_path: Path) -> None:
     whole, killed, here = tmp_path / "whole", tmp_path / "killed", Path(__file__).parent
     count = len(made(model, whole))
-    ran = subprocess.run([sys.executable, "-c", KILLED, killed, here, here.parent])
+    ran = subprocess.run([sys.executable, "-c", KILLED, killed, here, here.parent / "support"])
     assert ran.returncode == -signal.SIGKILL
     assert sorted(path.name for path in killed.glob("0*")) == ["000000.parquet", "000001.parquet"]
     assert made(model, killed) == [True, True] + [False] * (count - 2)
@@ -146,17 +147,34 @@ def test_a_damaged_shard_is_told(model: Decoder, tmp_path: Path, damage: Any) ->
     made(model, tmp_path, TEXTS[:3])
     path = tmp_path / "000000.parquet"
     path.write_bytes(damage(path.read_bytes()))
-    for use in (lambda: made(model, tmp_path, TEXTS[:3]), lambda: list(archive.read(tmp_path))):
+    for use in (lambda: made(model, tmp_path, TEXTS[:3]), lambda: list(archive.read(str(tmp_path)))):
         with pytest.raises(UserError, match="is damaged"):
             use()
 
 
 def test_an_empty_folder_is_no_archive(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no traces"):
-        list(archive.read(tmp_path))
+        list(archive.read(str(tmp_path)))
 
 
 def test_a_disk_without_room_is_told_before_the_work(tmp_path: Path) -> None:
-    archive.room(tmp_path / "not" / "yet", 1000, 6)
+    require_disk_space(tmp_path / "not" / "yet", 1000, 6)
     with pytest.raises(UserError, match=r"need about .* MB free; free some space"):
-        archive.room(tmp_path / "not" / "yet", 10**15, 6)
+        require_disk_space(tmp_path / "not" / "yet", 10**15, 6)
+
+
+def test_any_flipped_bit_of_a_shard_is_detected(model: Decoder, tmp_path: Path) -> None:
+    made(model, tmp_path, TEXTS[:3])
+    path = tmp_path / "000000.parquet"
+    data = path.read_bytes()
+    before = [one.hash for one in archive.read(tmp_path)]
+    missed = 0
+    for place in range(4, len(data) - 8, max(1, len(data) // 120)):
+        changed = bytearray(data)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(bytes(changed))
+        try:
+            missed += [one.hash for one in archive.read(tmp_path)] != before
+        except UserError:
+            pass
+    assert missed == 0

@@ -13,7 +13,7 @@ import pytest
 from ropewalk import Row, Trace, UserError
 from ropewalk.traces import importers
 
-DOCS = Path(__file__).parent.parent / "docs" / "protocol.md"
+DOCS = Path(__file__).parents[2] / "docs" / "protocol.md"
 
 
 def example() -> dict[str, Any]:
@@ -68,9 +68,9 @@ def test_layers_without_heads_and_increments_with_a_gap() -> None:
         ({"kind": "colour"}, "expected a kind of"),
         ({"numbers": [[[0.0], [1.0]], [[0.0]]]}, "ragged"),
         ({"numbers": [[[0.0, None]], [[0.0, 1.0]]], "layers": [1]}, "finite"),
-        ({"num_layers": [1]}, "2 layers"),
+        ({"layers": [1]}, "2 layers"),
         ({"kind": "increment"}, "gap"),
-        ({"num_layers": [5, 5]}, "different lines"),
+        ({"layers": [5, 5]}, "different rows"),
     ],
 )
 def test_what_is_wrong_is_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -64,14 +64,14 @@ def test_verify_sees_a_change_that_was_forced() -> None:
     trace.verify()
     trace.values.setflags(write=True)
     trace.values[0, 0] = 2
-    with pytest.raises(UserError, match="changed after it was made"):
+    with pytest.raises(UserError, match="changed after it was created"):
         trace.verify()
 
 
 def test_the_hash_is_of_the_content_and_stable() -> None:
     one = byte_trace("Rope 绳", [range(8)], provenance={"model": "m", "time": "now"})
     same = byte_trace("Rope 绳", [range(8)], provenance={"time": "later", "model": "m"})
-    assert one.hash == same.hash == "043941f50f6d979b232f0d80c50c8773de9f9cfce8fda1af9df5ac92877a84c1"
+    assert one.hash == same.hash == "62981b9f7fbaaff0b05b38f63f8f21a788ed4a5b9cb838b4a8f40344948f79fa"
     others = [
         replace(one, kind="position"),
         replace(one, gap="after"),
@@ -94,7 +94,7 @@ def test_every_nan_counts_the_same() -> None:
     assert byte_trace("ab", surprisal=odd).hash == byte_trace("ab", surprisal=np.array([np.nan, 1])).hash
 
 
-def test_lines_have_short_names() -> None:
+def test_rows_have_short_names() -> None:
     assert [str(row) for row in (Row(), Row(3), Row(3, 2))] == ["all", "L3", "L3.h2"]
 
 
@@ -102,10 +102,10 @@ BAD = {
     "no token": (lambda: byte_trace(""), r"tokens of shape \(at least 1\)"),
     "too few values": (lambda: byte_trace("ab", [[1]]), r"values of shape \(1, 2\), got \(1, 1\)"),
     "words as values": (lambda: byte_trace("ab", [["a", "b"]]), "values to be an array of numbers"),
-    "no line": (lambda: byte_trace("ab", np.ones((0, 2))), "one or more different lines, got none"),
-    "twice a line": (lambda: byte_trace("ab", np.ones((2, 2)), rows=(Row(0),) * 2), "different lines"),
-    "odd line": (lambda: byte_trace("ab", rows=(Row(-1),)), "different lines, got L-1"),
-    "nan": (lambda: byte_trace("ab", [[1, np.nan]]), "finite values, got nan in line L0 at token 1"),
+    "no row": (lambda: byte_trace("ab", np.ones((0, 2))), "one or more different rows, got none"),
+    "a row twice": (lambda: byte_trace("ab", np.ones((2, 2)), rows=(Row(0),) * 2), "different rows"),
+    "odd row": (lambda: byte_trace("ab", rows=(Row(-1),)), "different rows, got L-1"),
+    "nan": (lambda: byte_trace("ab", [[1, np.nan]]), "finite values, got nan in row L0 at token 1"),
     "overflow": (lambda: byte_trace("ab", [[1, 1e300]]), "finite values, got inf"),
     "endless surprisal": (lambda: byte_trace("ab", surprisal=np.array([1, np.inf])), "surprisal in finite"),
     "short surprisal": (lambda: byte_trace("ab", surprisal=np.ones(3)), r"surprisal of shape \(2\)"),
@@ -122,7 +122,7 @@ BAD = {
     ),
     "negative token": (
         lambda: Trace("a", [-1], [[0, 1]], (Row(),), [[1]], "increment", "u", "before"),
-        "token numbers from 0, got -1",
+        "token ids from 0, got -1",
     ),
     "broken token": (
         lambda: Trace("a", [0.5], [[0, 1]], (Row(),), [[1]], "increment", "u", "before"),
@@ -184,12 +184,12 @@ def test_cells_are_the_smallest_runs_of_whole_tokens_and_graphemes(text: str, da
 def test_rows_become_tables(tmp_path) -> None:
     trace = byte_trace("a,\n", [[1, 2, 3], [4, 5, 6]], surprisal=np.array([np.nan, 0.5, 1]))
     trace.to_csv(tmp_path / "t.csv")
-    with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
+    with open(tmp_path / "t.csv", newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     assert [row["increment"] for row in rows] == ["1.0", "2.0", "3.0", "4.0", "5.0", "6.0"]
     assert [row["text"] for row in rows[:3]] == ["a", ",", "\n"]
     assert [row["surprisal"] for row in rows[:3]] == ["", "0.5", "1.0"]
-    assert rows[5]["line"] == "L1" and rows[5]["position"] == "11.0"
+    assert rows[5]["row"] == "L1" and rows[5]["position"] == "11.0"
     frame = trace.to_dataframe()
     assert frame.shape == (6, len(rows[0]))
     assert frame["increment"].tolist() == [1, 2, 3, 4, 5, 6]
@@ -197,7 +197,19 @@ def test_rows_become_tables(tmp_path) -> None:
 
 def test_a_trace_shows_itself() -> None:
     trace = token_trace("New York", ["New", " York"], [[1, 3]])
-    start = "Trace(increment, 1 lines x 2 tokens, token-equivalents, gap before, 'New York', hash "
+    start = "Trace(increment, 1 row x 2 tokens, token-equivalents, gap before, 'New York', hash "
     assert repr(trace) == f"{start}{trace.hash[:12]})"
     assert "L0    New␣York" in str(trace.__rich__())
     assert repr(byte_trace("ab", kind="forget")) == byte_trace("ab", kind="forget").__rich__()
+
+
+def test_a_table_shows_whole_characters_and_runs_no_formula(tmp_path) -> None:
+    trace = byte_trace("=猫")
+    trace.to_csv(tmp_path / "t.csv")
+    data = (tmp_path / "t.csv").read_bytes()
+    assert data.startswith(b"\xef\xbb\xbfrow,layer,head,index,token,start,end,text,character,increment,position,")
+    rows = list(csv.DictReader(data.decode("utf-8-sig").splitlines()))
+    assert [(row["text"], row["character"]) for row in rows] == [
+        ("'=", "'="), ("<E7>", "猫"), ("<8C>", "猫"), ("<AB>", "猫"),
+    ]  # fmt: skip
+    assert [record["text"] for record in trace.records()] == ["=", "<E7>", "<8C>", "<AB>"]

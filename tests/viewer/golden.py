@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from ropewalk.traces import file
 from ropewalk.views.scene import SCALES, scene
 
 HERE = Path(__file__).with_name("golden.json")
@@ -18,7 +17,7 @@ def write() -> None:
     for scale in SCALES:
         drawn = scene(trace, scale)
         scenes[scale] = {"x": drawn.x.tolist(), "left": drawn.left.tolist(), "end": drawn.end.tolist()}
-    HERE.write_text(json.dumps({"trace": file.dumps(trace).decode(), "scenes": scenes}), encoding="utf-8")
+    HERE.write_text(json.dumps({"trace": trace.dumps().decode(), "scenes": scenes}), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -247,12 +247,12 @@ def test_gaps_at_the_ceiling_are_told(open_page: Any) -> None:
 
 
 def test_files_can_be_taken_away(open_page: Any) -> None:
-    from ropewalk.traces import file
+    from ropewalk.traces.trace import Trace
 
     trace = sample(CHINESE, layers=2)
     opened = open_page(page.html(trace), accept_downloads=True)
     for name, check in (
-        ("Trace (JSON)", lambda data: file.loads(data).hash == trace.hash),
+        ("Trace (JSON)", lambda data: Trace.loads(data).hash == trace.hash),
         ("Numbers (CSV)", lambda data: data.decode().count("\n") == 1 + 2 * len(trace.tokens)),
         ("Picture (SVG)", lambda data: "图" in data.decode() and "<svg" in data.decode()),
     ):

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from golden import HERE
 
-from ropewalk.traces import file
+from ropewalk.traces.trace import Trace
 from ropewalk.views import page
 from ropewalk.views.scene import SCALES, scene
 
 GOLDEN = json.loads(HERE.read_text(encoding="utf-8"))
-TRACE = file.loads(GOLDEN["trace"].encode())
+TRACE = Trace.loads(GOLDEN["trace"].encode())
 
 
 @pytest.mark.parametrize("scale", SCALES)

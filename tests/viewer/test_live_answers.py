@@ -12,7 +12,6 @@ from ropewalk.errors import UserError
 from ropewalk.live.answers import LONGEST, Answers, Model
 from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
-from ropewalk.traces import file
 from ropewalk.traces.trace import Trace
 
 TEXT = "rope 走 walk"
@@ -25,7 +24,7 @@ def model() -> Decoder:
 
 def ask(answers: Answers, text: str = TEXT, **how: Any) -> tuple[dict[str, Any], Trace]:
     told = answers.answer({"model": "tiny", "text": text, **how})
-    return told, file.loads(told["entry"]["file"].encode())
+    return told, Trace.loads(told["entry"]["file"].encode())
 
 
 def test_an_answer_is_what_capture_gives(model: Decoder) -> None:

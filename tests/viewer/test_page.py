@@ -11,7 +11,6 @@ import pytest
 from samples import ARABIC, CHINESE, ENGLISH, sample
 
 from ropewalk.errors import UserError
-from ropewalk.traces import file
 from ropewalk.traces.trace import Trace
 from ropewalk.views import page
 from ropewalk.views.overlays import Overlay
@@ -49,12 +48,12 @@ def test_text_cannot_leave_the_data() -> None:
     assert html.count("</script>") == 2
     assert "<img" not in html and "<b>model" not in html and "<script>alert" not in html
     assert payload(html)["entries"][0]["name"] == "</script><b>model"
-    assert file.loads(payload(html)["entries"][0]["file"].encode()).text == HOSTILE
+    assert Trace.loads(payload(html)["entries"][0]["file"].encode()).text == HOSTILE
 
 
 def test_the_trace_in_the_page_is_the_trace() -> None:
     trace = sample(CHINESE, heads=2)
-    assert file.loads(payload(page.html(trace))["entries"][0]["file"].encode()).hash == trace.hash
+    assert Trace.loads(payload(page.html(trace))["entries"][0]["file"].encode()).hash == trace.hash
 
 
 def test_an_endless_grapheme_gets_a_short_label() -> None:

@@ -128,7 +128,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch, tmp_path) -> None:
 
 def test_drawing_needs_neither_pyplot_nor_the_font_package_itself(tmp_path) -> None:
     code = (
-        "import sys; sys.path.insert(0, 'tests')\n"
+        "import sys; sys.path.insert(0, 'tests/support')\n"
         "from planted import byte_trace\nfrom ropewalk.views.figure import save\n"
         "assert 'matplotlib' not in sys.modules\n"
         f"save(byte_trace('绳'), {str(tmp_path / 'a.png')!r})\n"

@@ -48,6 +48,7 @@ def trace(
     from ropewalk.errors import UserError
     from ropewalk.native.checkpoint import load_decoder
     from ropewalk.system.progress import ProgressMeter
+    from ropewalk.measure.archive import require_disk_space, trace_shards
     from ropewalk.traces import archive
 
     for file in files:
@@ -64,10 +65,10 @@ def trace(
     total = sum(len(text.encode("utf-8", "surrogatepass")) for text in documents())
     if not total:
         raise UserError("the files hold no text: expected at least one character; give other files.")
-    archive.room(out, total, len(host.rows))
+    require_disk_space(out, total, len(host.rows))
     made, began = 0, time.monotonic()
     with ProgressMeter(total, "bytes", not quiet, task="tracing") as meter:
-        for shard, done in archive.write(host, archive.shards(documents()), out, start=start):  # type: ignore[arg-type]
+        for shard, done in trace_shards(host, archive.shards(documents()), out, start=start):  # type: ignore[arg-type]
             made += 0 if done else shard.bytes
             meter.advance(shard.bytes)
     if not quiet:
