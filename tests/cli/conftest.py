@@ -62,14 +62,14 @@ def texts(tmp_path) -> Path:
         sources = [{{ path = "texts.jsonl" }}]
         validation_documents = 4
         [model]
-        width = 16
-        heads = 2
-        layers = 2
-        context = 16
-        increments = {{ hidden = 8 }}
+        hidden_size = 16
+        num_heads = 2
+        num_layers = 2
+        context_length = 16
+        increments = {{ hidden_size = 8 }}
         [train]
         steps = 4
-        batch = 2
+        batch_size = 2
         compile = false
         precision = "float32"
         validation_bytes = 64

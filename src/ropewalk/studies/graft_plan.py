@@ -6,23 +6,22 @@ baseline, which learns the same without increments. Knows recipes and folders; m
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import CorpusConfig, prepare
-from ropewalk.errors import UserError, first_problem
 from ropewalk.studies.plan import Gold, Header, place
+from ropewalk.system.toml import read_toml
 from ropewalk.training.graft import paired
 from ropewalk.training.graft.corpus_tokens import read_corpus, reader_of
 from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, How, rates
 from ropewalk.training.loop import ProgressCallback
-from ropewalk.training.recipe import TrainConfig, apply_override
+from ropewalk.training.recipe import TrainConfig
 
 GROUP = "graft"
 
@@ -109,18 +108,7 @@ class Job:
 
 def read(path: Path, overrides: list[str] | None = None) -> GraftStudy:
     """The graft study in a TOML file, with `section.key=value` overrides. UserError for anything else."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(
-            f"the study {path} is not readable TOML ({error}); name one such as recipes/graft.toml."
-        ) from error
-    for override in overrides or []:
-        apply_override(table, override)
-    try:
-        return GraftStudy.model_validate(table)
-    except ValidationError as error:
-        raise UserError(f"the study {path} does not hold: {first_problem(error)}; correct it.") from error
+    return read_toml(path, "study", overrides).validate(GraftStudy, "correct the file")
 
 
 def base(study: GraftStudy, out: Path) -> str:

@@ -6,18 +6,16 @@ folders; trains nothing.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from ropewalk.errors import UserError, first_problem
 from ropewalk.studies.variants import VARIANTS
-from ropewalk.system.files import read_whole
-from ropewalk.training.recipe import Recipe, apply_override
+from ropewalk.system.toml import read_toml
+from ropewalk.training.recipe import Recipe
 
 Table = Literal[
     "neutrality", "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "agreement",
@@ -120,18 +118,7 @@ def read(path: Path, overrides: list[str] | None = None) -> Study:
 
     Relative paths of a group's corpus start at the corpus' own root, gold files at `study.gold_root`.
     """
-    try:
-        table = tomllib.loads(read_whole(path).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(
-            f"the study {path} is not readable TOML ({error}); name one of recipes/study-*.toml."
-        ) from error
-    for override in overrides or []:
-        apply_override(table, override)
-    try:
-        return Study.model_validate(table)
-    except ValidationError as error:
-        raise UserError(f"the study {path} does not hold: {first_problem(error)}; correct it.") from error
+    return read_toml(path, "study", overrides).validate(Study, "correct the file")
 
 
 def jobs(study: Study, device: str = "auto") -> Iterator[Job]:

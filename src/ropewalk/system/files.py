@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ from ropewalk.errors import UserError
 from ropewalk.system import available_memory
 
 
-def read_whole(path: str | Path, *, times: int = 8, packed: bool = False) -> bytes:
-    """All bytes of a file, unpacked where it is gzip; UserError for one that does not fit `times` over in memory.
+def read_whole(path: str | Path, *, times: int = 8, packed: bool = False, limit: int | None = None) -> bytes:
+    """All bytes of a file, unpacked where it is gzip.
 
-    Reads hardly further than that, whatever the file's size, and whatever it would unpack to. OSError, EOFError
-    and zlib.error as opening and unpacking raise them.
+    UserError for one that does not fit `times` over in memory, that is longer than `limit` bytes, or that is a named
+    pipe, which would wait for a writer. Reads hardly further than that, whatever the file's size, and whatever it would
+    unpack to. OSError, EOFError and zlib.error as opening and unpacking raise them.
     """
     most, size, pieces = available_memory.available_bytes() / times, 0, []
+    refuse_pipe(path)
     with gzip.open(path) if packed else open(path, "rb") as file:
         while piece := file.read(1 << 20):
             size += len(piece)
+            if limit is not None and size > limit:
+                raise UserError(f"{path} is longer than {limit / 1e6:,.0f} MB; give a shorter file.")
             if size > most:
                 raise UserError(
                     f"{path} is longer than the {most / 1e6:,.0f} MB that this machine's free memory allows; give "
@@ -29,6 +34,18 @@ def read_whole(path: str | Path, *, times: int = 8, packed: bool = False) -> byt
                 )
             pieces.append(piece)
     return b"".join(pieces)
+
+
+def refuse_pipe(path: str | Path) -> None:
+    """UserError for a named pipe; what a shell opens for a command (/dev/fd/63, /dev/stdin) may be one."""
+    try:
+        pipe = stat.S_ISFIFO(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return
+    if pipe and not os.fspath(path).startswith(("/dev/", "/proc/")):
+        raise UserError(
+            f"{path} is a named pipe, which has no end of its own; write its text to a file first."
+        )
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

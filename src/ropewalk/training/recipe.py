@@ -7,16 +7,14 @@ what they do.
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ropewalk.corpus import CorpusConfig
-from ropewalk.errors import UserError, first_problem
 from ropewalk.native.config import DecoderConfig
-from ropewalk.system.files import read_whole
+from ropewalk.system.toml import read_toml
 from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 from ropewalk.training.execution import Precision
 from ropewalk.training.optimizer import OptimizerConfig
@@ -73,38 +71,6 @@ def micro_batch_size(recipe: Any) -> int:
     return recipe.train.micro_batch_size or max(1, MICRO_TOKENS // recipe.model.context_length)
 
 
-def read_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+def read_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     """The recipe in a TOML file, with `section.key=value` overrides: TOML values, or bare words."""
-    try:
-        table = tomllib.loads(read_whole(path).decode("utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(
-            f"the recipe {path} does not exist; the ones that come along are in recipes/."
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"the recipe {path} is not readable TOML: {error}; correct the file.") from error
-    for override in overrides or []:
-        apply_override(table, override)
-    try:
-        return Recipe.model_validate(table)
-    except ValidationError as error:
-        raise UserError(
-            f"the recipe {path} does not hold: {first_problem(error)}; see docs/recipes.md."
-        ) from error
-
-
-def apply_override(table: dict[str, Any], override: str) -> None:
-    """Puts one `section.key=value` into a table. UserError when it cannot be read."""
-    key, equals, text = override.partition("=")
-    if not equals or "." not in key:
-        raise UserError(f"cannot read the override '{override}': write it as section.key=value.")
-    try:
-        value = tomllib.loads(f"x = {text}")["x"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        value = text
-    *sections, last = key.strip().split(".")
-    for section in sections:
-        table = table.setdefault(section, {})
-        if not isinstance(table, dict):
-            raise UserError(f"cannot override '{key}': '{section}' is no section.")
-    table[last] = value
+    return read_toml(path, "recipe", overrides).validate(Recipe, "see docs/recipes.md")
