@@ -26,7 +26,7 @@ def draw(result: Result) -> Any:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UserError("a figure needs matplotlib; run: pip install 'ropewalk[view]'") from error
+        raise UserError("a figure needs matplotlib; run: pip install 'ropewalk[pictures]'") from error
     rows = [
         row
         for row in result.rows

@@ -64,7 +64,7 @@ def for_text(text: str) -> Fonts:
         if bundled is None:
             raise UserError(
                 "Expected a font with Chinese, Japanese or Korean characters on this machine, found none; "
-                "run: pip install 'ropewalk[view]'"
+                "run: pip install 'ropewalk[pictures]'"
             )
         take(_register(bundled))
     for family in sorted(installed):
