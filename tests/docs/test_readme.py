@@ -1,4 +1,4 @@
-"""What the README tells a stranger to type works, as written."""
+"""The commands and programs of the README run as written, in a folder laid out like a clone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -25,30 +25,39 @@ COMMANDS = [line for fence in fences("sh") for line in fence.splitlines() if "ro
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A folder in which the README's relative paths lead where they lead in a clone."""
+def clone(tmp_path_factory) -> Path:
+    """A folder with the recipes, in which `ropewalk` and `uvx ropewalk` are the installed package."""
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "recipes", folder / "recipes")
-    (folder / ".venv").mkdir()
-    (folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+    programs = folder / "programs"
+    programs.mkdir()
+    (programs / "ropewalk").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ropewalk "$@"\n')
+    (programs / "uvx").write_text(f'#!/bin/sh\nshift\nexec "{sys.executable}" -m ropewalk "$@"\n')
+    for program in programs.iterdir():
+        program.chmod(0o755)
     return folder
 
 
-def run(command: list[str], place: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ROPEWALK_CACHE": str(place / "cache")}
-    return subprocess.run(command, cwd=place, capture_output=True, text=True, env=environment, timeout=300)
+def run(command: list[str], clone: Path) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "ROPEWALK_CACHE": str(clone / "cache"),
+        "PATH": f"{clone / 'programs'}{os.pathsep}{os.environ['PATH']}",
+    }
+    return subprocess.run(command, cwd=clone, capture_output=True, text=True, env=environment, timeout=300)
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands(command, place):
-    done = run(["bash", "-euo", "pipefail", "-c", command], place)
+def test_commands(command, clone):
+    done = run(["bash", "-euo", "pipefail", "-c", command], clone)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_programs(program, place):
-    done = run([sys.executable, "-W", "error", "-c", program], place)
+def test_programs(program, clone):
+    done = run([sys.executable, "-W", "error", "-c", program], clone)
     assert done.returncode == 0, done.stderr
 
 
@@ -57,6 +66,8 @@ def test_there_are_commands_and_programs_to_try():
 
 
 def test_links_and_pictures_lead_somewhere():
-    for target in re.findall(r"\]\(([^)]+)\)", README):
+    targets = re.findall(r"\]\(([^)]+)\)", README) + re.findall(r"(?:src|srcset)=\"([^\"]+)\"", README)
+    assert targets
+    for target in targets:
         if not target.startswith("http"):
             assert (ROOT / target).exists(), target
