@@ -72,7 +72,7 @@ def test_what_is_known_exactly_is_asked_without_a_text(ropewalk, model, monkeypa
     assert answer.status == 1 and "takes 88 bytes" in answer.err
 
 
-def test_saved_traces_are_analysed_without_their_model(ropewalk, model, segmented, tmp_path):
+def test_saved_traces_are_analyzed_without_their_model(ropewalk, model, segmented, tmp_path):
     from ropewalk.analyses import gold
 
     read = gold.read(segmented[0])
@@ -83,8 +83,8 @@ def test_saved_traces_are_analysed_without_their_model(ropewalk, model, segmente
         == 0
     )
     for name in ("spacing", "surface", "extremes"):
-        assert ropewalk("analyse", name, trace).status == 0
-    answer = ropewalk("analyse", "boundaries", trace, "--gold", segmented[0], "--out", tmp_path)
+        assert ropewalk("analyze", name, trace).status == 0
+    answer = ropewalk("analyze", "boundaries", trace, "--gold", segmented[0], "--out", tmp_path)
     assert answer.status == 0 and (tmp_path / "gain.json").exists()
 
 
@@ -120,7 +120,7 @@ def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, tex
             ).status
             == 0
         )
-    assert "matched" in ropewalk("analyse", "agreement", *traces).out
+    assert "matched" in ropewalk("analyze", "agreement", *traces).out
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, tex
         (["measure", "boundaries", "x"], "needs --dev"),
         (["measure", "bytes", "nowhere"], "nowhere"),
         (["measure", "neutrality", "x"], "needs --against"),
-        (["analyse", "nothing", "x"], "must be one of"),
-        (["analyse", "boundaries", "x"], "--gold"),
-        (["analyse", "spacing", "nowhere.json"], "nowhere.json"),
+        (["analyze", "nothing", "x"], "must be one of"),
+        (["analyze", "boundaries", "x"], "--gold"),
+        (["analyze", "spacing", "nowhere.json"], "nowhere.json"),
     ],
 )
 def test_mistakes_are_answered_in_one_sentence(ropewalk, words, sentence):

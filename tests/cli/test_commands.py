@@ -92,7 +92,7 @@ def test_prepare_tells_what_it_made(ropewalk, texts):
 
 
 def test_every_command_has_examples(ropewalk):
-    from ropewalk.cli import app
+    from ropewalk.cli.commands import app
 
     for command in app.registered_commands:
         help_text = command.callback.__doc__

@@ -11,7 +11,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from ropewalk import Decoder, DecoderConfig, IncrementConfig, Trace, UserError
-from ropewalk.cli import graft as commands
+from ropewalk.cli import export, graft_train, probe, vocabulary
 from ropewalk.hf import llama_export
 from ropewalk.native import checkpoint
 
@@ -26,7 +26,7 @@ SHAPE: dict[str, Any] = {
 
 def run(*words: object) -> Result:
     app = typer.Typer()
-    for function in (commands.graft_train, commands.probe, commands.vocabulary, commands.export_llama):
+    for function in (graft_train.graft_train, probe.probe, vocabulary.vocabulary, export.export_llama):
         app.command()(function)
     return CliRunner().invoke(app, [str(word) for word in words])
 
@@ -48,7 +48,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     llama_export.export(unit, folder / "llama")
     (folder / "texts.jsonl").write_text(
-        "".join(json.dumps({"text": f"rope {i} is walked and laid. " * 6}) + "\n" for i in range(12))
+        "".join(json.dumps({"text": f"rope {i} is made and laid. " * 6}) + "\n" for i in range(12))
     )
     return folder
 
@@ -57,9 +57,9 @@ def test_graft_train_and_what_follows(models: Path, tmp_path: Path) -> None:
     options = (
         "--steps",
         2,
-        "--batch",
+        "--batch-size",
         2,
-        "--context",
+        "--context-length",
         16,
         "--validation-documents",
         3,
@@ -96,7 +96,7 @@ def test_probe(model: str, models: Path, tmp_path: Path) -> None:
     assert "gaps, each with 6 tokens before it and 4 after" in result.output
     assert "divergence" in result.output
     trace = Trace.load(path)
-    assert trace.kind == "sensitivity" and len(trace.lines) == 2 and len(trace.tokens) == 8
+    assert trace.kind == "sensitivity" and len(trace.rows) == 2 and len(trace.tokens) == 8
     assert run("probe", models / model, text, *options[:6], "--dry-run").exit_code == 0
 
 
@@ -119,7 +119,8 @@ def test_export(models: Path, tmp_path: Path) -> None:
 def test_mistakes(models: Path) -> None:
     llama_folder, texts = models / "llama", models / "texts.jsonl"
     assert "needs text" in mistake("graft-train", llama_folder)
-    assert "--how must be one of" in mistake("graft-train", llama_folder, "--corpus", texts, "--how", "half")
+    refused = run("graft-train", llama_folder, "--corpus", texts, "--how", "half")
+    assert refused.exit_code == 2 and "'frozen', 'lora', 'full'" in refused.output
     assert "is a native model" in mistake("graft-train", models / "unit", "--corpus", texts)
     assert "unknown parametrization" in mistake(
         "graft-train", llama_folder, "--corpus", texts, "--parametrization", "no"

@@ -37,7 +37,7 @@ def test_a_precision_is_remembered(ropewalk, model, tmp_path):
 def test_files_that_cannot_be_traced_are_told(ropewalk, model, tmp_path):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "a.doc").write_text("a")
-    for name, said in (("none.txt", "no file that can be read"), ("a.doc", "no file that can be read"),
+    for name, said in (("none.txt", "no such file"), ("a.doc", "soffice --headless"),
                        ("empty.txt", "the files hold no text")):  # fmt: skip
         answer = ropewalk("trace", tmp_path / name, "--out", tmp_path / "out", "--model", model)
         assert answer.status == 1 and said in answer.err

@@ -32,9 +32,11 @@ def test_a_folder_is_read_in_sorted_order_without_hidden_and_foreign_files(tmp_p
 
 def test_missing_unknown_and_unreadable_paths_are_refused(tmp_path: Path) -> None:
     assert "no such file or folder" in refusal(tmp_path / "nowhere")
-    assert ".txt, .md, .py or .jsonl (also followed by .gz, .xz, .zst) or .parquet" in refusal(tmp_path)
+    assert ".csv, .tsv or .jsonl (also followed by .gz, .xz, .zst) or .parquet" in refusal(tmp_path)
     (tmp_path / "a.docx").write_text("x")
-    assert "a corpus file ends in .txt" in refusal(tmp_path / "a.docx")
+    assert "pandoc" in refusal(tmp_path / "a.docx")
+    (tmp_path / "a.unknown").write_text("x")
+    assert "a text file ends in .txt" in refusal(tmp_path / "a.unknown")
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ropewalk.corpus import formats
+from ropewalk.corpus import decompress, formats
 from ropewalk.errors import UserError
 
 TEXTS = ["one\ntwo", "龍虎狗\u2028still the same line", "\x85 and \x0b too", "end"]
@@ -98,7 +98,7 @@ def test_lines_survive_any_chunking(
     lines = [json.dumps({"text": text}, ensure_ascii=ascii_only) for text in texts]
     path.write_bytes("\n".join(lines).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formats, "CHUNK", size)
+        patch.setattr(decompress, "CHUNK", size)
         assert read(path) == texts
 
 
@@ -171,4 +171,4 @@ def test_parquet_rows_are_documents(tmp_path: Path) -> None:
 
 def test_parquet_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    assert "install ropewalk[data]" in refusal(tmp_path / "a.parquet")
+    assert "ropewalk[data]" in refusal(tmp_path / "a.parquet")

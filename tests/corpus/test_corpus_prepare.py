@@ -120,7 +120,7 @@ def test_too_few_documents_are_refused(tmp_path: Path, jsonl: Write) -> None:
 
 def test_half_a_surrogate_pair_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "\\ud800"}\n')
-    assert f"{tmp_path / 'a.jsonl'}, line 2: Expected Unicode text" in refusal(tmp_path, "a.jsonl")
+    assert f"{tmp_path / 'a.jsonl'}, line 2: 'text' holds half of a character" in refusal(tmp_path, "a.jsonl")
 
 
 def test_the_second_time_it_is_only_opened(

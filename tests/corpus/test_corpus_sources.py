@@ -89,5 +89,5 @@ def test_a_planted_source_is_fixed_by_its_configuration_and_seed() -> None:
 
 def test_a_missing_datasets_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UserError, match=r"install ropewalk\[data\]"):
+    with pytest.raises(UserError, match=r"pip install .ropewalk\[data\]"):
         opened(Source(dataset="wikimedia/wikipedia", name="20231101.en"))

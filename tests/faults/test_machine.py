@@ -17,7 +17,7 @@ import zstandard
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import tiny
 
-from ropewalk.corpus import formats
+from ropewalk.corpus import decompress, formats
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
 from ropewalk.native import checkpoint
@@ -290,7 +290,7 @@ def test_many_lines_are_no_long_document(tmp_path: Path, monkeypatch: pytest.Mon
 def test_few_compressed_bytes_are_unpacked_piece_by_piece(tmp_path: Path) -> None:
     path = zeros(tmp_path / "a.txt.zst", 300)
     assert path.stat().st_size < 100_000
-    assert max(map(len, formats.chunks(path, lambda _: None))) <= 128 << 20
+    assert max(map(len, decompress.chunks(path, lambda _: None))) <= 128 << 20
 
 
 def test_a_trace_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

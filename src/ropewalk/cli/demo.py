@@ -1,4 +1,4 @@
-"""ropewalk demo: what the instrument does, in a few minutes and without a network."""
+"""ropewalk demo: what ropewalk shows, in a few minutes and without a network."""
 
 from __future__ import annotations
 
@@ -55,7 +55,11 @@ def demo(
     _film(snapshots, out)
     parameters = sum(p.numel() for p in Decoder(recipe(1).model).parameters())
     write(out, model.provenance, snapshots, list(SENTENCES), parameters)
-    console.print(f"\nThe report is {out / 'report.html'}, the pictures are beside it.", style="bold")
+    console.print(
+        f"\nThe report is {out / 'report.html'}; the pictures are in the same folder.",
+        style="bold",
+        markup=False,
+    )
 
 
 def recipe(steps: int, snapshot_minutes: float = 1.0) -> Recipe:
@@ -74,8 +78,8 @@ def recipe(steps: int, snapshot_minutes: float = 1.0) -> Recipe:
             "optimizer": {"lr": 4e-3, "warmup": 20},
             "train": {
                 "steps": steps,
-                "batch": 16,
-                "micro": 16,
+                "batch_size": 16,
+                "micro_batch_size": 16,
                 "compile": False,
                 "validate_every": max(1, steps // 4),
                 "validation_bytes": 50_000,

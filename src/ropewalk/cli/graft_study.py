@@ -1,4 +1,4 @@
-"""ropewalk graft-study: from a pretrained base to grafts beside their baselines, to tables, to a report."""
+"""ropewalk graft-study: from a pretrained base to grafts and their baselines, to tables, to a report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropewalk.cli.options import Overrides
 from ropewalk.cli.study_output import show_plan, show_report, tenths, told_command
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 def graft_study(
     recipe: Annotated[Path, typer.Argument(help="A graft study's recipe, such as recipes/graft.toml.")],
     out: Annotated[Path | None, typer.Option(help="The study's folder (default: studies/RECIPE).")] = None,
-    set: Annotated[
-        list[str] | None, typer.Option("--set", help="Override one key: section.key=value.")
-    ] = None,
+    set: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 ...")] = "auto",
     table: Annotated[
@@ -29,7 +28,7 @@ def graft_study(
     """Graft increments onto one base in several ways, measure everything, and write the report.
 
     The base is study.base: a Hugging Face model, or a native one with integer RoPE, which is exported first. What
-    is done is skipped, what was interrupted goes on: the same command again.
+    is done is skipped, what was interrupted continues: give the same command again.
 
     Examples:
 
@@ -62,7 +61,9 @@ def graft_study(
             found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table
         )
     except KeyboardInterrupt:
-        typer.echo(f"ropewalk: stopped; what is done is in {folder}. Go on with the same command.", err=True)
+        typer.echo(
+            f"ropewalk: stopped; what is done is in {folder}. Continue with the same command.", err=True
+        )
         raise typer.Exit(130) from None
     if table is not None:
         for result in result_store.results(found, folder)[table]:

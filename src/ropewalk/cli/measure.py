@@ -1,15 +1,14 @@
-"""ropewalk measure and ropewalk analyse: one table, its figure and its numbers at a time."""
+"""ropewalk measure and analyze: one table, its figure and its numbers at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from ropewalk.analyses.result import Result
+from ropewalk.cli.results import check_folder, show_results
 
 MEASUREMENTS = (
     "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "extrapolation", "neutrality", "agreement",
@@ -30,7 +29,7 @@ def measure(
         Path | None, typer.Option(help="A UTF-8 text to read, which no model was trained on.")
     ] = None,
     dev: Annotated[
-        Path | None, typer.Option(help="Segmented sentences to choose line and threshold on.")
+        Path | None, typer.Option(help="Segmented sentences to choose row and threshold on.")
     ] = None,
     test: Annotated[
         Path | None, typer.Option(help="Segmented sentences to score; without it --dev is split in halves.")
@@ -71,6 +70,7 @@ def measure(
     from ropewalk.errors import UserError
 
     one_of("the measurement", name, MEASUREMENTS)
+    check_folder(out)
     missing = (
         ("--text FILE" if name in TEXTS and text is None else "")
         or ("--dev FILE" if name == "boundaries" and dev is None else "")
@@ -120,10 +120,10 @@ def measure(
         results = tables.entities(loaded)
     options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--against": against}
     options |= {"--windows": windows} if name in TEXTS[2:] else {}
-    _show(results, _command("measure", name, models, options), out)
+    show_results(results, _command("measure", name, models, options), out)
 
 
-def analyse(
+def analyze(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(ANALYSES)}.")],
     traces: Annotated[list[Path], typer.Argument(help="Traces, as `ropewalk show --json` writes them.")],
     gold: Annotated[
@@ -134,14 +134,14 @@ def analyse(
     ] = None,
     out: Out = None,
 ) -> None:
-    """Analyse saved traces, of our models or of anything else that gives one number per token.
+    """Analyze saved traces, of our models or of anything else that gives one number per token.
 
     Examples:
 
       ropewalk show --file letter.txt --json letter.json -q
-      ropewalk analyse spacing letter.json
+      ropewalk analyze spacing letter.json
 
-      ropewalk analyse boundaries dev.json test.json --gold dev.seg.txt --gold test.seg.txt --out tables
+      ropewalk analyze boundaries dev.json test.json --gold dev.seg.txt --gold test.seg.txt --out tables
     """
     from ropewalk.analyses import boundaries, gain, gaps, spacing
     from ropewalk.analyses import gold as golds
@@ -151,6 +151,7 @@ def analyse(
     from ropewalk.traces.trace import Trace
 
     one_of("the analysis", name, ANALYSES)
+    check_folder(out)
     if name == "boundaries" and (not gold or len(gold) != len(traces) or len(traces) > 2):
         raise UserError("boundaries needs one trace and one --gold file, or two of each: development, test.")
     loaded = [Trace.load(path) for path in traces]
@@ -166,7 +167,7 @@ def analyse(
         results = [spacing.surface(loaded)]
     else:
         results = [(spacing.by_character if name == "spacing" else spacing.extremes)(t) for t in loaded[:1]]
-    _show(results, _command("analyse", name, traces, {"--gold": gold}), out)
+    show_results(results, _command("analyze", name, traces, {"--gold": gold}), out)
 
 
 def _command(verb: str, name: str, inputs: Iterable[object], options: Mapping[str, object]) -> str:
@@ -178,21 +179,3 @@ def _command(verb: str, name: str, inputs: Iterable[object], options: Mapping[st
         for one in value if isinstance(value, list) else [value]:
             words += [option, str(one)] if one is not None else []
     return shlex.join(words)
-
-
-def _show(results: list[Result], command: str, out: Path | None) -> None:
-    from rich.console import Console
-
-    from ropewalk.system.files import write_atomically
-    from ropewalk.views import chart
-
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-    for result in (result.by_command(command) for result in results):
-        Console().print(result)
-        if out is not None:
-            result.save(out / f"{result.name}.json")
-            write_atomically(out / f"{result.name}.md", f"# {result.title}\n\n{result.markdown()}".encode())
-            if result.chart is not None:
-                chart.save(result, out / f"{result.name}.png")
-            typer.echo(f"wrote {out / result.name}.json, .md" + (", .png" if result.chart else ""), err=True)

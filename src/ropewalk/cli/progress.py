@@ -1,4 +1,4 @@
-"""A training as it runs: a bar with the time left, the loss, and how each line's increments bend."""
+"""A training as it runs: a bar with the time left, the loss, and the mean and spread of each row's increments."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich import progress as bars
 from rich.console import Console, Group
@@ -19,15 +19,23 @@ from ropewalk.errors import UserError
 if TYPE_CHECKING:
     from ropewalk.training.loop import Progress, ProgressCallback
 
+Unit = Literal["byte", "token"]
 PLAIN_SECONDS = 10.0
+MOST_ROWS = 12
 
 
 @contextmanager
-def watching(folder: Path, steps: int, *, tensorboard: bool = False) -> Iterator[ProgressCallback]:
-    """A watcher for `ropewalk.training.loop.train`: a live bar on a terminal, a line now and then elsewhere."""
+def watching(
+    folder: Path, steps: int, *, tensorboard: bool = False, unit: Unit = "byte"
+) -> Iterator[ProgressCallback]:
+    """A watcher for `ropewalk.training.loop.train`: a live bar on a terminal, a line now and then elsewhere.
+
+    unit: what the host's tokens are. Bits per byte are shown for bytes only, where they are known.
+    """
     console = Console(stderr=True)
     with ExitStack() as stack:
-        watchers = [stack.enter_context(_bar(console, steps) if console.is_terminal else _lines(console))]
+        show = _bar(console, steps, unit) if console.is_terminal else _lines(console, unit)
+        watchers = [stack.enter_context(show)]
         if tensorboard:
             watchers.append(stack.enter_context(_board(folder)))
 
@@ -38,20 +46,25 @@ def watching(folder: Path, steps: int, *, tensorboard: bool = False) -> Iterator
         yield watch_all
 
 
-def summary(progress: Progress) -> str:
-    """Loss, bits per byte and speed in one line."""
+def summary(progress: Progress, unit: Unit = "byte") -> str:
+    """Loss and speed in one line: bits per byte for bytes, nats per token for tokens."""
     speed = progress.bytes / max(progress.seconds, 1e-9)
+    if unit == "token":
+        held = "" if progress.validation is None else f", held out {progress.validation:.3f}"
+        return f"loss {progress.loss:.3f} nats/token{held}; {speed:,.0f} tokens/s"
     held = "" if progress.validation is None else f", held out {bits_per_byte(progress.validation):.3f}"
     return f"loss {progress.loss:.3f} nats = {bits_per_byte(progress.loss):.3f} bits/byte{held}; {speed / 1000:.1f} kB/s"
 
 
-def spacing(progress: Progress) -> str:
-    """Mean and spread of each line's increments."""
-    return "  ".join(f"{s['line']} {s['mean']:.2f}±{s['std']:.2f}" for s in progress.increments)
+def spacing(progress: Progress, most: int = MOST_ROWS) -> str:
+    """Mean and standard deviation of the increments of the first rows."""
+    shown = [f"{row['line']} {row['mean']:.2f}±{row['std']:.2f}" for row in progress.increments[:most]]
+    more = len(progress.increments) - most
+    return "  ".join(shown) + (f"  and {more} more rows" if more > 0 else "")
 
 
 @contextmanager
-def _bar(console: Console, steps: int) -> Iterator[ProgressCallback]:
+def _bar(console: Console, steps: int, unit: Unit) -> Iterator[ProgressCallback]:
     bar = bars.Progress(
         bars.TextColumn("step {task.completed}/{task.total}"),
         bars.BarColumn(),
@@ -65,22 +78,22 @@ def _bar(console: Console, steps: int) -> Iterator[ProgressCallback]:
 
         def watch(progress: Progress) -> None:
             bar.update(task, completed=progress.step)
-            live.update(Group(bar, Text(summary(progress)), Text("increments  " + spacing(progress))))
+            live.update(Group(bar, Text(summary(progress, unit)), Text("increments  " + spacing(progress))))
 
         yield watch
 
 
 @contextmanager
-def _lines(console: Console) -> Iterator[ProgressCallback]:
-    said = [0.0]
+def _lines(console: Console, unit: Unit) -> Iterator[ProgressCallback]:
+    shown_at = [0.0]
 
     def watch(progress: Progress) -> None:
         now = time.monotonic()
-        if now - said[0] < PLAIN_SECONDS and progress.step != progress.steps:
+        if now - shown_at[0] < PLAIN_SECONDS and progress.step != progress.steps:
             return
-        said[0] = now
+        shown_at[0] = now
         left = progress.seconds / progress.step * (progress.steps - progress.step)
-        line = f"step {progress.step}/{progress.steps}, {left:.0f} s left; {summary(progress)}; {spacing(progress)}"
+        line = f"step {progress.step}/{progress.steps}, {left:.0f} s left; {summary(progress, unit)}; {spacing(progress)}"
         console.print(line, highlight=False, soft_wrap=True)
 
     yield watch
@@ -98,9 +111,9 @@ def _board(folder: Path) -> Iterator[ProgressCallback]:
         writer.add_scalar("loss", progress.loss, progress.step)
         if progress.validation is not None:
             writer.add_scalar("validation", progress.validation, progress.step)
-        for line in progress.increments:
-            writer.add_scalar(f"increments/{line['line']}/mean", line["mean"], progress.step)
-            writer.add_scalar(f"increments/{line['line']}/std", line["std"], progress.step)
+        for row in progress.increments:
+            writer.add_scalar(f"increments/{row['line']}/mean", row["mean"], progress.step)
+            writer.add_scalar(f"increments/{row['line']}/std", row["std"], progress.step)
 
     try:
         yield watch

@@ -1,4 +1,4 @@
-"""ropewalk study: from a recipe to trained models, to tables, to a report beside the published figures."""
+"""ropewalk study: from a recipe to trained models, to tables, to a report next to the published figures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropewalk.cli.options import Overrides
 from ropewalk.cli.study_output import show_plan, show_report, tenths, told_command
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 def study(
     recipe: Annotated[Path, typer.Argument(help="A study's recipe, such as recipes/study-cpu.toml.")],
     out: Annotated[Path | None, typer.Option(help="The study's folder (default: studies/RECIPE).")] = None,
-    set: Annotated[
-        list[str] | None, typer.Option("--set", help="Override one key: section.key=value.")
-    ] = None,
+    set: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
     device: Annotated[
         str, typer.Option(help="Where to train: cpu, cuda, or several at once: cuda:0,cuda:1 or cpu,cpu.")
@@ -33,7 +32,7 @@ def study(
 ) -> None:
     """Train what a study lacks, measure everything, and write report.html, report.md and report.json.
 
-    What is done is skipped, what was interrupted goes on: the same command again.
+    What is done is skipped, what was interrupted continues: give the same command again.
 
     Examples:
 
@@ -74,7 +73,9 @@ def study(
             found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table
         )
     except KeyboardInterrupt:
-        typer.echo(f"ropewalk: stopped; what is done is in {folder}. Go on with the same command.", err=True)
+        typer.echo(
+            f"ropewalk: stopped; what is done is in {folder}. Continue with the same command.", err=True
+        )
         raise typer.Exit(130) from None
     if table is not None:
         for result in result_store.results(found, folder)[table]:

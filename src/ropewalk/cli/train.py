@@ -1,20 +1,22 @@
-"""ropewalk prepare and ropewalk train: a corpus, and a model trained on it."""
+"""ropewalk prepare, train and freeze: a corpus, a model trained on it, and its increments as a table."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-Recipe = Annotated[Path, typer.Argument(help="A recipe, such as recipes/cpu.toml.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override one key: section.key=value; may be repeated.")
-]
+from ropewalk.cli.options import ModelArgument, Overrides
+
+if TYPE_CHECKING:
+    from ropewalk.training.recipe import Recipe
+
+RecipeFile = Annotated[Path, typer.Argument(help="A recipe in TOML, such as recipes/cpu.toml.")]
 
 
-def prepare(recipe: Recipe, set: Set = None) -> None:
+def prepare(recipe: RecipeFile, set: Overrides = None) -> None:
     """Prepare the corpus of a recipe: read, split, join, and keep it ready for training.
 
     Examples:
@@ -27,23 +29,22 @@ def prepare(recipe: Recipe, set: Set = None) -> None:
     from rich.table import Table
 
     from ropewalk.corpus import prepare as prepare_corpus
-    from ropewalk.training import recipe as recipes
+    from ropewalk.training.recipe import read_recipe
 
-    corpus = prepare_corpus(recipes.read_recipe(recipe, set).corpus)
+    corpus = prepare_corpus(read_recipe(recipe, set).corpus)
     table = Table("split", "documents", "bytes", title=f"corpus {corpus.hash}")
     for split in ("train", "validation"):
         table.add_row(split, f"{corpus.info['documents'][split]:,}", f"{corpus.info['bytes'][split]:,}")
-    console = Console()
-    console.print(table)
-    console.print(f"prepared in {corpus.folder}", highlight=False, soft_wrap=True)
+    Console().print(table)
+    typer.echo(f"prepared in {corpus.folder}")
 
 
 def train(
-    recipe: Recipe,
+    recipe: RecipeFile,
     out: Annotated[Path | None, typer.Option(help="The run folder (default: runs/RECIPE).")] = None,
-    set: Set = None,
+    set: Overrides = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run in the folder, or start it if there is none.")
+        bool, typer.Option("--resume", help="Continue the run in the folder, or start it if there is none.")
     ] = False,
     shard: Annotated[
         bool, typer.Option("--shard", help="Split the model over the processes (FSDP2) instead of DDP.")
@@ -53,7 +54,7 @@ def train(
     """Train a model whose layers choose their own token spacing.
 
     A run folder holds recipe.json, metrics.jsonl, checkpoints/ and, at the end, model/. Ctrl-C saves and stops;
-    --resume goes on, bit for bit on a CPU. Several processes: start it with torchrun or accelerate, see
+    --resume continues, bit for bit on a CPU. Several processes: start it with torchrun or accelerate, see
     docs/scale.md.
 
     Examples:
@@ -67,34 +68,70 @@ def train(
       torchrun --nproc-per-node 8 -m ropewalk train recipes/post.toml --out runs/post --resume
     """
     from ropewalk.cli.progress import watching
+    from ropewalk.training import distributed
+    from ropewalk.training.loop import train as train_model
+    from ropewalk.training.recipe import read_recipe
+
+    plan = read_recipe(recipe, set)
+    folder = out or Path("runs") / recipe.stem
+    team = distributed.launched()
+    corpus = _corpus(plan, team, shard)
+    watcher = watching(folder, plan.train.steps, tensorboard=tensorboard) if team.first else nullcontext()
+    try:
+        with watcher as watch:
+            model = train_model(plan, corpus, folder, resume=resume, shard=shard, watch=watch)
+    except KeyboardInterrupt:
+        raise stopped(folder, team.first) from None
+    if team.first:
+        typer.echo(f'the model is in {model}; look at it: ropewalk show "some text" --model {model}')
+
+
+def _corpus(plan: Recipe, team: Any, shard: bool) -> Any:
+    """Print the memory that a large training needs, then prepare its corpus, one process at a time."""
     from ropewalk.corpus import prepare as prepare_corpus
     from ropewalk.system.cache_folder import cache_folder
     from ropewalk.training import distributed, memory_estimate
-    from ropewalk.training import recipe as recipes
-    from ropewalk.training.loop import train as train_model
 
-    plan = recipes.read_recipe(recipe, set)
-    folder = out or Path("runs") / recipe.stem
-    team = distributed.launched()
     needed = memory_estimate.estimate(plan, ranks=team.ranks, shard=shard)
     if team.first and needed.large:
         for line in needed.told(team.ranks, "train"):
             typer.echo(line, err=True)
     with distributed.one_at_a_time(cache_folder()):
-        corpus = prepare_corpus(plan.corpus)
-    try:
-        with (
-            watching(folder, plan.train.steps, tensorboard=tensorboard)
-            if team.first
-            else nullcontext() as watch
-        ):
-            model = train_model(plan, corpus, folder, resume=resume, shard=shard, watch=watch)
-    except KeyboardInterrupt:
-        if team.first:
-            typer.echo(
-                f"ropewalk: stopped; the run is saved in {folder}. Go on with the same command and --resume.",
-                err=True,
-            )
-        raise typer.Exit(130) from None
-    if team.first:
-        typer.echo(f'the model is in {model}; look at it: ropewalk show "some text" --model {model}')
+        return prepare_corpus(plan.corpus)
+
+
+def stopped(folder: Path, shown: bool) -> typer.Exit:
+    """What an interrupted training raises, once it has said what is saved."""
+    if shown:
+        typer.echo(
+            f"ropewalk: stopped; the run is saved in {folder}. Continue with the same command and --resume.",
+            err=True,
+        )
+    return typer.Exit(130)
+
+
+def freeze(
+    model: ModelArgument,
+    out: Annotated[Path, typer.Argument(help="The table to write, a .safetensors file.")],
+    recipe: Annotated[Path, typer.Option(help="The recipe whose held-out text is read.")],
+    set: Overrides = None,
+    tokens: Annotated[int, typer.Option(min=1, help="How many held-out tokens to read.")] = 200_000,
+) -> None:
+    """Save a trained model's increments as a table per token, for the frozen parametrization.
+
+    A token's entry is the mean of its increments over held-out text; tokens that never occur get 1.
+
+    Examples:
+
+      ropewalk freeze shared table.safetensors --recipe recipes/cpu.toml
+
+      ropewalk train recipes/cpu.toml --set model.increments.parametrization=frozen --set model.increments.per=shared --set model.increments.table=table.safetensors
+    """
+    from ropewalk.corpus import prepare as prepare_corpus
+    from ropewalk.measure.token_table import save_table
+    from ropewalk.native.checkpoint import load_decoder
+    from ropewalk.training.recipe import read_recipe
+
+    corpus = prepare_corpus(read_recipe(recipe, set).corpus)
+    counted = save_table(load_decoder(model), corpus, out, tokens=tokens)
+    typer.echo(f"wrote {out}: {counted} different tokens were seen; the others stay at 1.")

@@ -78,7 +78,7 @@ class CorpusConfig(BaseModel):
     documents             at most so many documents in all, validation included (None: every one)
     validation_documents  how many distinct documents are held out
     overlap               a training document that repeats a held-out one: "error", or "drop" it and count it
-    text_key              the key (jsonl) or column (parquet, Hugging Face) that holds a document's text
+    text_key              the key (jsonl) or column (csv, parquet, Hugging Face) of a document's text (None: the obvious one)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -88,4 +88,4 @@ class CorpusConfig(BaseModel):
     documents: Annotated[int, Field(ge=2)] | None = None
     validation_documents: Annotated[int, Field(ge=1)] = 200
     overlap: Literal["error", "drop"] = "error"
-    text_key: str = "text"
+    text_key: str | None = None

@@ -4,9 +4,10 @@ A folder is read recursively in the order of the paths below it; hidden files an
 passed over. The fingerprint holds names and contents, not where the folder lies.
 """
 
+import glob
 import hashlib
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,7 +22,7 @@ class Files:
     total: what will be read. estimate: a cautious guess of the text in them, once decompressed.
     """
 
-    def __init__(self, paths: list[Path], folder: Path, text_key: str, name: str) -> None:
+    def __init__(self, paths: list[Path], folder: Path, text_key: str | None, name: str) -> None:
         self.paths, self.folder, self.text_key, self.name = paths, folder, text_key, name
         self._stamps = [_stamp(path) for path in paths]
         self.total: int | None = sum(size for size, _ in self._stamps)
@@ -30,7 +31,7 @@ class Files:
         )
 
     @classmethod
-    def at(cls, path: Path, text_key: str, name: str) -> "Files":
+    def at(cls, path: Path, text_key: str | None, name: str) -> "Files":
         """The readable files of a path: itself, or those below a folder."""
         return cls(_find(path), path if path.is_dir() else path.parent, text_key, name)
 
@@ -57,14 +58,55 @@ def digest(path: Path) -> str:
         _unreadable(error)
 
 
+def expand(names: Sequence[str | Path]) -> list[Path]:
+    """Paths of files and folders; names with wildcards (`letters/*.txt`, `**/*.md`) stand for what they match, sorted.
+
+    A path that exists is taken as it is, brackets included. UserError for a pattern that matches nothing.
+    """
+    found: list[Path] = []
+    for name in map(os.fspath, names):
+        if os.path.lexists(name) or not glob.has_magic(name):
+            found.append(Path(name).expanduser())
+            continue
+        matched = sorted(glob.glob(os.path.expanduser(name), recursive=True))
+        if not matched:
+            raise UserError(f"{name}: the pattern matches no file; name files, folders or another pattern.")
+        found += map(Path, matched)
+    return found
+
+
+class TextFiles:
+    """The texts of files, folders and patterns, read twice: once to measure, once to use.
+
+    text_key: the key or column of the text, None for the obvious one. UserError for a file that cannot be read.
+    """
+
+    def __init__(self, names: Sequence[str | Path], text_key: str | None = None) -> None:
+        self.files = [file for path in expand(names) for file in _find(path)]
+        self.text_key = text_key
+
+    def texts(self) -> Iterator[str]:
+        """The texts in order."""
+        for file in self.files:
+            for document in formats.documents(file, self.text_key, lambda _: None):
+                yield document.text
+
+    def size(self) -> int:
+        """Bytes of text in all files, each of which is read to its end. UserError where there are none."""
+        total = sum(len(text.encode()) for text in self.texts())
+        if not total:
+            raise UserError("the files hold no text: expected at least one character; give other files.")
+        return total
+
+
 def _find(path: Path) -> list[Path]:
     if not path.exists():
-        raise UserError(f"{path}: no such file or folder; relative paths start at the corpus's root.")
+        raise UserError(
+            f"{path}: no such file or folder; check the path (relative ones start at the corpus's root)."
+        )
     if not path.is_dir():
         if not formats.readable(path):
-            raise UserError(
-                f"{path}: a corpus file ends in {formats.ACCEPTED}; convert it or name another file."
-            )
+            formats.refuse(path)
         return [path]
     found = []
     for parent, folders, names in os.walk(path, onerror=_unreadable):

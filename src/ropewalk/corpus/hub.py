@@ -11,7 +11,8 @@ from typing import Any
 
 from ropewalk.corpus.config import Source
 from ropewalk.corpus.files import digest
-from ropewalk.corpus.formats import Document, need_key, need_text
+from ropewalk.corpus.formats import Document
+from ropewalk.corpus.text_keys import choose_key, need_key, need_text
 from ropewalk.errors import UserError
 
 BUILDERS = ("json", "parquet", "text")
@@ -23,13 +24,15 @@ class Hub:
     total: int | None = None
     estimate = 0
 
-    def __init__(self, source: Source, root: Path, text_key: str) -> None:
+    def __init__(self, source: Source, root: Path, text_key: str | None) -> None:
         self.source, self.text_key = source, text_key
         self.name = " ".join(part for part in (source.dataset, source.name, source.split) if part)
         try:
             import datasets
         except ImportError as error:
-            raise UserError(f"{self.name}: needs the datasets library; install ropewalk[data].") from error
+            raise UserError(
+                f"{self.name}: needs the datasets library; run: pip install 'ropewalk[data]'"
+            ) from error
         dataset, files = str(source.dataset), source.data_files
         if dataset == "pandas":
             raise UserError(
@@ -61,12 +64,13 @@ class Hub:
 
     def documents(self, count: Callable[[int], None]) -> Generator[Document, None, None]:
         """The documents in the order of the data set; bytes read are not known and not counted."""
-        number = 0
+        number, key = 0, None
         try:
             for number, row in enumerate(self._rows, 1):
                 where = f"{self.name}, row {number}"
-                need_key(self.text_key, row, where)
-                yield Document(where, need_text(row[self.text_key], self.text_key, where))
+                key = key or choose_key(self.text_key, row, where)
+                need_key(key, row, where)
+                yield Document(where, need_text(row[key], key, where))
         except UserError:
             raise
         except Exception as error:  # as above: network, decompression, schema, ...

@@ -1,0 +1,108 @@
+"""The commands, grouped by task, and the help of `ropewalk` itself. Libraries load inside the commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+import typer.core
+import typer.main
+
+from ropewalk.cli import (
+    demo,
+    export,
+    graft_study,
+    graft_train,
+    measure,
+    model,
+    page,
+    probe,
+    show,
+    study,
+    trace,
+    train,
+    view,
+    vocabulary,
+)
+
+GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
+    "Look at a text": (show.show, page.page, view.view, page.film, demo.demo),
+    "Measure": (trace.trace, measure.measure, measure.analyze, vocabulary.vocabulary),
+    "Train": (train.prepare, train.train, train.freeze, model.generate, model.info, study.study),
+    "Real models": (probe.probe, graft_train.graft_train, graft_study.graft_study),
+    "Export": (export.export_site, export.export_llama),
+}
+
+START = """ropewalk measures how far apart a language model thinks its tokens are.
+
+Try:
+
+  ropewalk show "The old bridge over the river was closed in 1987."
+
+  ropewalk show "我在北京大学学习语言学。" --html page.html
+
+  ropewalk view        type a sentence in the browser, and watch the layers
+
+All commands: ropewalk --help. One command: ropewalk show --help."""
+
+
+class CommandGroup(typer.core.TyperGroup):
+    """The `ropewalk` command: its help lists the commands by task."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        width = max(len(name) for name in self.commands)
+        for title, functions in GROUPS.items():
+            names = [command_name(function) for function in functions]
+            rows = [
+                (name.ljust(width), self.commands[name].get_short_help_str(formatter.width - width - 6))
+                for name in names
+            ]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def command_name(function: Callable[..., Any]) -> str:
+    """The command of a function: graft_train is `graft-train`."""
+    return function.__name__.replace("_", "-")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ropewalk import __version__
+
+        typer.echo(f"ropewalk {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name="ropewalk",
+    cls=CommandGroup,
+    invoke_without_command=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def start(
+    context: typer.Context,
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Measure how far apart a language model thinks its tokens are."""
+    if context.invoked_subcommand is None:
+        typer.echo(START)
+
+
+for functions in GROUPS.values():
+    for function in functions:
+        app.command()(function)
+
+
+def command_group() -> Any:
+    """The command line as a click group."""
+    return typer.main.get_command(app)

@@ -1,0 +1,96 @@
+"""ropewalk page and film: files to look at, mail and publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ropewalk.cli.view import SENTENCE
+
+if TYPE_CHECKING:
+    from ropewalk.traces.trace import Trace
+
+
+def page(
+    traces: Annotated[
+        list[Path], typer.Argument(help="Saved traces (.json, .json.gz); several are compared.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The page to write, ending in .html.")] = Path(
+        "page.html"
+    ),
+    name: Annotated[
+        list[str] | None, typer.Option(help="What a trace is called; once per trace, in order.")
+    ] = None,
+    overlay: Annotated[
+        list[Literal["entropy", "jieba"]] | None, typer.Option(help="Boundaries to mark; may be repeated.")
+    ] = None,
+    boundaries: Annotated[
+        list[Path] | None,
+        typer.Option(help='Boundaries from a JSON file: {"offsets": [bytes]} or {"words": [pieces]}.'),
+    ] = None,
+) -> None:
+    """Write one self-contained page that opens with a double click, without a network.
+
+    Examples:
+
+      ropewalk page letter.json --out letter.html
+
+      ropewalk page before.json after.json --name before --name after
+
+      ropewalk page chinese.json --overlay jieba --overlay entropy
+    """
+    from ropewalk.cli.options import writable
+    from ropewalk.system.files import write_atomically
+    from ropewalk.traces.trace import Trace
+    from ropewalk.views import overlays
+    from ropewalk.views import page as pages
+
+    writable(out, "html")
+    loaded = [Trace.load(path) for path in traces]
+    marks = []
+    for text, trace in {trace.text: trace for trace in loaded}.items():
+        marks += [overlays.SOURCES[wanted](trace) for wanted in overlay or []]
+        marks += [overlays.read(path, text) for path in boundaries or []]
+    html = pages.html(loaded, marks, names=name or None).encode()
+    write_atomically(out, html)
+    typer.echo(f"wrote {out} ({len(html) / 1000:.0f} kB)", err=True)
+
+
+def film(
+    run: Annotated[Path, typer.Argument(help="A run folder: its checkpoints are the frames.")],
+    text: Annotated[str, typer.Option(help="The sentence to film.")] = SENTENCE,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The film to write: .gif or .html.")] = Path(
+        "film.gif"
+    ),
+) -> None:
+    """Animate the increments of a sentence over the course of a training, from a run's checkpoints.
+
+    Training keeps only its newest checkpoints; set train.keep higher for a longer film.
+
+    Examples:
+
+      ropewalk film runs/mine --out film.gif
+
+      ropewalk film runs/mine --text "我在北京大学学习。" --out film.html
+    """
+    from ropewalk.views import film as films
+
+    frames, names = _frames(run, text)
+    films.save(frames, out, names=names)
+    typer.echo(f"wrote {out}: {len(frames)} checkpoints", err=True)
+
+
+def _frames(run: Path, text: str) -> tuple[list[Trace], list[str]]:
+    from ropewalk.errors import UserError
+    from ropewalk.measure.capture import trace
+    from ropewalk.native.checkpoint import load_decoder
+
+    found = sorted((run / "checkpoints").glob("step-*")) if run.is_dir() else []
+    if len(found) < 2:
+        raise UserError(
+            f"Expected a run with at least two checkpoints, got {len(found)} in {run / 'checkpoints'}; "
+            "name the folder of a run, or train with a larger keep."
+        )
+    return [trace(load_decoder(one), text) for one in found], [f"step {int(one.name[5:]):,}" for one in found]

@@ -1,0 +1,91 @@
+"""ropewalk vocabulary: increments by token."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ropewalk.cli.options import GraftFolder, ModelArgument, writable
+
+if TYPE_CHECKING:
+    from ropewalk.analyses.vocabulary import Vocabulary
+
+WINDOW = 512
+
+
+def vocabulary(
+    model: ModelArgument,
+    graft: GraftFolder = None,
+    file: Annotated[Path | None, typer.Option(help="Average over this UTF-8 text.")] = None,
+    trained_on: Annotated[
+        Path | None, typer.Option(help="A text like the training's: tokens not in it are left out.")
+    ] = None,
+    movers: Annotated[
+        int, typer.Option(min=1, help="How many of the biggest movers to list, up and down.")
+    ] = 8,
+    json: Annotated[Path | None, typer.Option(help="Write the tables as JSON.")] = None,
+) -> None:
+    """Report increments over the vocabulary: by category, and the tokens that moved most.
+
+    Shared increments are read for every token by itself; others are averaged over --file.
+
+    Examples:
+
+      ropewalk vocabulary shared
+
+      ropewalk vocabulary ./my-llama --graft runs/graft-my-llama/grafted/model --file letter.txt
+    """
+    import json as json_library
+    import shlex
+    import sys
+
+    from ropewalk.analyses import vocabulary as report
+    from ropewalk.cli.results import print_result
+    from ropewalk.system.files import write_atomically
+
+    writable(json, "json")
+    table = _table(model, graft, file, trained_on)
+    results = [report.by_category(table), report.movers(table, movers)]
+    for result in results:
+        print_result(result)
+    if json is not None:
+        command = shlex.join(["ropewalk", *sys.argv[1:]])
+        tables = [result.by_command(command).to_json() for result in results]
+        write_atomically(json, json_library.dumps(tables, indent=1, ensure_ascii=False).encode())
+        typer.echo(f"wrote {json}", err=True)
+
+
+def _table(model: str, graft: Path | None, file: Path | None, trained_on: Path | None) -> Vocabulary:
+    """The increments of every token of a model's vocabulary."""
+    import numpy as np
+
+    from ropewalk.analyses.vocabulary import Vocabulary
+    from ropewalk.errors import UserError
+    from ropewalk.loading import open_named
+    from ropewalk.measure import vocabulary as measured
+    from ropewalk.system.text_files import read_text
+
+    found = open_named(model, graft=graft)
+    host, size = found.model, found.vocabulary
+    if not hasattr(host, "rows"):
+        raise UserError(f"{model} has no increments; give --graft FOLDER, or use `ropewalk probe`.")
+    if file is None:
+        increments, counts = measured.every_token(host, size), np.ones(size, np.int64)
+    else:
+        increments, counts = measured.in_context(host, _windows(found, file, host.context_length), size)
+    seen = None
+    if trained_on is not None:
+        seen = np.bincount(found.tokens(read_text(trained_on)).ids, minlength=size)[:size]
+    pieces = tuple(found.reader.pieces(list(range(size))))
+    return Vocabulary(np.arange(size), pieces, host.rows, increments, counts, host.gap, seen)
+
+
+def _windows(found: Any, file: Path, context: int) -> Any:
+    import torch
+
+    from ropewalk.system.text_files import read_text
+
+    ids = torch.from_numpy(found.tokens(read_text(file)).ids)
+    return (part[None] for part in ids.split(min(context, WINDOW)) if len(part) > 1)

@@ -1,0 +1,135 @@
+"""The bytes of a local file, decompressed, in chunks, and as strict UTF-8.
+
+Memory is bounded by the longest document, whatever a few compressed bytes unpack to; and a document by a gigabyte and a
+share of the free memory. Sources: RFC 1952 (gzip), RFC 8878 (zstd; windows up to 2**27 bytes are accepted).
+"""
+
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ropewalk.errors import UserError
+from ropewalk.system import available_memory
+from ropewalk.system.files import refuse_pipe
+
+COMPRESSED = (".gz", ".xz", ".zst")
+CHUNK = 1 << 16
+PIECE = 1 << 12  # of a compressed file: at most 128 MiB of text, once unpacked (zstd's runs)
+LONGEST = 1 << 30  # bytes of a document
+SHARE = 8  # a document takes about so many times its bytes while it is prepared
+BOM = b"\xef\xbb\xbf"
+
+
+def file_kind(path: Path) -> tuple[str, str]:
+    """(ending, compression or ""), e.g. (".jsonl", ".zst")."""
+    last = path.suffix.lower()
+    return (Path(path.stem).suffix.lower(), last) if last in COMPRESSED else (last, "")
+
+
+def chunks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
+    """A file's bytes, decompressed; gzip members, xz streams and zstd frames may follow each other.
+
+    count: called with the bytes read from disk, as they are read.
+    """
+    _, compression = file_kind(path)
+    read, decoder = 0, None
+    refuse_pipe(path)
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(PIECE if compression else CHUNK):
+                read += len(chunk)
+                count(len(chunk))
+                if not compression:
+                    yield chunk
+                while compression and chunk:
+                    decoder = decoder or _decoder(compression, path)
+                    yield decoder.decompress(chunk)
+                    chunk = decoder.unused_data if decoder.eof else b""
+                    decoder = None if decoder.eof else decoder
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    except (zlib.error, lzma.LZMAError, *_zstd_errors()) as error:
+        raise UserError(
+            f"{path}: cannot be decompressed near byte {read} ({error}); check that it is {compression} data."
+        ) from error
+    if decoder or (compression and not read):
+        raise UserError(
+            f"{path}: the {compression} data stops after {read} bytes, unfinished; fetch the file again."
+        )
+
+
+def bounded(data: Iterator[bytes], path: Path, *, lines: bool) -> Iterator[bytes]:
+    """The same chunks; UserError once a document in them is longer than memory allows. lines: each is a document."""
+    most, size = min(LONGEST, available_memory.available_bytes() / SHARE), 0
+    for chunk in data:
+        end = chunk.rfind(b"\n") if lines else -1
+        size = size + len(chunk) if end < 0 else len(chunk) - end
+        if size > most:
+            raise UserError(
+                f"{path}: a document is longer than {most / 1e6:,.0f} MB, the most this machine's memory allows; "
+                "cut it into several, or leave it out."
+            )
+        yield chunk
+
+
+def whole_text(path: Path, count: Callable[[int], None]) -> str:
+    """All of a file as text, without a byte order mark."""
+    data = b"".join(bounded(chunks(path, count), path, lines=False))
+    mark = len(BOM) if data.startswith(BOM) else 0
+    return decode(data[mark:], str(path), mark)
+
+
+def text_lines(path: Path, count: Callable[[int], None]) -> Iterator[tuple[int, str]]:
+    r"""(number from 1, text without its \n) of each line; \n is the only thing that ends one."""
+    offset = 0
+    for number, line in enumerate(_split(bounded(chunks(path, count), path, lines=True)), 1):
+        mark = len(BOM) if number == 1 and line.startswith(BOM) else 0
+        yield number, decode(line[mark:], f"{path}, line {number}", offset + mark)
+        offset += len(line) + 1
+
+
+def decode(data: bytes, where: str, offset: int) -> str:
+    """Text of the bytes that start at `offset` of the (decompressed) file."""
+    zero = data.find(0)
+    if zero >= 0:
+        raise UserError(f"{where}: byte {offset + zero} is zero, so this is no text; leave the file out.")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where}: byte {offset + error.start} is not UTF-8 ({error.reason}); convert the file to UTF-8."
+        ) from error
+
+
+def _split(data: Iterator[bytes]) -> Iterator[bytes]:
+    tail: list[bytes] = []
+    for chunk in data:
+        first, *rest = chunk.split(b"\n")
+        tail.append(first)
+        for line in rest:
+            yield b"".join(tail)
+            tail = [line]
+    if any(tail):
+        yield b"".join(tail)
+
+
+def _decoder(compression: str, path: Path) -> Any:
+    if compression == ".gz":
+        return zlib.decompressobj(wbits=31)
+    if compression == ".xz":
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=2**28)
+    try:
+        import zstandard
+    except ImportError as error:
+        raise UserError(f"{path}: reading .zst needs zstandard; run: pip install 'ropewalk[data]'") from error
+    return zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
+
+
+def _zstd_errors() -> tuple[type[Exception], ...]:
+    """What zstandard raises, once it is loaded."""
+    import sys
+
+    zstandard = sys.modules.get("zstandard")
+    return (zstandard.ZstdError,) if zstandard is not None else ()
