@@ -43,7 +43,7 @@ def test_scales_change_by_button_and_by_key(open_page: Any) -> None:
     trace = sample()
     opened = open_page(page.html(trace))
     own = xs(opened)
-    opened.get_by_role("radio", name="Integer spacing").click()
+    opened.get_by_role("radio", name="Even spacing").click()
     assert xs(opened) == [float(n) for n in range(len(trace.cells()))]
     opened.keyboard.press("2")
     assert opened.get_by_role("radio", name="One scale").get_attribute("aria-checked") == "true"

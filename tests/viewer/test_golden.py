@@ -27,9 +27,9 @@ def test_the_scene_of_the_page_is_the_stored_one(open_page: Any) -> None:
     for scale in SCALES:
         found = opened.evaluate(
             """(scale) => {
-              const { state, entries, rowsOf, sceneOf } = window.ropewalk;
+              const { state, entries, displayRows, sceneOf } = window.ropewalk;
               for (const layer of [0, 1, 2]) state.unfolded.add(layer);
-              const rows = rowsOf(entries[0]), drawn = sceneOf(entries[0], rows, scale), plain = (row) => [...row];
+              const rows = displayRows(entries[0]), drawn = sceneOf(entries[0], rows, scale), plain = (row) => [...row];
               return { x: drawn.x.slice(1).map(plain), left: drawn.left.slice(1).map(plain), end: drawn.end.slice(1) };
             }""",
             scale,
@@ -58,12 +58,12 @@ def test_both_use_the_same_colours(open_page: Any) -> None:
     assert stops == list(shades.STOPS)
 
 
-@pytest.mark.parametrize("scale", ["line", "same"])
+@pytest.mark.parametrize("scale", ["row", "same"])
 def test_both_end_their_colours_at_the_same_gap(open_page: Any, scale: str) -> None:
     from ropewalk.views import shades
     from ropewalk.views.rows import choose
 
     opened = open_page(page.html(TRACE))
-    opened.keyboard.press({"line": "1", "same": "2"}[scale])
+    opened.keyboard.press({"row": "1", "same": "2"}[scale])
     found = opened.evaluate("() => window.ropewalk.stage.pictures[0].tops")
     assert found == pytest.approx(shades.top(scene(choose(TRACE), scale).gaps), abs=1e-9)

@@ -24,7 +24,7 @@ def model() -> Decoder:
 
 @pytest.fixture(scope="module")
 def live(model: Decoder) -> Iterator[Live]:
-    other = moved(Decoder(config(parametrization="positive", per="shared"), seed=5))
+    other = moved(Decoder(config(parametrization="positive", shared=True), seed=5))
     broken: Any = Failing(RuntimeError("bad"))
     served = Live({"tiny": Model(model), "shared": Model(other), "broken": Model(broken)}, "rope walk")
     served.start()
@@ -84,7 +84,7 @@ def test_another_model_can_be_chosen(open_page: Any, live: Live) -> None:
     page.get_by_label("model", exact=True).select_option("shared")
     page.wait_for_function("() => window.ropewalk.entries[0].name === 'shared'")
     assert page.evaluate("() => window.ropewalk.stage.pictures[0].rows.map((row) => row.label)") == [
-        "integer",
+        "even",
         "all",
     ]
 

@@ -143,7 +143,7 @@ def test_long_texts_are_wrapped_into_panels_and_the_caption_says_so() -> None:
     text = "a walk along the rope " * 8
     figure = draw(byte_trace(text))
     shown = [t.get_text() for t in figure.axes[0].texts]
-    assert shown.count("integer") == 3
+    assert shown.count("even") == 3
     assert any("Wrapped into 3 panels" in one for one in shown)
     centred = [t.get_text() for t in figure.axes[0].texts if t.get_ha() == "center"]
     assert len(centred) == 2 * len(text)

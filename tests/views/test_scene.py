@@ -97,7 +97,7 @@ def test_tokens_of_several_characters_are_one_cell() -> None:
 def test_other_kinds_scales_and_placements_are_refused_by_name() -> None:
     with pytest.raises(UserError, match="increment or position or sensitivity, got one of forget"):
         scene(byte_trace("ab", kind="forget"))
-    with pytest.raises(UserError, match="scale to be line or same or integer, got 'log'"):
+    with pytest.raises(UserError, match="scale to be row or same or integer, got 'log'"):
         scene(byte_trace("ab"), "log")
     with pytest.raises(UserError, match="placement to be first or last, got 'middle'"):
         scene(byte_trace("ab"), placement="middle")

@@ -7,7 +7,6 @@ picture is a stored example, drawn before the model has arrived.
 import os
 import shutil
 import tempfile
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from ropewalk.errors import UserError
 from ropewalk.export import onnx_graph, runtime
 from ropewalk.export.lessons import LESSONS, tell
 from ropewalk.live.answers import LONGEST, Answers, Model
-from ropewalk.live.assets import client
 from ropewalk.native.decoder import Decoder
 from ropewalk.views import page
 
@@ -83,12 +81,10 @@ def index(model: Decoder, name: str, size: int) -> str:
             "bytes": size,
             "context": model.context_length,
             "gap": model.gap,
-            "lines": [[row.layer, row.head] for row in model.rows],
+            "rows": [[row.layer, row.head] for row in model.rows],
             "provenance": model.describe(),
         },
     }
-    home = files(__package__)
-    scripts = [*client(), *(home.joinpath(f"{one}.js").read_text("utf-8") for one in ("writing", "browser"))]
     return page.document(
-        payload, title=TITLE, scripts=scripts, policy=POLICY, allow="'self' 'wasm-unsafe-eval'"
+        payload, title=TITLE, module="export/site_page.js", policy=POLICY, allow="'self' 'wasm-unsafe-eval'"
     )

@@ -1,4 +1,4 @@
-// Text to bytes, cells and labels in the browser: the same as text.py, views/labels.py and views/joining.py.
+// Text to bytes, cells and labels in the browser: the same as tokens/, views/labels.py and views/joining.py.
 const graphemes = new Intl.Segmenter("und", { granularity: "grapheme" });
 const INNER = /[\u200c\u200d\p{Variation_Selector}\u{e0020}-\u{e007f}]/gu;
 const SYMBOLS = { "\n": "⏎", "\t": "⇥", "\x7f": "␡", "\u2028": "⏎", "\u2029": "⏎" };
@@ -40,7 +40,7 @@ function joined(labels) {
 }
 
 // Bytes, and the cells [first token, end token, text, label] of a text that a byte model reads.
-function writingOf(text) {
+export function writingOf(text) {
   const bytes = new TextEncoder().encode(text), cells = [];
   let place = 0;
   for (const { segment } of graphemes.segment(text)) {

@@ -125,16 +125,16 @@ class _Recorder:
     def __call__(
         self,
         tokens: torch.Tensor,
-        n: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
         *,
-        documents: torch.Tensor | None = None,
+        document_ids: torch.Tensor | None = None,
         edit: Edit | None = None,
         activations: Collection[str] = (),
-        cache: object | None = None,
+        kv_cache: object | None = None,
     ) -> Output:
         first, keep, _ = self.windows[len(self.likeliest)]
         edit = self.make_edit(first - self.skip)
-        output = self.host(tokens, n, documents=documents, edit=edit, activations=activations, cache=cache)
+        output = self.host(tokens, position_ids, document_ids=document_ids, edit=edit, activations=activations, kv_cache=kv_cache)
         logits = output.logits[0, keep - first :].float()
         shares, symbols = logits.softmax(-1).topk(min(FOLLOWING, logits.shape[-1]))
         pairs = zip(symbols.tolist(), shares.tolist(), strict=True)

@@ -1,6 +1,5 @@
 """The live page's html: the page of `views.page` with a text box whose answers come from the local server."""
 
-from importlib.resources import files
 from typing import Any
 
 from ropewalk.errors import UserError
@@ -8,12 +7,6 @@ from ropewalk.live.answers import Answers
 from ropewalk.views import page
 
 POLICY = f"{page.OFFLINE}; connect-src 'self'"
-
-
-def client() -> list[str]:
-    """The scripts of the text box, the drag and the predictions; they expect a `backend` beside them."""
-    home = files("ropewalk.views.page")
-    return [home.joinpath(f"{name}.js").read_text("utf-8") for name in ("drag", "predictions", "live")]
 
 
 def live_page(answers: Answers, text: str, longest: int) -> str:
@@ -35,5 +28,4 @@ def live_page(answers: Answers, text: str, longest: int) -> str:
     except Exception as error:
         first, payload["problem"] = None, f"The model failed ({type(error).__name__})."
     payload |= {"first": first, "entries": [first["entry"]] if first else []}
-    backend = files(__package__).joinpath("backend.js").read_text("utf-8")
-    return page.document(payload, scripts=[*client(), backend], policy=POLICY)
+    return page.document(payload, module="live/live_page.js", policy=POLICY)

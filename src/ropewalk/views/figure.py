@@ -24,7 +24,7 @@ SETTINGS = {"text.usetex": False, "svg.fonttype": "path", "svg.hashsalt": "ropew
 def draw(
     trace: Trace,
     *,
-    scale: str = "line",
+    scale: str = "row",
     placement: str = "first",
     layers: Sequence[int] | None = None,
     heads: bool = False,
@@ -70,6 +70,6 @@ def _matplotlib() -> Any:
         import matplotlib
     except ImportError as error:
         raise UserError(
-            "Drawing needs matplotlib, which is not installed; run: pip install 'ropewalk[view]'"
+            "Drawing needs matplotlib, which is not installed; run: pip install 'ropewalk[pictures]'"
         ) from error
     return matplotlib

@@ -56,7 +56,7 @@ def gif(traces: Sequence[Trace], names: Sequence[str]) -> bytes:
         from PIL import Image
     except ImportError as error:
         raise UserError(
-            "An animated picture needs pillow, which is not installed; run: pip install 'ropewalk[view]'"
+            "An animated picture needs pillow, which is not installed; run: pip install 'ropewalk[pictures]'"
         ) from error
     page.film(traces, names)  # the same demands on the frames as the page has
     if len(traces[0].cells()) > LONGEST:
@@ -147,7 +147,7 @@ class _Canvas:
         axes.add_collection(LineCollection(threads, colors=FAINT, linewidths=0.5))
         axes.add_collection(PolyCollection(bands, facecolors=colours or "none", linewidths=0))
         self._write(axes, LEFT, self.height - 20, name, size=13, ha="left", weight="bold")
-        for row, label in enumerate(["integer", *self.names]):
+        for row, label in enumerate(["even", *self.names]):
             self._write(axes, LEFT - 8, y[row], label, size=8.5, ha="right", color=TEXT if row else MUTED)
             for cell in range(count):
                 at = (axes, x[row, cell], y[row], self.ink.labels[cell])

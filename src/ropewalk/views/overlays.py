@@ -37,7 +37,7 @@ class Overlay:
                 "give byte offsets into the text's UTF-8, not character offsets."
             )
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Plain json values."""
         return {"name": self.name, "offsets": list(self.offsets), "note": self.note}
 

@@ -31,9 +31,9 @@ TEXT, MUTED, FAINT = "#1b1b1b", "#6b6f76", "#b8bdc4"
 SHADES = LinearSegmentedColormap.from_list("gaps", STOPS)
 FRAME = {"boxstyle": "round,pad=0.15", "facecolor": "none", "edgecolor": FAINT, "linewidth": 0.6}
 SCALED = {
-    "line": "every row scaled to mean 1 per {}",
+    "row": "every row scaled to mean 1 per {}",
     "same": "all rows on one scale",
-    "integer": "every row with integer spacing",
+    "integer": "every row with even spacing",
 }
 
 
@@ -61,10 +61,10 @@ class Picture:
         self.raw = drawn.scale == "same" and trace.kind != "sensitivity"
         rows = [_in_own_unit(one) if self.raw else (one.x, one.left) for one in (integer, drawn)]
         self.x, self.left = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        tinted = scene(shown, "line", drawn.placement) if drawn.scale == "integer" else drawn
+        tinted = scene(shown, "row", drawn.placement) if drawn.scale == "integer" else drawn
         self.gaps = (self.x - self.left)[1:] if self.raw else tinted.gaps
         self.mean = tinted.mean
-        self.names = ["integer", *map(str, drawn.rows)]
+        self.names = ["even", *map(str, drawn.rows)]
         slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
         self.unit = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
         if self.raw:

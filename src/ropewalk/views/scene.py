@@ -19,9 +19,9 @@ from ropewalk.traces.trace import Cell, Trace
 
 ACCEPTS = ("increment", "position", "sensitivity")
 SCALES = {
-    "line": "every row scaled to mean 1",
+    "row": "every row scaled to mean 1",
     "same": "all rows on one scale",
-    "integer": "integer spacing",
+    "integer": "even spacing",
 }
 PLACEMENTS = ("first", "last")
 
@@ -36,7 +36,7 @@ class Scene:
     that last gap is not known. mean (N,): the row's mean step in the trace's unit. factor (N,):
     scene units per unit of the trace, so that x / factor is in the trace's unit. A step is one
     token, or one cell with placement "last"; the scene's unit is the mean step of the row (scale
-    "line") or of all rows ("same"). A row without a step has mean 1.
+    "row") or of all rows ("same"). A row without a step has mean 1.
     """
 
     cells: tuple[Cell, ...]
@@ -62,8 +62,8 @@ class Scene:
         return np.diff(self.x, axis=1, append=self.end[:, None])
 
 
-def scene(trace: Trace, scale: str = "line", placement: str = "first") -> Scene:
-    """The scene of `trace`. Scale "line": every row has mean step 1; "same": all rows share one
+def scene(trace: Trace, scale: str = "row", placement: str = "first") -> Scene:
+    """The scene of `trace`. Scale "row": every row has mean step 1; "same": all rows share one
     factor; "integer": every step is 1, as in a model without learned increments. The mean is of
     step lengths, so that it stays a scale where steps may be negative; a row without any extent is
     left as it is. UserError for another kind of trace, scale or placement.

@@ -32,7 +32,7 @@ def render(
     trace: Trace,
     width: int | None = None,
     color: bool = True,
-    scale: str = "line",
+    scale: str = "row",
     layers: Sequence[int] | None = None,
     heads: bool = False,
 ) -> "TerminalView":
@@ -50,7 +50,7 @@ def render(
 
 def _tinted(trace: Trace, drawn: Scene) -> Scene:
     """The scene whose gaps are tinted: with integer spacing the tint still tells what was learned."""
-    return scene(trace, "line") if drawn.scale == "integer" else drawn
+    return scene(trace, "row") if drawn.scale == "integer" else drawn
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,20 +13,17 @@ from importlib.resources import files
 from typing import Any
 
 from ropewalk.errors import UserError
-from ropewalk.traces import file
 from ropewalk.traces.trace import Trace
 from ropewalk.views.joining import join, right_to_left
 from ropewalk.views.labels import visible
 from ropewalk.views.overlays import Overlay
+from ropewalk.views.page.joiner import join as join_modules
 from ropewalk.views.scene import ACCEPTS
 
 __all__ = ["ACCEPTS", "document", "entry", "film", "fragment", "html"]
 
 LONGEST_LABEL = 12
-SCRIPTS = (
-    "base", "scene", "colour", "layout", "pen", "draw", "picture", "motion", "detail", "legend", "pointer",
-    "keyboard", "controls", "compare", "player", "save", "main",
-)  # fmt: skip
+PAGE = "views/page/page.js"
 OFFLINE = "default-src 'none'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 
 
@@ -88,13 +85,13 @@ def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = (
     leftward = right_to_left(trace.text)
     return {
         "name": name or str(trace.provenance.get("name") or "unnamed model"),
-        "file": file.dumps(trace).decode(),
+        "file": trace.dumps().decode(),
         "cells": [
             [c.start, c.end, c.text, label]
             for c, label in zip(cells, join(labels) if leftward else labels, strict=True)
         ],
         "leftward": leftward,
-        "overlays": [one.told() for one in overlays if one.text == trace.text],
+        "overlays": [one.as_json() for one in overlays if one.text == trace.text],
     }
 
 
@@ -102,21 +99,19 @@ def document(
     payload: dict[str, Any],
     *,
     title: str | None = None,
-    scripts: Sequence[str] = (),
+    module: str = PAGE,
     policy: str = OFFLINE,
     allow: str = "",
     head: str = "",
 ) -> str:
-    """The markup with style, script and payload inside; `scripts` are sources put before the last one.
+    """The markup with style, script and payload inside; `module` is the script's entry, see `joiner.join`.
 
     policy: the content security policy, to which the hashes of style and script are added; allow: more
     sources for scripts in it; head: more elements for the document's head, trusted markup.
     """
     home = files(__name__)
     style = home.joinpath("style.css").read_text("utf-8")
-    sources = [home.joinpath(f"{name}.js").read_text("utf-8") for name in SCRIPTS]
-    body = "\n".join([*sources[:-1], *scripts, sources[-1]])
-    script = f'(() => {{\n"use strict";\n{body}\n}})();\n'
+    script = f"(() => {{\n{join_modules(module)}}})();\n"
     data = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, code in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
         data = data.replace(character, code)

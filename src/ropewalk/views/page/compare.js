@@ -1,7 +1,15 @@
-// Two traces beside each other, or the difference of their gaps.
+// Two traces next to each other, or the difference of their gaps.
+import { clamp, displayRows, el, entries, number, payload, plural, state } from "./base.js";
+import { palette, quantile, warm } from "./color.js";
+import { choice, synced } from "./controls.js";
+import { makePicture } from "./picture.js";
+import { sceneOf } from "./scene.js";
+import { sameCells } from "./selection.js";
+import { stage } from "./stage.js";
+
 const VIEWS = [["one", "One"], ["side", "Side by side"], ["difference", "Difference"]];
 
-function compareBar() {
+export function compareBar() {
   if (entries.length < 2 || payload.mode === "film") return null;
   const names = (which) => el("label", {}, which.toUpperCase(), el("select", { "aria-label": `trace ${which.toUpperCase()}`, onchange: (event) => {
     state[which] = Number(event.target.value);
@@ -18,21 +26,21 @@ function compareBar() {
 }
 
 // Why two traces have no difference, or null where they have one.
-function incomparable(a, b) {
+export function incomparable(a, b) {
   if (a.text !== b.text) return "The two traces are of different texts: a difference needs the same text. They are shown side by side.";
   if (!sameCells(a, b) || a.cells.some((cell, c) => cell.start !== b.cells[c].start)) {
     return "The two models cut this text into different tokens, so that gaps do not correspond. They are shown side by side.";
   }
-  const counts = [rowsOf(a).length, rowsOf(b).length];
+  const counts = [displayRows(a).length, displayRows(b).length];
   if (counts[0] !== counts[1]) return `One trace has ${plural(counts[0] - 1, "row")}, the other ${counts[1] - 1}: rows do not correspond. They are shown side by side.`;
   return null;
 }
 
-// A picture of A's characters at integer spacing; between them bars, up where A's gap is wider, down where B's is.
-function differencePicture(a, b, holder) {
-  const picture = { difference: true, other: b };
+// A picture of A's characters at even spacing; between them bars, up where A's gap is wider, down where B's is.
+export function differencePicture(a, b, holder) {
+  const picture = { difference: true, other: b, drawBar: drawDifference };
   picture.makeRows = (entry) => {
-    const rows = rowsOf(entry), others = rowsOf(b), scale = state.scale === "same" ? "same" : "line";
+    const rows = displayRows(entry), others = displayRows(b), scale = state.scale === "same" ? "same" : "row";
     picture.sides = [sceneOf(a, rows, scale).gap, sceneOf(b, others, scale).gap];
     picture.difference = picture.sides[0].map((row, r) => row.map((gap, c) => gap - picture.sides[1][r][c]));
     const sizes = picture.difference.slice(1).flatMap((row) => [...row].filter(Number.isFinite).map(Math.abs));

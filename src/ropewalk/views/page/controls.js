@@ -1,8 +1,13 @@
 // The bar of controls: scale, bars above the text, overlays, size, theme.
-const SCALES = [["line", "Own scales"], ["same", "One scale"], ["integer", "Integer spacing"]];
-const bar = el("div", { class: "controls" });
+import { SCALES, changed, clamp, el, entries, on, state } from "./base.js";
+import { setTheme } from "./color.js";
+import { layOut, show } from "./picture.js";
+import { saveMenu } from "./save.js";
+import { stage } from "./stage.js";
 
-function setScale(scale) {
+export const bar = el("div", { class: "controls" });
+
+export function setScale(scale) {
   if (scale === state.scale) return;
   state.scale = scale;
   for (const picture of stage.pictures) {
@@ -12,7 +17,7 @@ function setScale(scale) {
   changed("draw");
 }
 
-function setSize(times) {
+export function setSize(times) {
   state.size = clamp(state.size * times, 0.6, 2.2);
   changed("layout");
 }
@@ -20,7 +25,7 @@ function setSize(times) {
 // Controls that show the state follow it for as long as they are in the document.
 const followers = new WeakMap();
 
-function synced(node, follow) {
+export function synced(node, follow) {
   node.dataset.synced = "";
   followers.set(node, follow);
   return node;
@@ -28,16 +33,16 @@ function synced(node, follow) {
 
 on("draw", () => document.querySelectorAll("[data-synced]").forEach((node) => followers.get(node)()));
 
-function choice(label, options, chosen, pick) {
-  const buttons = options.map(([value, name], n) => el("button", {
-    type: "button", role: "radio", "aria-checked": String(value === chosen()), title: label === "Scale" ? `key ${n + 1}` : null,
+export function choice(label, options, chosen, pick) {
+  const buttons = options.map(([value, name, note], n) => el("button", {
+    type: "button", role: "radio", "aria-checked": String(value === chosen()), title: note ? `${note} (key ${n + 1})` : null,
     "data-value": value, onclick: () => pick(value),
   }, name));
   const group = el("div", { class: "choice", role: "radiogroup", "aria-label": label }, ...buttons);
   return synced(group, () => buttons.forEach((button) => button.setAttribute("aria-checked", String(button.dataset.value === chosen()))));
 }
 
-function toggle(name, note, isOn, flip) {
+export function toggle(name, note, isOn, flip) {
   const button = el("button", { type: "button", class: "toggle", "aria-pressed": String(isOn()), title: note || null, onclick: flip }, name);
   return synced(button, () => button.setAttribute("aria-pressed", String(isOn())));
 }
@@ -48,7 +53,7 @@ function strips() {
   return found.map((name) => toggle(name, `bars of ${name} above the text, in nats`, () => state.strip === name, () => setStrip(state.strip === name ? "none" : name)));
 }
 
-function setStrip(name) {
+export function setStrip(name) {
   state.strip = name;
   changed("layout");
 }
@@ -61,10 +66,10 @@ function overlayToggles() {
   }));
 }
 
-function refreshControls() {
+export function refreshControls() {
   const group = (label, ...items) => (items.length ? el("div", { class: "group" }, label ? el("span", { class: "label" }, label) : null, ...items) : null);
   const next = { auto: "light", light: "dark", dark: "auto" };
-  const theme = el("button", { type: "button", class: "plain", title: "colours: as the system, light, dark", onclick: () => {
+  const theme = el("button", { type: "button", class: "plain", title: "colors: as the system, light, dark", onclick: () => {
     setTheme(next[state.theme]);
     theme.textContent = `◐ ${state.theme}`;
   } }, "◐ auto");

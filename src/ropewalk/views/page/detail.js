@@ -1,40 +1,34 @@
 // The panel that tells the numbers of the character under the pointer, and the distances between two pins.
-const panelOf = el("aside", { class: "detail", "aria-label": "The chosen character" });
-const spoken = el("div", { class: "spoken", "aria-live": "polite" });
+import { cellSignal, clamp, el, number, plural, state } from "./base.js";
+import { palette, tint } from "./color.js";
+import { gapToken } from "./scene.js";
+import { clearPins, clearSelection, pinnedHere, sameCells, shows, togglePin } from "./selection.js";
+import { stage } from "./stage.js";
 
-function owned(picture, hit) {
-  return hit && sameCells(picture.entry, hit.picture.entry);
-}
+export const panelOf = el("aside", { class: "detail", "aria-label": "The chosen character" });
+export const spoken = el("div", { class: "spoken", "aria-live": "polite" });
 
-function pinnedHere(entry, cell) {
-  return sameCells(entry, state.pinned) && state.pins.includes(cell);
-}
-
-function sameCells(a, b) {
-  return a === b || (a.text === b.text && a.cells.length === b.cells.length);
-}
-
-function updateDetail() {
+export function updateDetail() {
   const hit = state.hover || state.focus, shown = stage.pictures.filter((picture) => picture.entry);
-  const picture = hit && (shown.find((one) => one === hit.picture) || shown.find((one) => owned(one, hit)));
+  const picture = hit && (shown.find((one) => one === hit.picture) || shown.find((one) => shows(one, hit)));
   panelOf.classList.toggle("empty", !picture && !state.pins.length);
   const parts = [];
   if (state.pins.length === 2) parts.push(distances(shown));
   if (picture && hit.cell < picture.entry.cells.length) {
     parts.push(character(picture.entry, hit.cell, pinnedHere(picture.entry, hit.cell)));
-    for (const one of shown.filter((other) => owned(other, hit) && !other.difference)) {
+    for (const one of shown.filter((other) => shows(other, hit) && !other.difference)) {
       parts.push(gapTable(one, hit, titleOf(shown, one)));
     }
-    for (const one of shown.filter((other) => owned(other, hit) && other.difference)) parts.push(differenceTable(one, hit));
+    for (const one of shown.filter((other) => shows(other, hit) && other.difference)) parts.push(differenceTable(one, hit));
   }
   if (state.pins.length === 1) parts.push(el("p", { class: "hint" }, "One character is pinned. Pin another to measure between them."));
   if (!parts.length) {
     parts.push(el("p", { class: "hint" }, matchMedia("(hover: none)").matches
       ? "Tap a character for its numbers; pin two to measure between them."
-      : "Point at a character for its numbers. Click to pin it; pin two to measure between them. Arrow keys walk too."));
+      : "Point at a character for its numbers. Click to pin it; pin two to measure between them. Arrow keys move too."));
     if (stage.pictures[0]?.drag) parts.push(el("p", { class: "hint" }, "Drag a character along its row to widen or narrow the gap before it, and see what the model makes of that."));
   }
-  if (picture || state.pins.length) parts.unshift(el("button", { type: "button", class: "close", "aria-label": "close", onclick: letGo }, "×"));
+  if (picture || state.pins.length) parts.unshift(el("button", { type: "button", class: "close", "aria-label": "close", onclick: clearSelection }, "×"));
   panelOf.replaceChildren(...parts);
 }
 
@@ -64,20 +58,12 @@ function character(entry, index, pinned) {
     entry.expected ? guesses(entry, cell) : null);
 }
 
-// What the model held likeliest before this character's first token, where the page knows.
+// What the model expected most before this character's first token, where the page knows.
 function guesses(entry, cell) {
-  const told = entry.expected[cell.start];
-  if (!told) return null;
-  return el("p", { class: "guesses" }, "expected here: ", ...told.slice(0, 3).map(([symbol, share]) =>
-    el("span", {}, el("b", {}, symbolName(symbol)), ` ${Math.round(share * 100)} %  `)));
-}
-
-function symbolName(symbol) {
-  if (symbol === 256) return "end of text";
-  if (symbol === 32) return "␣";
-  if (symbol === 10) return "⏎";
-  if (symbol > 32 && symbol < 127) return String.fromCharCode(symbol);
-  return `byte ${symbol.toString(16).toUpperCase().padStart(2, "0")}`;
+  const likeliest = entry.expected[cell.start];
+  if (!likeliest) return null;
+  return el("p", { class: "guesses" }, "expected here: ", ...likeliest.slice(0, 3).map(([label, probability]) =>
+    el("span", {}, el("b", {}, label), ` ${Math.round(probability * 100)} %  `)));
 }
 
 function learnedRows(picture) {
@@ -85,7 +71,7 @@ function learnedRows(picture) {
 }
 
 function gapTable(picture, hit, title) {
-  const { entry, scenes } = picture, { x, left, factor, mean } = scenes.line, c = hit.cell;
+  const { entry, scenes } = picture, { x, left, factor, mean } = scenes.row, c = hit.cell;
   const what = entry.kind === "sensitivity" ? "sensitivity before it" : "increment: the gap before it";
   const rows = learnedRows(picture).map(([row, r]) => {
     const gap = c ? (x[r][c] - left[r][c]) / factor[r] : NaN, share = gap / mean[r];
@@ -108,7 +94,7 @@ function gapTable(picture, hit, title) {
 }
 
 // Whether the gap before a cell stands at the largest value the model can give.
-function atCeiling(entry, row, c) {
+export function atCeiling(entry, row, c) {
   const { ceiling } = entry.provenance;
   if (!(ceiling > 1) || entry.kind !== "increment" || !c) return false;
   const token = gapToken(entry, c);
@@ -126,7 +112,7 @@ function differenceTable(picture, hit) {
 function distances(shown) {
   const [a, b] = [...state.pins].sort((one, other) => one - other), sections = [];
   for (const picture of shown.filter((one) => sameCells(one.entry, state.pinned) && !one.difference)) {
-    const { entry, scenes } = picture, { x, factor, mean } = scenes.line;
+    const { entry, scenes } = picture, { x, factor, mean } = scenes.row;
     if (b >= entry.cells.length) continue;
     const tokens = entry.cells[b].start - entry.cells[a].start;
     const rows = learnedRows(picture).map(([row, r]) => {
@@ -143,19 +129,9 @@ function distances(shown) {
   return el("div", {}, ...sections, el("button", { type: "button", class: "clear", onclick: clearPins }, "Clear pins"));
 }
 
-function letGo() {
-  state.focus = state.hover = null;
-  clearPins();
-}
-
-function clearPins() {
-  state.pins = [];
-  changed("draw");
-}
-
 // One sentence for a screen reader about the focused character.
-function speak(hit) {
-  const { entry, scenes, rows } = hit.picture, cell = entry.cells[hit.cell], { x, left, factor } = scenes.line;
+export function speak(hit) {
+  const { entry, scenes, rows } = hit.picture, cell = entry.cells[hit.cell], { x, left, factor } = scenes.row;
   const gap = hit.cell && rows[hit.row].members.length ? (x[hit.row][hit.cell] - left[hit.row][hit.cell]) / factor[hit.row] : NaN;
   spoken.textContent = `${cell.text.slice(0, 20) || "token without text"}, token ${cell.start}, row ${rows[hit.row].label}, ` +
     `gap before it ${number(gap)}, surprisal ${number(cellSignal(entry, cell, "surprisal"))} nats`;

@@ -1,19 +1,27 @@
 // A gap set by hand: dragged along its row, or nudged with Shift and an arrow key.
+import { clamp, displayRows, state } from "./base.js";
+import { warmest } from "./color.js";
+import { composer } from "./composer_state.js";
+import { setStrip } from "./controls.js";
+import { restand } from "./picture.js";
+import { gapToken, sceneOf, tintsOf } from "./scene.js";
+import { stage } from "./stage.js";
+
 const GAP_STEP = 0.25;
 
 // While a gap is dragged and afterwards, rows keep the scale that they had before: a wider gap pushes, nothing shrinks.
-function baseFactors() {
+export function baseFactors() {
   if (!composer.edits.size || !composer.baseEntry) return null;
-  const rows = stage.pictures[0]?.rows.length ? stage.pictures[0].rows : rowsOf(composer.baseEntry);
-  return Object.fromEntries(["line", "same", "integer"].map((scale) => [scale, sceneOf(composer.baseEntry, rows, scale).factor]));
+  const rows = stage.pictures[0]?.rows.length ? stage.pictures[0].rows : displayRows(composer.baseEntry);
+  return Object.fromEntries(["row", "same", "integer"].map((scale) => [scale, sceneOf(composer.baseEntry, rows, scale).factor]));
 }
 
-function baseTops(picture) {
+export function baseTops(picture) {
   return composer.edits.size && composer.baseEntry ? warmest(tintsOf(composer.baseEntry, picture.rows, state.scale).slice(1)) : null;
 }
 
-function setGap(entry, { layer, head, token, value }) {
-  const n = entry.lines.findIndex((line) => line.layer === layer && line.head === head);
+export function setGap(entry, { layer, head, token, value }) {
+  const n = entry.rows.findIndex((row) => row.layer === layer && row.head === head);
   if (n >= 0 && token < entry.tokens.length) entry.values[n][token] = value;
 }
 
@@ -21,14 +29,14 @@ function placeGap(hit, change) {
   const { entry, rows } = stage.pictures[0], token = gapToken(entry, hit.cell);
   if (entry.kind !== "increment" || token === null) return;
   for (const n of rows[hit.row].members) {
-    const { layer, head } = entry.lines[n], key = `${layer}/${head}/${token}`;
+    const { layer, head } = entry.rows[n], key = `${layer}/${head}/${token}`;
     const gap = { layer, head, token, value: clamp(change(entry.values[n][token], key), 0, 200) };
     composer.edits.set(key, gap);
     setGap(entry, gap);
   }
 }
 
-const drag = {
+export const drag = {
   begin(hit) {
     const { entry } = stage.pictures[0];
     if (composer.shownText !== composer.text()) return;
@@ -39,26 +47,26 @@ const drag = {
     if (!held || state.scale === "integer") return;
     const { hit } = held, token = gapToken(held.entry, hit.cell), scene = picture.scenes[state.scale];
     const units = pixels / picture.unit[state.scale] / scene.factor[hit.row];
-    const lines = picture.rows[hit.row].members;
+    const members = picture.rows[hit.row].members;
     let n = 0;
-    placeGap(hit, () => held.values[lines[n++]][token] + units);
+    placeGap(hit, () => held.values[members[n++]][token] + units);
     restand(picture);
     composer.ask();
   },
   end() {
     composer.dragging = null;
-    showResult();
+    composer.showResult();
     composer.ask();
   },
-  nudge(hit, way) {
+  nudge(hit, direction) {
     if (!hit.cell || !hit.row || composer.shownText !== composer.text()) return;
-    placeGap(hit, (value) => value + (way * GAP_STEP) / stage.pictures[0].scenes.line.factor[hit.row]);
+    placeGap(hit, (value) => value + (direction * GAP_STEP) / stage.pictures[0].scenes.row.factor[hit.row]);
     restand(stage.pictures[0]);
     composer.ask();
   },
 };
 
-function forgetGaps() {
+export function forgetGaps() {
   composer.edits.clear();
   composer.hold = false;
   if (state.strip === "change") setStrip("none");
@@ -66,8 +74,8 @@ function forgetGaps() {
 }
 
 // Whether a gap shown on this row before this cell was set by hand.
-function marksGap({ entry, rows }, r, cell) {
+export function marksGap({ entry, rows }, r, cell) {
   if (!composer.edits.size || composer.shownText !== composer.text()) return false;
-  const token = gapToken(entry, cell), set = (n) => composer.edits.has(`${entry.lines[n].layer}/${entry.lines[n].head}/${token}`);
+  const token = gapToken(entry, cell), set = (n) => composer.edits.has(`${entry.rows[n].layer}/${entry.rows[n].head}/${token}`);
   return token !== null && rows[r].members.some(set);
 }

@@ -1,8 +1,13 @@
 // One panel: rows, bands of the wide gaps, threads, characters, marks. Reads a picture, decides no numbers.
-const BLANK = /^[␣⏎⇥◆�]$/u;
-const CROWDED = 0.26; // of the letter size: closer than this to the last one printed, a character keeps only its tick
+import { clamp, number, state } from "./base.js";
+import { palette, tint } from "./color.js";
+import { labelWidth, reach } from "./layout.js";
+import { marked } from "./selection.js";
 
-function placer(picture, panel) {
+const BLANK = /^[␣⏎⇥◆�]$/u;
+export const CROWDED = 0.26; // of the letter size: closer than this to the last one printed, a character keeps only its tick
+
+export function placer(picture, panel) {
   const { now, sizes, entry } = picture;
   const origins = now.x.map((x, r) => reach(x, now.left[r], panel.start, panel.end)[0]);
   const inset = sizes.size * 0.7;
@@ -12,10 +17,10 @@ function placer(picture, panel) {
   };
 }
 
-const rowMiddle = (picture, r) => picture.sizes.top + picture.sizes.strip + (r + 0.5) * picture.sizes.pitch;
-const panelHeight = (picture) => rowMiddle(picture, picture.rows.length - 0.5) + picture.sizes.bottom;
+export const rowMiddle = (picture, r) => picture.sizes.top + picture.sizes.strip + (r + 0.5) * picture.sizes.pitch;
+export const panelHeight = (picture) => rowMiddle(picture, picture.rows.length - 0.5) + picture.sizes.bottom;
 
-function drawPanel(pen, picture, panel) {
+export function drawPanel(pen, picture, panel) {
   const { now, rows, sizes, entry } = picture, { start, end } = panel, at = placer(picture, panel);
   const xs = now.x.map((x, r) => Array.from({ length: end - start }, (_, i) => at(x[start + i], r)));
   const top = sizes.band * (picture.difference ? 0.8 : 0.56), foot = sizes.band * 0.46;
@@ -52,7 +57,7 @@ function drawBands(pen, picture, { start, end }, r, y, at, top, foot) {
     const color = picture.difference ? null : tint(now.gap[r][c], tops);
     const a = at(now.left[r][c], r), b = at(now.x[r][c], r);
     if (color) pen.box(Math.min(a, b), y - top, Math.max(1, Math.abs(b - a)), top + foot, color, 1, 2);
-    if (picture.difference) drawDifference(pen, picture, r, c, a, b, y, foot);
+    if (picture.difference) picture.drawBar(pen, picture, r, c, a, b, y, foot);
   }
 }
 
@@ -81,7 +86,7 @@ function drawLetters(pen, picture, { start }, r, xs, top, foot) {
 function drawName(pen, picture, row, r) {
   const { sizes } = picture, y = rowMiddle(picture, r), small = Math.min(11, sizes.size * 0.68);
   if (!row.members.length) {
-    pen.text("integer", 4, y, small, palette.soft, { anchor: "left" });
+    pen.text("even", 4, y, small, palette.soft, { anchor: "left" });
     return;
   }
   const folded = row.heads > 1 && row.members.length > 1 ? " ▸" : row.heads > 1 ? " ▾" : "";
@@ -130,12 +135,3 @@ function drawStrip(pen, picture, { start, end }, xs) {
   pen.text(state.strip === "change" ? "Δ nats" : "nats", 4, floor - 4, 10, palette.soft, { anchor: "left" });
 }
 
-// The cells with a thread of their own: pins, then the focused or hovered one.
-function marked(picture) {
-  const pins = sameCells(picture.entry, state.pinned) ? state.pins : [];
-  const found = pins.map((cell, n) => [n ? "pin-b" : "pin-a", cell]), hit = state.hover || state.focus;
-  const live = owned(picture, hit) ? hit : null;
-  if (live && !pins.includes(live.cell)) found.push(["accent", live.cell]);
-  else if (live) found.push([pins.indexOf(live.cell) ? "pin-b" : "pin-a", live.cell]);
-  return found.filter(([, cell]) => cell < picture.entry.cells.length);
-}

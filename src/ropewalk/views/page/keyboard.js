@@ -1,5 +1,11 @@
-// Keys: arrows walk over characters and rows, Enter pins, 1 2 3 choose the scale, + and - the size, Esc lets go.
-function watchKeys(holder) {
+// Keys: arrows move over characters and rows, Enter pins, 1 2 3 choose the scale, + and - the size, Esc clears.
+import { clamp, state } from "./base.js";
+import { setScale, setSize } from "./controls.js";
+import { speak } from "./detail.js";
+import { clearSelection, setFocus, shows, togglePin } from "./selection.js";
+import { stage } from "./stage.js";
+
+export function watchKeys(holder) {
   holder.addEventListener("keydown", (event) => {
     if (event.target !== holder || event.ctrlKey || event.metaKey || event.altKey) return;
     const picture = stage.pictures.find((one) => one.holder === holder), done = picture && key(picture, event);
@@ -7,12 +13,12 @@ function watchKeys(holder) {
   });
   holder.addEventListener("focus", () => {
     const picture = stage.pictures.find((one) => one.holder === holder);
-    if (picture && !owned(picture, state.focus) && holder.matches(":focus-visible")) go(picture, 0, 1);
+    if (picture && !shows(picture, state.focus) && holder.matches(":focus-visible")) go(picture, 0, 1);
   });
 }
 
 function key(picture, event) {
-  const now = owned(picture, state.focus) ? state.focus : { cell: 0, row: Math.min(1, picture.rows.length - 1) };
+  const now = shows(picture, state.focus) ? state.focus : { cell: 0, row: Math.min(1, picture.rows.length - 1) };
   const ahead = picture.entry.leftward ? -1 : 1, panel = picture.panels.find(({ start, end }) => now.cell >= start && now.cell < end);
   const length = panel ? panel.end - panel.start : 1;
   const steps = {
@@ -32,14 +38,14 @@ function key(picture, event) {
     return true;
   }
   if (event.key === "Escape") {
-    letGo();
+    clearSelection();
     return true;
   }
   return shortcut(event.key);
 }
 
 function shortcut(name) {
-  const scale = { 1: "line", 2: "same", 3: "integer" }[name];
+  const scale = { 1: "row", 2: "same", 3: "integer" }[name];
   if (scale) setScale(scale);
   else if (name === "+" || name === "=") setSize(1.15);
   else if (name === "-") setSize(1 / 1.15);

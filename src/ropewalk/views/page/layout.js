@@ -1,9 +1,13 @@
 // From scene units to pixels: letter widths, panels that wrap the text, and the size of a unit.
-const FONT = 'ui-sans-serif, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif';
+import { clamp, state } from "./base.js";
+import { quantile } from "./color.js";
+import { sceneOf } from "./scene.js";
+
+export const FONT = 'ui-sans-serif, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif';
 const ruler = document.createElement("canvas").getContext("2d");
 const widths = new Map();
 
-function labelWidth(label, size) {
+export function labelWidth(label, size) {
   const key = `${size} ${label}`;
   if (!widths.has(key)) {
     if (widths.size > 20000) widths.clear();
@@ -52,14 +56,14 @@ function wrap(scenes, cells, limit) {
   return panels;
 }
 
-function extent(scene, { start, end }) {
+export function extent(scene, { start, end }) {
   let widest = 0;
   scene.x.forEach((x, r) => widest = Math.max(widest, reach(x, scene.left[r], start, end)[2]));
   return widest;
 }
 
 // Lowest and highest place of the cells start..end on one row, and their distance.
-function reach(x, left, start, end) {
+export function reach(x, left, start, end) {
   let low = Infinity, high = -Infinity;
   for (let c = start; c < end; c++) {
     low = Math.min(low, x[c], left[c]);
@@ -70,21 +74,21 @@ function reach(x, left, start, end) {
 
 // Panels, and the pixels that one unit takes in each scale; breaks are the same in every scale, so that characters
 // move along their row when the scale changes.
-function arrange(entry, rows, width, factors) {
-  const sizes = metrics(width), room = width - sizes.gutter - sizes.right - sizes.size * 1.4;
+export function arrange(entry, rows, width, factors) {
+  const sizes = metrics(width), available = width - sizes.gutter - sizes.right - sizes.size * 1.4;
   const scenes = {};
-  for (const scale of ["line", "same", "integer"]) scenes[scale] = sceneOf(entry, rows, scale, factors && factors[scale]);
+  for (const scale of ["row", "same", "integer"]) scenes[scale] = sceneOf(entry, rows, scale, factors && factors[scale]);
   const wide = entry.cells.map((cell) => labelWidth(cell.label, sizes.size) / (cell.end - cell.start));
   const roomy = clamp(sizes.size * 0.3 + quantile(wide, 0.8), 4, 60), whole = { start: 0, end: entry.cells.length };
-  const nearly = room / Math.max(extent(scenes.line, whole), extent(scenes.integer, whole));
+  const nearly = available / Math.max(extent(scenes.row, whole), extent(scenes.integer, whole));
   const ideal = nearly >= roomy * 0.8 && nearly < roomy ? nearly * 0.999 : roomy; // a little narrower, rather than one word left over
-  const panels = wrap([scenes.line, scenes.integer], entry.cells, room / ideal);
-  const base = Math.max(...["line", "integer"].map((scale) => Math.max(...panels.map((p) => extent(scenes[scale], p)))));
-  const stretched = panels.length === 1 ? clamp(room / base, ideal, ideal * 1.5) : ideal;
+  const panels = wrap([scenes.row, scenes.integer], entry.cells, available / ideal);
+  const base = Math.max(...["row", "integer"].map((scale) => Math.max(...panels.map((p) => extent(scenes[scale], p)))));
+  const stretched = panels.length === 1 ? clamp(available / base, ideal, ideal * 1.5) : ideal;
   const unit = {};
   for (const scale of Object.keys(scenes)) {
     const widest = Math.max(...panels.map((panel) => extent(scenes[scale], panel)));
-    unit[scale] = widest > 0 ? Math.min(stretched, room / widest) : stretched;
+    unit[scale] = widest > 0 ? Math.min(stretched, available / widest) : stretched;
   }
   return { sizes, panels, scenes, unit };
 }

@@ -1,8 +1,14 @@
 // The legend and the plain words under a picture: what is seen, in which unit, and what was left out.
-const legend = el("div", { class: "legend" });
-const notes = el("div", { class: "notes" });
+import { displayRows, el, number, plural, state } from "./base.js";
+import { palette, warm } from "./color.js";
+import { atCeiling } from "./detail.js";
+import { crowded } from "./picture.js";
+import { stage } from "./stage.js";
 
-function updateLegend() {
+export const legend = el("div", { class: "legend" });
+export const notes = el("div", { class: "notes" });
+
+export function updateLegend() {
   const [picture] = stage.pictures;
   if (!picture) return;
   const { entry } = picture, stops = [0, 0.25, 0.5, 0.75, 1], strip = el("i", { class: "ramp" });
@@ -22,7 +28,7 @@ function updateLegend() {
     legend.replaceChildren(el("span", {}, key(warm(0.9)), "up: wider in A"), el("span", {}, key(palette.cool), "down: wider in B"),
       el("span", { class: "unit" }, `difference of gaps, each in units of ${unit}; full height ${number(picture.highest, 2)}`), ...marks);
   } else {
-    const least = Math.min(...picture.scenes.line.gap.slice(1).map((row) => Math.min(...row.filter(Number.isFinite))));
+    const least = Math.min(...picture.scenes.row.gap.slice(1).map((row) => Math.min(...row.filter(Number.isFinite))));
     const wider = picture.now.gap.slice(1).some((row) => row.some((gap) => gap > picture.tops * 1.01));
     strip.style.background = `linear-gradient(to right, ${stops.map(warm).join()})`;
     legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 2)}×${wider ? " or more" : ""}`),
@@ -31,26 +37,26 @@ function updateLegend() {
   }
 }
 
-function updateNotes() {
-  const told = [];
+export function updateNotes() {
+  const sentences = [];
   for (const picture of stage.pictures) {
     const { entry } = picture, name = stage.pictures.length > 1 ? `${entry.name}: ` : "";
     const hidden = picture.difference ? 0 : crowded(picture);
-    if (hidden) told.push(`${name}${plural(hidden, "character")} stand too close to the one before to be printed; their ticks remain.`);
+    if (hidden) sentences.push(`${name}${plural(hidden, "character")} stand too close to the one before to be printed; their ticks remain.`);
     if (entry.context.windows > 1) {
-      told.push(`${name}the text is longer than the model's context of ${entry.context.window} tokens: it was read in ${entry.context.windows} overlapping windows.`);
+      sentences.push(`${name}the text is longer than the model's context of ${entry.context.window} tokens: it was read in ${entry.context.windows} overlapping windows.`);
     }
-    const rows = rowsOf(entry).filter((row) => row.members.length);
+    const rows = displayRows(entry).filter((row) => row.members.length);
     const capped = rows.map((row) => [row.label, entry.cells.filter((_, c) => atCeiling(entry, row, c)).length]).filter(([, count]) => count);
     if (capped.length) {
-      told.push(`${name}gaps at the model's ceiling of ${number(entry.provenance.ceiling)}: ${capped.map(([label, count]) => `${count} in ${label}`).join(", ")}.`);
+      sentences.push(`${name}gaps at the model's ceiling of ${number(entry.provenance.ceiling)}: ${capped.map(([label, count]) => `${count} in ${label}`).join(", ")}.`);
     }
-    if (rows.some((row) => row.heads > 1 && row.members.length > 1)) told.push(`${name}rows with ▸ are means over the layer's heads; press the row's name to unfold it.`);
-    if (entry.kind === "sensitivity") told.push(`${name}a sensitivity has no direction; its size is drawn as a distance.`);
-    if (entry.leftward) told.push(`${name}the text runs from right to left, and so do the rows.`);
-    if (entry.text.length > 2000) told.push(`${name}${plural(entry.text.length, "character")}: the rows off the screen are drawn when you scroll to them.`);
+    if (rows.some((row) => row.heads > 1 && row.members.length > 1)) sentences.push(`${name}rows with ▸ are means over the layer's heads; press the row's name to unfold it.`);
+    if (entry.kind === "sensitivity") sentences.push(`${name}a sensitivity has no direction; its size is drawn as a distance.`);
+    if (entry.leftward) sentences.push(`${name}the text runs from right to left, and so do the rows.`);
+    if (entry.text.length > 2000) sentences.push(`${name}${plural(entry.text.length, "character")}: the rows off the screen are drawn when you scroll to them.`);
   }
-  notes.replaceChildren(...told.map((text) => el("p", {}, text)), provenance());
+  notes.replaceChildren(...sentences.map((text) => el("p", {}, text)), provenance());
 }
 
 function provenance() {

@@ -1,5 +1,20 @@
-// The stage: which pictures are shown, and the page around them.
-const stage = { pictures: [], node: el("div", { class: "stage" }), message: el("p", { class: "message", role: "status", hidden: true }) };
+// Assembles the page: which pictures are shown, and what surrounds them.
+import { changed, displayRows, el, entries, on, payload, state } from "./base.js";
+import { readPalette } from "./color.js";
+import { compareBar, differencePicture, incomparable } from "./compare.js";
+import { bar, refreshControls, synced } from "./controls.js";
+import { panelOf, spoken, updateDetail } from "./detail.js";
+import { placer, rowMiddle } from "./draw.js";
+import { watchKeys } from "./keyboard.js";
+import { legend, notes, updateLegend, updateNotes } from "./legend.js";
+import { layOut, makePicture, paintAll } from "./picture.js";
+import { makePlayer } from "./player.js";
+import { watchPointer } from "./pointer.js";
+import { svgOf } from "./save.js";
+import { sceneOf } from "./scene.js";
+import { sameCells } from "./selection.js";
+import { stage } from "./stage.js";
+
 stage.rebuild = () => {
   if (!entries.length) return;
   for (const picture of stage.pictures) {
@@ -13,7 +28,7 @@ stage.rebuild = () => {
   stage.node.classList.toggle("two", shown.length > 1 && !apart);
   const columns = (apart ? shown.slice(0, 1) : shown).map((entry, n) => {
     const holder = el("div", { class: "picture", tabIndex: 0, role: "application", "aria-roledescription": "rows of characters",
-      "aria-label": `Rows of characters: ${entry.name}. Arrow keys walk, Enter pins, 1 2 3 choose the scale.` });
+      "aria-label": `Rows of characters: ${entry.name}. Arrow keys move, Enter pins, 1 2 3 choose the scale.` });
     const title = shown.length > 1 ? el("h2", {}, apart ? `A ${shown[0].name} minus B ${shown[1].name}` : `${"AB"[n]} ${entry.name}`) : null;
     return [entry, holder, el("section", {}, title, holder)];
   });
@@ -48,35 +63,33 @@ new ResizeObserver(() => {
 }).observe(stage.node);
 
 function header() {
-  const name = () => (entries.length === 1 ? ` · ${entries[0].name}` : ""), told = el("span", {}, name());
-  const lead = payload.mode === "film" ? "A sentence leaves integer spacing while the model is trained."
+  const name = () => (entries.length === 1 ? ` · ${entries[0].name}` : ""), label = el("span", {}, name());
+  const lead = payload.mode === "film" ? "A sentence leaves even spacing while the model is trained."
     : "Each row is a layer of the model, and every character stands where that layer puts it. The wider and warmer the gap before a character, the further the layer keeps it from the one before.";
   return el("header", {}, el("h1", {}, "How far apart does a model think its tokens are?"), el("p", { class: "lead" }, lead),
-    el("p", { class: "by" }, el("b", {}, "ropewalk"), synced(told, () => told.textContent = name())));
+    el("p", { class: "by" }, el("b", {}, "ropewalk"), synced(label, () => label.textContent = name())));
 }
 
-function build() {
+// Puts the page together. `extra` holds what a live page adds: composer, below, footer, and `start` to run at the end.
+export function build(extra = {}) {
   document.documentElement.classList.add(`mode-${payload.mode}`);
   readPalette();
   refreshControls();
   if (entries.length > 1 && payload.mode === "page") state.view = "side";
   if (payload.mode === "page") entries.forEach((entry) => entry.overlays.forEach((one) => state.overlays.add(one.name)));
-  const extra = typeof attach === "function" ? attach() : {};
-  app.replaceChildren(...[extra.header || header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, stage.message,
+  document.getElementById("app").replaceChildren(...[header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, stage.message,
     el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, extra.footer, spoken].filter(Boolean));
   stage.rebuild();
   if (entries.length) updateNotes();
   extra.start?.();
+  // For tests and scripts: the state and the numbers behind the picture.
+  window.ropewalk = { state, entries, stage, sceneOf, displayRows, placeOf, svgOf: () => svgOf(stage.pictures[0]) };
 }
 
-// Where a character stands in the window, in pixels.
+// The position of a character in the window, in pixels.
 function placeOf(picture, cell, row) {
   const panel = picture.panels.find(({ start, end }) => cell >= start && cell < end);
   panel.canvas.scrollIntoView({ block: "nearest" });
   const box = panel.canvas.getBoundingClientRect();
   return [box.left + placer(picture, panel)(picture.now.x[row][cell], row), box.top + rowMiddle(picture, row)];
 }
-
-// For whoever tests or scripts the page: the state and the numbers behind the picture.
-window.ropewalk = { state, entries, stage, sceneOf, rowsOf, placeOf, svgOf: () => svgOf(stage.pictures[0]) };
-build();

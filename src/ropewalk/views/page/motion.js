@@ -1,10 +1,12 @@
-// Movement: a picture glides from where its characters stand to where they should.
+// Movement: a picture glides from its old places to its new ones.
+import { clamp, prefersReducedMotion } from "./base.js";
+
 const GLIDE = 650;
 
-function moveTo(picture, from, to, duration = GLIDE) {
+export function moveTo(picture, from, to, paintAll, duration = GLIDE) {
   cancelAnimationFrame(picture.frame);
   const fits = from && from.x.length === to.x.length && from.x[0].length === to.x[0].length;
-  if (!fits || calm() || duration <= 0) {
+  if (!fits || prefersReducedMotion() || duration <= 0) {
     picture.now = to;
     picture.moving = false;
     paintAll(picture);
@@ -30,7 +32,7 @@ function between(from, to, share) {
 
 // Where a new text's characters come from: those it shares with the old text (a common start and end) from their old
 // places, the others from their own.
-function comeFrom(oldEntry, old, entry, to) {
+export function comeFrom(oldEntry, old, entry, to) {
   if (!old || old.x.length !== to.x.length) return null;
   const a = oldEntry.cells, b = entry.cells, most = Math.min(a.length, b.length);
   let head = 0, tail = 0;

@@ -1,5 +1,7 @@
 // Two pens with the same strokes: one paints a canvas, one writes SVG. What they draw is decided elsewhere.
-function canvasPen(context) {
+import { FONT } from "./layout.js";
+
+export function canvasPen(context) {
   return {
     path(segments, color, width, alpha = 1, dash = []) {
       context.globalAlpha = alpha; context.strokeStyle = color; context.lineWidth = width; context.setLineDash(dash);
@@ -38,7 +40,7 @@ function canvasPen(context) {
   };
 }
 
-function svgPen() {
+export function svgPen() {
   const out = [], n = (value) => Number(value.toFixed(2));
   const safe = (text) => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
   const stroke = (color, width, alpha) => `fill="none" stroke="${color}" stroke-width="${width}" stroke-opacity="${n(alpha)}"`;

@@ -1,5 +1,13 @@
 // A picture: the panels of one entry as canvases, painted only where they are on the screen.
-function makePicture(entry, holder, options = {}) {
+import { cellSignal, displayRows, el, state } from "./base.js";
+import { warmest } from "./color.js";
+import { CROWDED, drawPanel, panelHeight } from "./draw.js";
+import { arrange, extent } from "./layout.js";
+import { moveTo } from "./motion.js";
+import { canvasPen } from "./pen.js";
+import { sceneOf, tintsOf } from "./scene.js";
+
+export function makePicture(entry, holder, options = {}) {
   const picture = Object.assign(options, { entry, holder, panels: [], rows: [] });
   const seen = new IntersectionObserver((changes) => {
     for (const change of changes) {
@@ -15,12 +23,12 @@ function makePicture(entry, holder, options = {}) {
 }
 
 // Recomputes rows, breaks and sizes. The picture moves there from where it is when `move` is set.
-function layOut(picture, move = false) {
+export function layOut(picture, move = false) {
   const { entry, holder } = picture, width = Math.max(240, Math.floor(holder.clientWidth));
   const before = picture.now, breaks = picture.panels.map((panel) => panel.end).join();
-  picture.rows = (picture.makeRows || rowsOf)(entry);
+  picture.rows = (picture.makeRows || displayRows)(entry);
   const laid = arrange(entry, picture.rows, width, picture.factors?.());
-  Object.assign(picture, { sizes: laid.sizes, scenes: laid.scenes, unit: laid.unit, mean: laid.scenes.line.mean });
+  Object.assign(picture, { sizes: laid.sizes, scenes: laid.scenes, unit: laid.unit, mean: laid.scenes.row.mean });
   picture.strip = stripOf(picture);
   if (laid.panels.map((panel) => panel.end).join() !== breaks || !picture.panels.length) rebuild(picture, laid.panels);
   for (const panel of picture.panels) sizeCanvas(picture, panel);
@@ -46,30 +54,30 @@ function sizeCanvas(picture, { canvas }) {
 }
 
 // Where things stand in the scale that is chosen now.
-function target(picture) {
+export function target(picture) {
   const scale = picture.difference ? "integer" : state.scale, { x, left } = picture.scenes[scale];
-  const gap = tintsOf(picture.entry, picture.rows, state.scale, picture.factors?.()?.[state.scale === "same" ? "same" : "line"]);
+  const gap = tintsOf(picture.entry, picture.rows, state.scale, picture.factors?.()?.[state.scale === "same" ? "same" : "row"]);
   return { x, left, gap, unit: picture.unit[scale] };
 }
 
-function show(picture, from) {
+export function show(picture, from) {
   const to = target(picture);
   picture.tops = picture.fixedTops?.(picture) || warmest(to.gap.slice(1));
-  moveTo(picture, from, to);
+  moveTo(picture, from, to, paintAll);
 }
 
 // The same panels and sizes for changed numbers: at once, without gliding. `fit` lets a row shrink to the width.
-function restand(picture, fit = false) {
+export function restand(picture, fit = false) {
   const factors = picture.factors?.();
-  for (const scale of ["line", "same", "integer"]) picture.scenes[scale] = sceneOf(picture.entry, picture.rows, scale, factors?.[scale]);
-  picture.mean = picture.scenes.line.mean;
+  for (const scale of ["row", "same", "integer"]) picture.scenes[scale] = sceneOf(picture.entry, picture.rows, scale, factors?.[scale]);
+  picture.mean = picture.scenes.row.mean;
   picture.strip = stripOf(picture);
-  const room = picture.sizes.width - picture.sizes.gutter - picture.sizes.right - picture.sizes.size * 1.4;
-  for (const scale of fit ? ["line", "same"] : []) {
+  const available = picture.sizes.width - picture.sizes.gutter - picture.sizes.right - picture.sizes.size * 1.4;
+  for (const scale of fit ? ["row", "same"] : []) {
     const widest = Math.max(1e-9, ...picture.panels.map((panel) => extent(picture.scenes[scale], panel)));
-    picture.unit[scale] = Math.min(picture.unit.integer, room / widest);
+    picture.unit[scale] = Math.min(picture.unit.integer, available / widest);
   }
-  moveTo(picture, null, target(picture));
+  moveTo(picture, null, target(picture), paintAll);
 }
 
 function paint(picture, panel) {
@@ -80,10 +88,12 @@ function paint(picture, panel) {
   context.globalAlpha = 1;
 }
 
-const paintAll = (picture) => picture.panels.forEach((panel) => panel.seen && paint(picture, panel));
+export function paintAll(picture) {
+  picture.panels.forEach((panel) => panel.seen && paint(picture, panel));
+}
 
 // How many characters are too close to their neighbours to be printed, counting every row once.
-function crowded(picture) {
+export function crowded(picture) {
   const { x, left, unit } = target(picture);
   let hidden = 0;
   for (const panel of picture.panels) {
@@ -111,13 +121,3 @@ function stripOf(picture) {
   };
 }
 
-function cellSignal(entry, cell, what, before) {
-  const sum = (signal) => {
-    let total = 0;
-    for (let t = cell.start; t < cell.end; t++) total += signal[t] === null ? NaN : signal[t];
-    return total;
-  };
-  if (what === "surprisal") return sum(entry.surprisal);
-  if (what === "change") return before ? sum(entry.surprisal) - sum(before.surprisal) : NaN;
-  return entry.entropy[cell.start] ?? NaN;
-}

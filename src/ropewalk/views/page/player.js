@@ -1,5 +1,12 @@
 // The film: frames of one text, glided through; a slider and a button.
-function makePlayer() {
+import { clamp, el, entries, on, state } from "./base.js";
+import { warmest } from "./color.js";
+import { updateDetail } from "./detail.js";
+import { restand } from "./picture.js";
+import { tintsOf } from "./scene.js";
+import { stage } from "./stage.js";
+
+export function makePlayer() {
   const slider = el("input", { type: "range", min: "0", max: String(entries.length - 1), step: "any", value: "0", "aria-label": "training step", oninput: () => {
     stop();
     showFrame(Number(slider.value));
@@ -8,7 +15,7 @@ function makePlayer() {
   const label = el("output", {}, entries[0].name);
   let running = 0, last = 0;
 
-  // One colour scale for the whole film: that of its most uneven frame.
+  // One color scale for the whole film: that of its most uneven frame.
   const tops = {};
   stage.options = { fixedTops: (picture) => tops[state.scale] ||= Math.max(...entries.map((entry) => warmest(tintsOf(entry, picture.rows, state.scale).slice(1)))) };
 

@@ -1,5 +1,9 @@
 // Mouse and touch on a picture: hover, pin, and (where a picture allows it) dragging a character along its row.
-function watchPointer(picture) {
+import { changed, clamp, state } from "./base.js";
+import { placer } from "./draw.js";
+import { setFocus, setHover, togglePin } from "./selection.js";
+
+export function watchPointer(picture) {
   const { holder } = picture;
   let pressed = null;
   holder.addEventListener("pointermove", (event) => {
@@ -64,23 +68,3 @@ function unfold(picture, r) {
   changed("layout");
 }
 
-function setHover(hit) {
-  if (hit && state.hover && hit.cell === state.hover.cell && hit.row === state.hover.row) return;
-  if (!hit && !state.hover) return;
-  state.hover = hit;
-  changed("draw");
-}
-
-function setFocus(hit) {
-  state.focus = hit;
-  changed("draw");
-}
-
-function togglePin(cell, entry = stage.pictures[0].entry) {
-  if (!sameCells(entry, state.pinned)) state.pins = [];
-  state.pinned = entry;
-  const at = state.pins.indexOf(cell);
-  if (at >= 0) state.pins.splice(at, 1);
-  else state.pins = [...state.pins, cell].slice(-2);
-  changed("draw");
-}

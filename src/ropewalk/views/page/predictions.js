@@ -1,5 +1,10 @@
 // What the model makes of the text: its loss, and what it expects next, before and after a gap was moved.
-function showResult() {
+import { el, entries, plural, state } from "./base.js";
+import { composer } from "./composer_state.js";
+import { setStrip, toggle } from "./controls.js";
+import { forgetGaps } from "./drag.js";
+
+export function showResult() {
   const { base, last } = composer, moved = composer.edits.size > 0;
   if (!last) return composer.result.replaceChildren();
   const loss = (answer) => (answer.loss === null ? "–" : answer.loss.toFixed(3));
@@ -16,17 +21,17 @@ function showResult() {
       toggle("change of surprisal", "bars: nats gained or lost per character", () => state.strip === "change", () => setStrip(state.strip === "change" ? "none" : "change")),
       el("button", { type: "button", onclick: forgetGaps }, "Undo all")));
   }
-  parts.push(nextSymbols(base, last, moved));
+  parts.push(nextTokens(base, last, moved));
   composer.result.replaceChildren(...parts);
 }
 
-// The likeliest next symbols: bars, with a line where each stood before the gaps were moved.
-function nextSymbols(base, last, moved) {
-  const before = new Map(base ? base.following : []), rows = last.following.slice(0, 6).map(([symbol, share]) => {
-    const bar = el("i", {}), was = el("u", {}), old = before.get(symbol);
+// The likeliest next tokens: bars, with a mark where each was before the gaps were moved.
+function nextTokens(base, last, moved) {
+  const before = new Map(base ? base.following : []), rows = last.following.slice(0, 6).map(([label, share]) => {
+    const bar = el("i", {}), was = el("u", {}), old = before.get(label);
     bar.style.width = `${share * 100}%`;
     was.style.left = `${(old ?? 0) * 100}%`;
-    return el("tr", {}, el("th", { scope: "row" }, symbolName(symbol)), el("td", { class: "share" }, el("div", {}, bar, moved && old !== undefined ? was : null)),
+    return el("tr", {}, el("th", { scope: "row" }, label), el("td", { class: "share" }, el("div", {}, bar, moved && old !== undefined ? was : null)),
       el("td", {}, `${(share * 100).toFixed(1)} %`), moved ? el("td", {}, old === undefined ? "" : `was ${(old * 100).toFixed(1)} %`) : null);
   });
   return el("table", {}, el("caption", {}, "Expected next, after the end of the text"), el("tbody", {}, ...rows));

@@ -1,5 +1,7 @@
-// Where every cell stands on every row: the same numbers as views/scene.py with placement "first".
-function positionsOf(entry, row, scale) {
+// The position of every cell in every row: the same numbers as views/scene.py with placement "first".
+import { valuesOf } from "./base.js";
+
+export function positionsOf(entry, row, scale) {
   const count = entry.tokens.length;
   const positions = new Float64Array(count);
   if (scale === "integer" || !row.members.length) return positions.map((_, t) => t);
@@ -12,12 +14,12 @@ function positionsOf(entry, row, scale) {
 
 // x, left: per row and cell, in the scene's unit; gap: the same before each cell, NaN for the first; mean: of each
 // row's steps in the trace's unit; factor: scene units per unit of the trace. `factors` fixes the last.
-function sceneOf(entry, rows, scale, factors = null) {
-  const walked = rows.map((row) => positionsOf(entry, row, scale));
-  const mean = walked.map((positions) => {
+export function sceneOf(entry, rows, scale, factors = null) {
+  const positions = rows.map((row) => positionsOf(entry, row, scale));
+  const mean = positions.map((row) => {
     let sum = 0;
-    for (let t = 1; t < positions.length; t++) sum += Math.abs(positions[t] - positions[t - 1]);
-    return positions.length > 1 ? sum / (positions.length - 1) : 1;
+    for (let t = 1; t < row.length; t++) sum += Math.abs(row[t] - row[t - 1]);
+    return row.length > 1 ? sum / (row.length - 1) : 1;
   });
   const learned = mean.filter((_, r) => rows[r].members.length);
   const common = learned.reduce((sum, one) => sum + one, 0) / learned.length;
@@ -26,23 +28,23 @@ function sceneOf(entry, rows, scale, factors = null) {
     return unit > 0 ? 1 / unit : 1;
   });
   const x = [], left = [], gap = [], end = [];
-  walked.forEach((positions, r) => {
-    const { cells } = entry, zero = positions[cells[0].start];
-    x.push(Float64Array.from(cells, (cell) => (positions[cell.start] - zero) * factor[r]));
-    left.push(Float64Array.from(cells, (_, c) => (positions[c ? cells[c - 1].end - 1 : cells[0].start] - zero) * factor[r]));
+  positions.forEach((row, r) => {
+    const { cells } = entry, zero = row[cells[0].start];
+    x.push(Float64Array.from(cells, (cell) => (row[cell.start] - zero) * factor[r]));
+    left.push(Float64Array.from(cells, (_, c) => (row[c ? cells[c - 1].end - 1 : cells[0].start] - zero) * factor[r]));
     gap.push(x[r].map((at, c) => (c ? at - left[r][c] : NaN)));
-    end.push((positions[cells[cells.length - 1].end - 1] - zero) * factor[r] + 1);
+    end.push((row[cells[cells.length - 1].end - 1] - zero) * factor[r] + 1);
   });
   return { x, left, gap, end, mean, factor };
 }
 
 // The token whose increment is the gap before a cell; null for the first cell, which has none.
-function gapToken(entry, c) {
+export function gapToken(entry, c) {
   if (!c) return null;
   return entry.gap === "after" ? entry.cells[c - 1].end - 1 : entry.cells[c].start;
 }
 
-// What tints a gap: its length against the mean, even while the characters stand at integer spacing.
-function tintsOf(entry, rows, scale, factors) {
-  return sceneOf(entry, rows, scale === "integer" ? "line" : scale, factors).gap;
+// What tints a gap: its length against the mean, even while the characters stand at even spacing.
+export function tintsOf(entry, rows, scale, factors) {
+  return sceneOf(entry, rows, scale === "integer" ? "row" : scale, factors).gap;
 }

@@ -1,8 +1,10 @@
-// Colours from the style sheet, and the scale of gaps: no tint up to the mean, then warmer; backward steps blue.
-const palette = {};
+// Colors from the style sheet, and the scale of gaps: no tint up to the mean, then warmer; backward steps blue.
+import { changed, clamp, state } from "./base.js";
+
+export const palette = {};
 const RAMP = 5;
 
-function readPalette() {
+export function readPalette() {
   const style = getComputedStyle(document.documentElement);
   for (const name of ["paper", "ink", "soft", "faint", "rule", "accent", "pin-a", "pin-b", "backward", "cool", "drop",
     "mark-0", "mark-1", "mark-2", "mark-3"]) palette[name] = style.getPropertyValue(`--${name}`).trim();
@@ -11,33 +13,33 @@ function readPalette() {
 
 const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 
-// Colour of a gap in units of the mean, `top` being the warmest; null where nothing is tinted.
-function tint(gap, top) {
+// Color of a gap in units of the mean, `top` being the warmest; null where nothing is tinted.
+export function tint(gap, top) {
   if (!Number.isFinite(gap)) return null;
   if (gap < 0) return palette.backward;
   return gap <= 1 ? null : warm((gap - 1) / (top - 1));
 }
 
-function warm(share) {
+export function warm(share) {
   const place = clamp(share, 0, 1) * (RAMP - 1), low = Math.min(RAMP - 2, Math.floor(place));
   const mixed = palette.ramp[low].map((value, n) => Math.round(value + (palette.ramp[low + 1][n] - value) * (place - low)));
   return `rgb(${mixed.join()})`;
 }
 
 // The warmest gap of these rows: the widest but for a rare outlier, at least 1.2 times the mean; see views/shades.py.
-function warmest(tints) {
+export function warmest(tints) {
   const all = [];
   tints.forEach((row) => row.forEach((gap) => Number.isFinite(gap) && all.push(gap)));
   return Math.max(1.2, quantile(all, 0.995) || 1.2);
 }
 
-function quantile(values, share) {
+export function quantile(values, share) {
   if (!values.length) return NaN;
   const sorted = Float64Array.from(values).sort(), place = share * (sorted.length - 1), low = Math.floor(place);
   return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (place - low);
 }
 
-function setTheme(theme) {
+export function setTheme(theme) {
   state.theme = theme;
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;

@@ -1,23 +1,16 @@
 // The text box: for pages that have a `backend` to ask.
-const composer = {
-  model: (payload.models || [])[0], edits: new Map(), hold: false, base: payload.first, last: payload.first, busy: false, again: false,
-  box: el("textarea", { rows: "2", dir: "auto", spellcheck: "false", "aria-label": "text", placeholder: "Type something …", autocapitalize: "off", autocomplete: "off" }),
-  note: el("p", { class: "problem", role: "status", hidden: true }), result: el("section", { class: "result", "aria-label": "What the model expects" }),
-};
-
-composer.say = (text) => {
-  composer.note.textContent = text || "";
-  composer.note.hidden = !text;
-};
-
-composer.text = () => [...composer.box.value].slice(0, payload.longest).join("");
-
-composer.request = () => ({
-  model: composer.model, text: composer.text(), hold: composer.hold,
-  edits: [...composer.edits.values()].map(({ layer, head, token, value }) => [layer, head, token, value]),
-});
-
 // One question at a time; what was typed meanwhile is asked next, what lies between is never asked.
+import { changed, el, entries, payload, readEntry, state } from "./base.js";
+import { composer } from "./composer_state.js";
+import { refreshControls } from "./controls.js";
+import { baseFactors, baseTops, drag, marksGap, setGap } from "./drag.js";
+import { updateNotes } from "./legend.js";
+import { comeFrom, moveTo } from "./motion.js";
+import { layOut, paintAll, restand, target } from "./picture.js";
+import { showResult } from "./predictions.js";
+import { sameCells } from "./selection.js";
+import { stage } from "./stage.js";
+
 composer.ask = async () => {
   if (composer.busy) {
     composer.again = true;
@@ -29,11 +22,11 @@ composer.ask = async () => {
   composer.result.setAttribute("aria-busy", "true");
   composer.again = false;
   try {
-    await backend.ready;
+    await composer.backend.ready;
     if (request.edits.length && (composer.base?.entry.name !== request.model || composer.baseText !== request.text)) {
-      take(await backend.ask({ ...request, edits: [] }), { ...request, edits: [] });
+      take(await composer.backend.ask({ ...request, edits: [] }), { ...request, edits: [] });
     }
-    take(await backend.ask(request), request);
+    take(await composer.backend.ask(request), request);
     const over = [...composer.box.value].length > payload.longest;
     composer.say(over ? `Only the first ${payload.longest.toLocaleString("en")} characters are read.` : "");
   } catch (error) {
@@ -73,26 +66,26 @@ function redraw(entry, old) {
   const from = picture.now, same = sameCells(entry, old);
   layOut(picture);
   const to = target(picture);
-  if (from) moveTo(picture, same ? from : comeFrom(old, from, entry, to), to, 260);
+  if (from) moveTo(picture, same ? from : comeFrom(old, from, entry, to), to, paintAll, 260);
 }
 
 function link() {
-  const told = new URLSearchParams({ t: composer.text(), s: state.scale });
-  if (payload.models.length > 1) told.set("m", composer.model);
-  if (composer.edits.size) told.set("e", JSON.stringify(composer.request().edits));
-  if (composer.hold) told.set("h", "1");
-  return `${location.href.split("#")[0]}#${told}`;
+  const parameters = new URLSearchParams({ t: composer.text(), s: state.scale });
+  if (payload.models.length > 1) parameters.set("m", composer.model);
+  if (composer.edits.size) parameters.set("e", JSON.stringify(composer.request().edits));
+  if (composer.hold) parameters.set("h", "1");
+  return `${location.href.split("#")[0]}#${parameters}`;
 }
 
 function readLink() {
-  const told = new URLSearchParams(location.hash.slice(1));
-  if (!told.has("t")) return false;
-  composer.box.value = told.get("t");
-  if (payload.models.includes(told.get("m"))) composer.model = told.get("m");
-  if (["line", "same", "integer"].includes(told.get("s"))) state.scale = told.get("s");
-  composer.hold = told.get("h") === "1";
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  if (!parameters.has("t")) return false;
+  composer.box.value = parameters.get("t");
+  if (payload.models.includes(parameters.get("m"))) composer.model = parameters.get("m");
+  if (["row", "same", "integer"].includes(parameters.get("s"))) state.scale = parameters.get("s");
+  composer.hold = parameters.get("h") === "1";
   try {
-    for (const [layer, head, token, value] of JSON.parse(told.get("e") || "[]")) composer.edits.set(`${layer}/${head}/${token}`, { layer, head, token, value });
+    for (const [layer, head, token, value] of JSON.parse(parameters.get("e") || "[]")) composer.edits.set(`${layer}/${head}/${token}`, { layer, head, token, value });
   } catch { composer.edits.clear(); }
   return true;
 }
@@ -131,7 +124,8 @@ function typed() {
   composer.ask();
 }
 
-function attach() {
+export function attach(backend) {
+  composer.backend = backend;
   composer.box.value = payload.text;
   const linked = readLink(), starting = !linked && payload.first;
   if (starting) Object.assign(composer, { baseEntry: entries[0], baseText: payload.text, shownText: payload.text });
@@ -146,6 +140,7 @@ function attach() {
     if (!done) history.replaceState(null, "", link());
     setTimeout(() => copy.textContent = "Copy link", 1800);
   } }, "Copy link");
+  composer.showResult = showResult;
   stage.options = { drag, factors: baseFactors, fixedTops: baseTops, edited: marksGap };
   if (payload.problem) composer.say(payload.problem);
   return {
@@ -156,7 +151,7 @@ function attach() {
       fitBox();
       if (starting) showResult();
       if (!starting) composer.ask();
-      else backend.ready.catch((error) => composer.say(error.message));
+      else composer.backend.ready.catch((error) => composer.say(error.message));
     },
   };
 }

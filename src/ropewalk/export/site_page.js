@@ -1,4 +1,10 @@
 // The model inside the browser: onnxruntime-web runs model.onnx, and answers are made as live/answers.py makes them.
+import { writingOf } from "./writing.js";
+import { payload } from "../views/page/base.js";
+import { attach } from "../views/page/composer.js";
+import { composer } from "../views/page/composer_state.js";
+import { build } from "../views/page/main.js";
+
 const END = 256;
 const site = payload.site;
 let runtime = null, session = null, loading = null;
@@ -18,7 +24,7 @@ const backend = {
     const { surprisal, entropy, entropyAfter } = run;
     const trace = {
       kind: "increment", unit: "token-equivalents", gap: site.gap, text, tokens: [...bytes], spans: [...bytes].map((_, t) => [t, t + 1]),
-      lines: site.lines.map(([layer, head], n) => ({ layer, head, increments: run.increments[n] })), surprisal, entropy, entropy_after: entropyAfter,
+      rows: site.rows.map(([layer, head], n) => ({ layer, head, increments: run.increments[n] })), surprisal, entropy, entropy_after: entropyAfter,
       context: { start: "document", window: site.context, windows: run.windows }, provenance: site.provenance,
     };
     const loss = surprisal.reduce((sum, one) => sum + one, 0) / surprisal.length;
@@ -64,19 +70,19 @@ function windowsOf(total, context) {
 }
 
 async function measure(bytes, edits, held) {
-  const symbols = [END, ...bytes], total = symbols.length, count = site.lines.length;
-  const increments = site.lines.map(() => []), after = [], surprisal = [], entropy = [], places = windowsOf(total, site.context);
+  const tokens = [END, ...bytes], total = tokens.length, count = site.rows.length;
+  const increments = site.rows.map(() => []), after = [], surprisal = [], entropy = [], places = windowsOf(total, site.context);
   for (const [first, keep, last] of places) {
-    const size = last - first, { d, logits, vocabulary } = await pass(symbols.slice(first, last), first, edits, held);
+    const size = last - first, { d, logits, vocabulary } = await pass(tokens.slice(first, last), first, edits, held);
     for (let n = 0; n < count; n++) for (let t = Math.max(keep, 1); t < last; t++) increments[n].push(d[n * size + t - first]);
     for (let t = first; t < last; t++) {
       const row = logits.subarray((t - first) * vocabulary, (t - first + 1) * vocabulary);
-      const told = t + 1 >= Math.max(keep, first + 1) ? spread(row) : null;
-      if (told && t + 1 < last) {
-        surprisal[t] = surprise(row, symbols[t + 1]);
-        entropy[t] = told.entropy;
+      const next = t + 1 >= Math.max(keep, first + 1) ? spread(row) : null;
+      if (next && t + 1 < last) {
+        surprisal[t] = surprise(row, tokens[t + 1]);
+        entropy[t] = next.entropy;
       }
-      if (told && t >= keep) after[t] = told;
+      if (next && t >= keep) after[t] = next;
     }
   }
   const expected = after.slice(0, -1).map((one) => one.likeliest.slice(0, 3));
@@ -84,18 +90,18 @@ async function measure(bytes, edits, held) {
     expected, following: after[total - 1].likeliest, windows: places.length };
 }
 
-async function pass(symbols, first, edits, held) {
-  const size = symbols.length, count = site.lines.length, keep = new Float32Array(count * size).fill(1), shift = new Float32Array(count * size);
-  const put = (n, t, value) => {
-    const at = t + 1 - first; // the start symbol stands before the text
+async function pass(tokens, first, edits, held) {
+  const size = tokens.length, count = site.rows.length, keep = new Float32Array(count * size).fill(1), shift = new Float32Array(count * size);
+  const set = (n, t, value) => {
+    const at = t + 1 - first; // the start token comes before the text
     if (at < 0 || at >= size) return;
     keep[n * size + at] = 0;
     shift[n * size + at] = value;
   };
-  if (held) held.forEach((row, n) => row.forEach((value, t) => put(n, t, value)));
-  for (const [layer, head, token, value] of edits) put(site.lines.findIndex((line) => line[0] === layer && line[1] === head), token, value);
+  if (held) held.forEach((row, n) => row.forEach((value, t) => set(n, t, value)));
+  for (const [layer, head, token, value] of edits) set(site.rows.findIndex(([ownLayer, ownHead]) => ownLayer === layer && ownHead === head), token, value);
   const { Tensor } = runtime, out = await session.run({
-    tokens: new Tensor("int64", BigInt64Array.from(symbols, BigInt), [1, size]),
+    tokens: new Tensor("int64", BigInt64Array.from(tokens, BigInt), [1, size]),
     keep: new Tensor("float32", keep, [1, count, size]), shift: new Tensor("float32", shift, [1, count, size]),
   });
   return { d: out.increments.data, logits: out.logits.data, vocabulary: out.logits.dims[2] };
@@ -108,12 +114,12 @@ function normal(row) {
   return top + Math.log(sum);
 }
 
-const surprise = (row, symbol) => normal(row) - row[symbol];
+const surprise = (row, token) => normal(row) - row[token];
 
 function spread(row) {
   const whole = normal(row), shares = Array.from(row, (value) => Math.exp(value - whole));
   const entropy = shares.reduce((sum, share, n) => sum - (share ? share * (row[n] - whole) : 0), 0);
-  const likeliest = shares.map((share, n) => [n, share]).sort((a, b) => b[1] - a[1]).slice(0, 8);
+  const likeliest = shares.map((share, n) => [n, share]).sort((a, b) => b[1] - a[1]).slice(0, 8).map(([token, share]) => [tokenName(token), share]);
   return { entropy, likeliest };
 }
 
@@ -123,3 +129,14 @@ function peaks(entropy, cells) {
   const offsets = cells.filter((cell, n) => n && level[n] > mean && level[n] >= level[n - 1] && level[n] >= (level[n + 1] ?? -Infinity)).map((cell) => cell[0]);
   return [{ name: "entropy peaks", offsets, note: "entropy before the character: a peak above the mean" }];
 }
+
+// A byte token as the page writes it; see tokens in live/answers.py.
+function tokenName(token) {
+  if (token === END) return "end of text";
+  if (token === 32) return "␣";
+  if (token === 10) return "⏎";
+  if (token > 32 && token < 127) return String.fromCharCode(token);
+  return `byte ${token.toString(16).toUpperCase().padStart(2, "0")}`;
+}
+
+build(attach(backend));

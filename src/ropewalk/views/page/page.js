@@ -1,0 +1,4 @@
+// The page of saved traces: nothing to ask.
+import { build } from "./main.js";
+
+build();
