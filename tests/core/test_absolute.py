@@ -66,4 +66,4 @@ def test_random_increments_are_positive_of_the_spread_asked_for_and_never_traine
         name.startswith("increment_modules.") for name in Optimizers(model, OptimizerConfig()).named
     )
     again = Decoder(tiny.config("random", std=spread, decoder={"hidden_size": 128}), seed=3)
-    assert torch.equal(model.increment_modules[0].inner.weight, again.increment_modules[0].inner.weight)
+    assert torch.equal(model.increment_modules[0].hidden.weight, again.increment_modules[0].hidden.weight)

@@ -116,9 +116,9 @@ def test_the_random_start_has_the_published_spread(parametrization: str) -> None
     """Every matrix is drawn from N(0, 0.02), the output layer too, and the biases put d at 1 where z is 0."""
     shape = config(parametrization, init="random", decoder={"hidden_size": 512, "num_heads": 8})
     own = Decoder(shape, seed=0).increment_modules[0]
-    assert own.outer.weight.std().item() == pytest.approx(0.02, rel=0.5)
-    assert own.inner.weight.std().item() == pytest.approx(0.02, rel=0.1)
-    assert not own.outer.bias.any() and not own.inner.bias.any()
+    assert own.output.weight.std().item() == pytest.approx(0.02, rel=0.5)
+    assert own.hidden.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not own.output.bias.any() and not own.hidden.bias.any()
     r = own(torch.randn(1, 200, 512), tokens(1, 200))
     assert 0 < r.abs().max() < 0.2
 
@@ -176,7 +176,7 @@ def test_a_new_law_is_one_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -
     [
         (
             {"parametrization": "cubic"},
-            "unknown parametrization 'cubic': choose one of unit, positive, bounded",
+            "unknown parametrization 'cubic': choose one of integer, positive, bounded",
         ),
         ({"max_increment": 1.0}, "greater than 1"),
         ({"max_increment": math.inf}, "finite"),

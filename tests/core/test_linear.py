@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 
 from ropewalk.core.kernels import linear as kernel
-from ropewalk.core.kernels.linear import FEWEST, linear
+from ropewalk.core.kernels.linear import MIN_ROWS, linear
 
 
-@pytest.mark.parametrize("rows", [1, FEWEST - 1, FEWEST, 200])
+@pytest.mark.parametrize("rows", [1, MIN_ROWS - 1, MIN_ROWS, 200])
 @pytest.mark.parametrize("library", [True, False])
 def test_either_library_gives_the_product(rows: int, library: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "onednn_wins", lambda: library and torch.backends.mkldnn.is_available())
@@ -23,12 +23,12 @@ def test_either_library_gives_the_product(rows: int, library: bool, monkeypatch:
 
 def test_a_gradient_goes_through(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernel, "onednn_wins", lambda: True)
-    x, weight = torch.randn(FEWEST, 8), torch.randn(4, 8, requires_grad=True)
+    x, weight = torch.randn(MIN_ROWS, 8), torch.randn(4, 8, requires_grad=True)
     linear(x, weight).sum().backward()
     assert weight.grad is not None and torch.allclose(weight.grad, x.sum(0).expand(4, -1), atol=1e-5)
 
 
 def test_other_types_keep_their_own_product() -> None:
-    x, weight = torch.randn(FEWEST, 8).bfloat16(), torch.randn(4, 8).bfloat16()
+    x, weight = torch.randn(MIN_ROWS, 8).bfloat16(), torch.randn(4, 8).bfloat16()
     with torch.inference_mode():
         assert torch.equal(linear(x, weight), F.linear(x, weight))

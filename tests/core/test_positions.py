@@ -127,15 +127,15 @@ def test_a_restart_without_documents_is_refused() -> None:
     with pytest.raises(UserError, match="positions restart inside a row where no document starts"):
         model(tokens(1, 5), n)
     with pytest.raises(UserError, match="positions restart"):
-        model(tokens(1, 5), n, documents=torch.tensor([[0, 0, 1, 1, 1]]))
-    model(tokens(1, 5), n, documents=torch.tensor([[0, 0, 0, 1, 1]]))
+        model(tokens(1, 5), n, document_ids=torch.tensor([[0, 0, 1, 1, 1]]))
+    model(tokens(1, 5), n, document_ids=torch.tensor([[0, 0, 0, 1, 1]]))
 
 
 def test_documents_in_one_row_equal_documents_alone() -> None:
     model = moved(Decoder(config(), seed=0))
     first, second = tokens(1, 7, seed=1), tokens(1, 9, seed=2)
     documents = torch.tensor([[0] * 7 + [1] * 9])
-    packed = model(torch.cat([first, second], 1), documents=documents)
+    packed = model(torch.cat([first, second], 1), document_ids=documents)
     apart = torch.cat([model(first).logits, model(second).logits], 1)
     assert torch.allclose(packed.logits, apart, atol=2e-5)
     crossing = model(torch.cat([first, second], 1)).logits

@@ -225,7 +225,7 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     ("change", "said"),
     [
         (lambda c: c.update(format="llama"), "is no ropewalk model"),
-        (lambda c: c.update(schema=2), "has schema 2 and this version reads 1; upgrade"),
+        (lambda c: c.update(schema=2), "has schema 4 and this version reads 3; upgrade"),
         (lambda c: c.pop("weights"), "lacks the hash"),
         (lambda c: c.update(provenance="me"), "lacks the hash of its weights or its provenance"),
         (lambda c: c.pop("model"), "describes no model that this version knows"),

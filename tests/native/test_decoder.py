@@ -67,9 +67,9 @@ def llama_of(model: Decoder) -> LlamaForCausalLM:
         "attention.k": "self_attn.k_proj",
         "attention.v": "self_attn.v_proj",
     }
-    names |= {"attention.o": "self_attn.o_proj", "feed.gate": "mlp.gate_proj", "feed.up": "mlp.up_proj"}
+    names |= {"attention.o": "self_attn.o_proj", "mlp.gate": "mlp.gate_proj", "mlp.up": "mlp.up_proj"}
     names |= {
-        "feed.down": "mlp.down_proj",
+        "mlp.down": "mlp.down_proj",
         "attention_norm": "input_layernorm",
         "feed_norm": "post_attention_layernorm",
     }
@@ -192,7 +192,7 @@ def test_taps_give_what_was_asked_and_nothing_else() -> None:
         "attention.0": (2, 4, 7, 7),
     }
     assert torch.equal(activations["residual.0"], model.embedding[tokens(2, 7)])
-    with pytest.raises(UserError, match=r"unknown tap 'residual.2': this model has .* I from 0 to 1"):
+    with pytest.raises(UserError, match=r"unknown activation 'residual.2': this model has .* I from 0 to 1"):
         model(tokens(1, 3), activations=["residual.2"])
 
 

@@ -14,8 +14,8 @@ from tiny import LEARNED, config, moved, tokens
 from ropewalk.errors import UserError
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
-from ropewalk.native.generate import choose, generate, left_padded
-from ropewalk.native.numpy_step import CHANGING, FEW, Step, fits
+from ropewalk.native.generate import sample, generate, left_padded
+from ropewalk.native.numpy_step import MAX_BATCH, THREAD_LIMIT, NumpyStep, supports
 
 SHAPES = [
     *[
@@ -51,7 +51,7 @@ def in_stretches(model: Decoder, seen: torch.Tensor, cuts: list[int], **first: A
     cache, logits = model.new_cache(), []
     for a, b in zip([0, *cuts], [*cuts, seen.shape[1]], strict=True):
         given = {key: value[:, :b] for key, value in first.items()} if a == 0 else {}
-        logits.append(model(seen[:, a:b], cache=cache, **given).logits)
+        logits.append(model(seen[:, a:b], kv_cache=cache, **given).logits)
     return torch.cat(logits, 1)
 
 
@@ -73,10 +73,10 @@ def test_left_padding_changes_nothing_cached_or_not(shape: DecoderConfig) -> Non
     short, long = tokens(1, 9, seed=1), tokens(1, 14, seed=2)
     padded = torch.cat([torch.cat([torch.zeros(1, 5, dtype=torch.long), short], 1), long])
     documents = torch.tensor([[-1] * 5 + [0] * 9, [0] * 14])
-    whole = model(padded, documents=documents).logits
+    whole = model(padded, document_ids=documents).logits
     assert torch.allclose(whole[:1, 5:], model(short).logits, atol=2e-5)
     assert torch.allclose(whole[1:], model(long).logits, atol=2e-5)
-    cached = in_stretches(model, padded, [8, 9, 12], documents=documents)
+    cached = in_stretches(model, padded, [8, 9, 12], document_ids=documents)
     assert torch.allclose(cached[0, 5:], whole[0, 5:], atol=2e-5)
     assert torch.allclose(cached[1], whole[1], atol=2e-5)
 
@@ -87,16 +87,16 @@ def test_a_memory_goes_on_from_positions_given_from_outside() -> None:
     seen, n = tokens(1, 8), torch.arange(8)[None] * 2 + 5
     whole = model(seen, n).logits
     cache = model.new_cache()
-    parts = [model(seen[:, :5], n[:, :5], cache=cache), model(seen[:, 5:], n[:, 5:], cache=cache)]
+    parts = [model(seen[:, :5], n[:, :5], kv_cache=cache), model(seen[:, 5:], n[:, 5:], kv_cache=cache)]
     assert torch.allclose(torch.cat([part.logits for part in parts], 1), whole, atol=2e-5)
 
 
 def test_later_stretches_bring_no_documents() -> None:
     model, cache = Decoder(config(), seed=0).eval(), None
     cache = model.new_cache()
-    model(tokens(1, 3), cache=cache)
+    model(tokens(1, 3), kv_cache=cache)
     with pytest.raises(UserError, match="documents belong to the first stretch"):
-        model(tokens(1, 2), documents=torch.zeros(1, 2), cache=cache)
+        model(tokens(1, 2), document_ids=torch.zeros(1, 2), kv_cache=cache)
 
 
 def test_greedy_takes_the_most_likely_each_time() -> None:
@@ -133,7 +133,7 @@ def often(p: list[float], draws: int = 4000, **how: float) -> torch.Tensor:
     """How often each symbol is chosen, as fractions."""
     logits = torch.tensor(p).log().expand(draws, -1)
     settings = {"temperature": 1.0, "top_p": 1.0, **how}
-    chosen = choose(logits, chance=torch.Generator().manual_seed(0), **settings)
+    chosen = sample(logits, generator=torch.Generator().manual_seed(0), **settings)
     return torch.bincount(chosen, minlength=len(p)) / draws
 
 
@@ -155,7 +155,7 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p: float, kept: list[i
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=9), st.floats(1e-3, 1.0), st.floats(1e-40, 100.0))
 def test_a_choice_is_always_in_the_nucleus(logits: list[float], top_p: float, temperature: float) -> None:
     at = torch.tensor([logits])
-    symbol = choose(at, temperature=temperature, top_p=top_p, chance=torch.Generator().manual_seed(1)).item()
+    symbol = sample(at, temperature=temperature, top_p=top_p, generator=torch.Generator().manual_seed(1)).item()
     p = ((at.double() - at.max()) / temperature).softmax(-1)[0]
     assert p[p > p[symbol] * (1 + 1e-4)].sum() <= top_p + 1e-5
 
@@ -193,10 +193,10 @@ def test_a_step_equals_the_whole_pass(shape: DecoderConfig, monkeypatch: pytest.
     monkeypatch.setattr("ropewalk.native.numpy_step.GROWTH", 2)  # so that the memory has to grow
     model, seen = moved(Decoder(shape, seed=0), scale=0.1), tokens(2, 14)
     cache = model.new_cache()
-    model(seen[:, :6], cache=cache)
-    assert fits(model, cache) == (shape.encoding == "rope" and shape.decay is None)
-    if fits(model, cache):
-        step = Step(model, cache)
+    model(seen[:, :6], kv_cache=cache)
+    assert supports(model, cache) == (shape.encoding == "rope" and shape.decay is None)
+    if supports(model, cache):
+        step = NumpyStep(model, cache)
         steps = torch.stack([step(seen[:, t]) for t in range(6, 14)], 1)
         assert torch.allclose(steps, model(seen).logits[:, 6:], atol=2e-5)
 
@@ -206,20 +206,20 @@ def test_a_step_equals_the_whole_pass(shape: DecoderConfig, monkeypatch: pytest.
 def test_steps_are_for_rows_without_padding_in_float32(padded: bool) -> None:
     model, (seen, documents) = Decoder(config(), seed=0), left_padded([[1, 2], [3]] if padded else [[1, 2]])
     cache = model.new_cache()
-    assert not fits(model, cache)
-    model(seen, documents=documents, cache=cache)
-    assert fits(model, cache) != padded
+    assert not supports(model, cache)
+    model(seen, document_ids=documents, kv_cache=cache)
+    assert supports(model, cache) != padded
     model.compute_dtype = torch.bfloat16
-    assert not fits(model, cache)
+    assert not supports(model, cache)
 
 
 @torch.inference_mode()
 def test_steps_are_for_few_rows() -> None:
     model = Decoder(config(), seed=0)
-    for rows in (FEW, FEW + 1):
+    for rows in (MAX_BATCH, MAX_BATCH + 1):
         cache = model.new_cache()
-        model(tokens(rows, 3), cache=cache)
-        assert fits(model, cache) == (rows == FEW)
+        model(tokens(rows, 3), kv_cache=cache)
+        assert supports(model, cache) == (rows == MAX_BATCH)
 
 
 def threads() -> set[int]:
@@ -260,4 +260,4 @@ def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: 
         gone.set()
         second.join()
         after = threads()
-    assert after == {2} and found[0] == found[1] and not CHANGING.locked()
+    assert after == {2} and found[0] == found[1] and not THREAD_LIMIT.locked()

@@ -51,7 +51,7 @@ def test_unit_increments() -> None:
 @pytest.mark.parametrize("gap", ["before", "after"])
 @pytest.mark.parametrize("per_head", [False, True])
 @pytest.mark.parametrize("per", ["layer", "shared"])
-def test_any_increments(per: Any, rows: Any, gap: Any) -> None:
+def test_any_increments(per: Any, per_head: bool, gap: Any) -> None:
     decoder = native(parametrization="bounded", per=per, per_head=per_head, gap=gap)
     chance = torch.Generator().manual_seed(1)
     d = {row: torch.rand(2, 20, generator=chance) * 3 for row in decoder.rows}
@@ -72,9 +72,9 @@ def test_any_increments(per: Any, rows: Any, gap: Any) -> None:
 
 
 def test_a_shared_law_with_the_same_weights() -> None:
-    decoder = native(parametrization="positive", per="shared", start="random")
+    decoder = native(parametrization="positive", per="shared", init="random")
     with torch.no_grad():
-        decoder.increment_modules[0].outer.weight.mul_(200.0)
+        decoder.increment_modules[0].output.weight.mul_(200.0)
     grafted = graft(llama_export.llama(decoder, increments=True), parametrization="positive", per="shared")
     grafted.increment_modules[0].parametrization.load_state_dict(decoder.increment_modules[0].state_dict())
     with torch.no_grad():

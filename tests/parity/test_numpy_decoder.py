@@ -12,12 +12,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from tiny import config, moved
 
 from ropewalk.measure import capture, numpy_trace
 from ropewalk.native import checkpoint, pretrained
+from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
-from ropewalk.native.numpy_checkpoint import Unknown, _known, read_numpy_decoder
+from ropewalk.native.numpy_checkpoint import Unknown, read_numpy_decoder
 from ropewalk.native.numpy_decoder import NumpyDecoder
 from ropewalk.system.files import sha256
 from ropewalk.traces.trace import SIGNALS, Trace
@@ -54,7 +56,7 @@ def edit(folder: Path, *path: str, value: Any) -> None:
 
 def assert_same(light: Trace | None, full: Trace) -> None:
     assert light is not None
-    for name in ("text", "lines", "kind", "unit", "gap", "context", "provenance"):
+    for name in ("text", "rows", "kind", "unit", "gap", "context", "provenance"):
         assert getattr(light, name) == getattr(full, name), name
     assert np.array_equal(light.tokens, full.tokens) and np.array_equal(light.spans, full.spans)
     assert np.abs(light.values - full.values).max() <= INCREMENTS
@@ -79,20 +81,20 @@ def test_a_bundled_model_shows_the_same_picture(name: str) -> None:
     per_head=st.booleans(),
     gap=st.sampled_from(["before", "after"]),
     num_kv_heads=st.sampled_from([None, 1, 2, 4]),
-    inner=st.sampled_from([None, 24]),
-    ceiling=st.sampled_from([4.0, 10.0]),
+    intermediate_size=st.sampled_from([None, 24]),
+    max_increment=st.sampled_from([4.0, 10.0]),
     eps=st.sampled_from([1e-5, 1e-2]),
     length=st.integers(1, 300),
 )
 def test_every_model_that_it_knows_gives_what_the_decoder_gives(
     tmp_path_factory: pytest.TempPathFactory,
     num_kv_heads: int | None,
-    inner: int | None,
+    intermediate_size: int | None,
     eps: float,
     length: int,
     **parametrization: Any,
 ) -> None:
-    shape = {"num_kv_heads": num_kv_heads, "intermediate_size": inner, "norm_eps": eps}
+    shape = {"num_kv_heads": num_kv_heads, "intermediate_size": intermediate_size, "norm_eps": eps}
     model = moved(Decoder(config(decoder=shape, **parametrization), seed=0), scale=0.1)
     folder = saved(tmp_path_factory.mktemp("light") / "model", model)
     text = ("The cat sat on the mat; 猫が座る。" * 10)[:length]
@@ -104,7 +106,7 @@ def test_large_outputs_of_a_network_are_bent_alike(tmp_path: Path) -> None:
         model = moved(Decoder(config(parametrization), seed=0), scale=0.2)
         with torch.no_grad():
             for module in model.increment_modules:
-                module.outer.weight.mul_(2000.0)
+                module.output.weight.mul_(2000.0)
         folder = saved(tmp_path / parametrization, model)
         full, light = (
             capture.trace(checkpoint.load_decoder(folder), "Cat 猫"),
@@ -118,7 +120,7 @@ def test_what_overflows_on_the_way_warns_nobody(tmp_path: Path) -> None:
     model = moved(Decoder(config(), seed=0), scale=0.2)
     with torch.no_grad():
         for layer in model.layers:
-            layer.feed.gate.weight.mul_(1e4)
+            layer.mlp.gate.weight.mul_(1e4)
     assert numpy_trace.trace(saved(tmp_path / "model", model), "The cat sat.") is not None
 
 
@@ -173,28 +175,28 @@ def test_texts_that_are_none_or_long_are_left_to_torch(folder: Path, text: str) 
     ("path", "value"),
     [
         (["format"], "another"),
-        (["schema"], 2),
+        (["schema"], 1),
         (["provenance"], None),
         (["weights", "sha256"], "0" * 64),
         (["model", "novelty"], 1),
-        (["model", "context"], 64.0),
-        (["model", "context"], True),
-        (["model", "context"], 1),
+        (["model", "context_length"], 64.0),
+        (["model", "context_length"], True),
+        (["model", "context_length"], 1),
         (["model", "num_kv_heads"], 0),
         (["model", "num_kv_heads"], 3),
-        (["model", "heads"], 32),
-        (["model", "heads"], "4"),
-        (["model", "inner"], 64),
-        (["model", "layers"], 3),
-        (["model", "theta"], -1.0),
-        (["model", "theta"], float("inf")),
-        (["model", "eps"], float("nan")),
+        (["model", "num_heads"], 32),
+        (["model", "num_heads"], "4"),
+        (["model", "intermediate_size"], 64),
+        (["model", "num_layers"], 3),
+        (["model", "rope_theta"], -1.0),
+        (["model", "rope_theta"], float("inf")),
+        (["model", "norm_eps"], float("nan")),
         (["model", "increments"], None),
         (["model", "increments", "per"], "head"),
         (["model", "increments", "gap"], "around"),
-        (["model", "increments", "ceiling"], 1.0),
+        (["model", "increments", "max_increment"], 1.0),
         (["model", "increments", "parametrization"], "positive"),
-        (["model", "increments", "lines"], "key_head"),
+        (["model", "increments", "per_head"], True),
     ],
     ids=str,
 )
@@ -203,11 +205,13 @@ def test_a_changed_config_is_left_to_torch(folder: Path, path: list[str], value:
     assert numpy_trace.trace(folder, "cat") is None
 
 
-def test_shapes_that_do_not_divide_are_unknown(folder: Path) -> None:
+@pytest.mark.parametrize("changed", [{"hidden_size": 36}, {"num_kv_heads": 3}, {"num_heads": "4"}, {"num_heads": 4.0}])
+def test_a_config_is_checked_strictly(folder: Path, changed: dict[str, Any]) -> None:
     shape = json.loads((folder / checkpoint.CONFIG).read_text())["model"]
-    told = shape | shape.pop("increments")
-    assert _known(told) and _known(told | {"num_kv_heads": 2})
-    assert not _known(told | {"hidden_size": 36}) and not _known(told | {"num_kv_heads": 3})
+    for known in (shape, shape | {"num_kv_heads": 2}):
+        DecoderConfig.model_validate(known, strict=True)
+    with pytest.raises(ValidationError):
+        DecoderConfig.model_validate(shape | changed, strict=True)
 
 
 def test_damaged_weights_are_left_to_torch(folder: Path, tmp_path: Path) -> None:
@@ -237,7 +241,7 @@ def test_a_hash_that_fits_does_not_excuse_tensors_that_do_not(folder: Path) -> N
 def test_numbers_that_are_none_are_left_to_torch(tmp_path: Path) -> None:
     model = moved(Decoder(config("signed"), seed=0))
     with torch.no_grad():
-        model.increment_modules[1].outer.bias.fill_(float("nan"))
+        model.increment_modules[1].output.bias.fill_(float("nan"))
     assert numpy_trace.trace(saved(tmp_path / "model", model), "cat") is None
 
 

@@ -144,7 +144,7 @@ def perturb(graft: Any, scale: float = 0.5, seed: int = 0) -> None:
         for name, parameter in graft.increment_modules.named_parameters():
             if "outer.weight" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-            elif "inner.weight" in name:
+            elif "hidden.weight" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)
 
 

@@ -74,8 +74,8 @@ def recipe(
     }
     defaults = {
         "steps": 6,
-        "batch": 4,
-        "micro": 2,
+        "batch_size": 4,
+        "micro_batch_size": 2,
         "device": "cpu",
         "precision": "float32",
         "compile": False,

@@ -125,9 +125,9 @@ def test_overrides_keep_every_digit(steps: int, lr: float) -> None:
         ("train.precision=float8", "train.precision: Input should be 'auto', 'float32' or 'bfloat16'"),
         ("optimizer.lr=inf", "optimizer.lr: Input should be a finite number"),
         ("optimizer.lr=nan", "optimizer.lr: Input should be"),
-        ("model.hidden_size=100", "model: width 100 must be a multiple of 2 x heads = 16"),
-        ("model.vocab_size=256", "model.vocabulary 256 must be at least 257"),
-        ("model.increments.parametrization=cubic", "unknown parametrization 'cubic': choose one of unit"),
+        ("model.hidden_size=100", "model: hidden_size 100 must be a multiple of 2 x num_heads = 16"),
+        ("model.vocab_size=256", "model.vocab_size 256 must be at least 257"),
+        ("model.increments.parametrization=cubic", "unknown parametrization 'cubic': choose one of integer"),
         ("corpus.sources=[]", "corpus.sources: Tuple should have at least 1 item"),
     ],
 )

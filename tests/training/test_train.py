@@ -262,7 +262,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, step: int, what: str) -> None:
                 if what == "loss":
                     self.named["embedding"].fill_(math.nan)
                 if what == "increments":
-                    self.named["increment_modules.1.outer.bias"].fill_(3e4)
+                    self.named["increment_modules.1.output.bias"].fill_(3e4)
         return norm
 
     monkeypatch.setattr(Optimizers, "step", step_then_spoil)

@@ -1,11 +1,12 @@
-"""Attention: encoded queries and keys decide how the values of earlier tokens mix.
+"""Attention: scores of encoded queries and keys mix the values of earlier tokens.
 
-It receives vectors that already carry their positions, queries that are scaled, and knows nothing of positions.
+Queries and keys are already encoded at their positions, and queries are already scaled by D^-0.5.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -13,23 +14,25 @@ from torch import Tensor
 
 from ropewalk.core.kernels.causal_attention import causal_attention
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
 
 def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    q: Float[Tensor, "B T H E"],
+    k: Float[Tensor, "B S K E"],
+    v: Float[Tensor, "B S K D"],
     *,
-    bias: Tensor | None = None,
+    bias: Float[Tensor, "#B #H T S"] | None = None,
     training: bool = False,
-) -> Tensor:
-    """Causal mixing of values.
+) -> Float[Tensor, "B T H D"]:
+    """Causal attention. The queries belong to the last T of S tokens.
 
-    q (B, T, H, E), k (B, S, K, E), v (B, S, K, D), S >= T: the queries are the last T tokens. bias: None, or
-    (B or 1, H or 1, T, S) added to the scores, which then must hide the future itself (see `mask`).
-    Returns (B, T, H, D).
+    bias: added to the scores, and must then mask the future itself (see `attention_bias`). training: use the kernel
+    with a hand-written backward pass where there is one.
     """
     if bias is None and 1 < q.shape[1] < k.shape[1]:
-        bias = attention_bias(q.new_zeros(1, k.shape[1]), q.shape[1])
+        bias = attention_bias(torch.zeros(1, k.shape[1], dtype=torch.long, device=q.device), q.shape[1])
     repeat = q.shape[2] // k.shape[2]
     if repeat > 1:
         k, v = k.repeat_interleave(repeat, 2), v.repeat_interleave(repeat, 2)
@@ -44,8 +47,10 @@ def attend(
     return out.transpose(1, 2)
 
 
-def attention_weights(q: Tensor, k: Tensor, *, bias: Tensor | None = None) -> Tensor:
-    """The attention weights (B, H, T, S) of `mix`, computed openly in float32; arguments as in `mix`."""
+def attention_weights(
+    q: Float[Tensor, "B T H E"], k: Float[Tensor, "B S K E"], *, bias: Float[Tensor, "#B #H T S"] | None = None
+) -> Float[Tensor, "B H T S"]:
+    """The attention weights of `attend`, computed explicitly in float32; arguments as there."""
     repeat = q.shape[2] // k.shape[2]
     k = k.repeat_interleave(repeat, 2)
     scores = torch.einsum("bthe,bshe->bhts", q.float(), k.float())
@@ -55,17 +60,18 @@ def attention_weights(q: Tensor, k: Tensor, *, bias: Tensor | None = None) -> Te
     return (scores + bias).softmax(-1)
 
 
-def attention_bias(documents: Tensor, queries: int, decayed: Tensor | None = None) -> Tensor:
-    """The additive bias of documents and decay.
+def attention_bias(
+    document_ids: Int[Tensor, "#B S"], num_queries: int, decay: Float[Tensor, "B S H"] | None = None
+) -> Float[Tensor, "#B #H T S"]:
+    """The additive bias of a document mask and a decay, float32, -inf where a token must not attend.
 
-    documents (B, S): tokens see only earlier tokens of the same number. decayed (B, S, H): the running sum of
-    a decay, or None. Returns (B, H or 1, queries, S), float32, -inf where a token may not look.
+    document_ids: tokens attend only to earlier tokens with the same id. decay: its running sum over the tokens.
     """
-    s = torch.arange(documents.shape[1], device=documents.device)
-    later = s[None, :] > s[-queries:, None]
-    other = documents[:, -queries:, None] != documents[:, None, :]
-    bias = torch.zeros(other.shape, device=documents.device).masked_fill(later | other, -math.inf)[:, None]
-    if decayed is None:
+    s = torch.arange(document_ids.shape[1], device=document_ids.device)
+    future = s[None, :] > s[-num_queries:, None]
+    other = document_ids[:, -num_queries:, None] != document_ids[:, None, :]
+    bias = torch.zeros(other.shape, device=document_ids.device).masked_fill(future | other, -math.inf)[:, None]
+    if decay is None:
         return bias
-    running = decayed.transpose(1, 2)
-    return bias + (running[:, :, -queries:, None] - running[:, :, None, :])
+    running = decay.transpose(1, 2)
+    return bias + (running[:, :, -num_queries:, None] - running[:, :, None, :])

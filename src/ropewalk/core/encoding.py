@@ -2,23 +2,26 @@
 
 Channels are paired in halves: channel i turns together with channel i + D/2 (the convention of Hugging Face's
 Llama), and a pair (a, b) becomes (a cos - b sin, a sin + b cos). Angles are float32 radians, angle = position
-* frequency. There is no cache of cosines: positions are data. This module does not know where positions come
-from. Sources: RoPE, arXiv 2104.09864; PoPE, arXiv 2509.10534.
+* frequency. Cosines are never cached, because positions are data. Sources: RoPE, arXiv 2104.09864; PoPE, arXiv
+2509.10534.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 
 class Rope(nn.Module):
     """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters.
 
-    `fused` rotates by the GPU kernel in `ropewalk.core.kernels.triton_rotary`, which takes the positions themselves.
+    fused: rotate with the GPU kernel in `ropewalk.core.kernels.triton_rotary`, which reads the positions directly.
     """
 
     frequencies: Tensor
@@ -28,31 +31,33 @@ class Rope(nn.Module):
         super().__init__()
         self.register_buffer("frequencies", _frequencies(head_size, 2, theta), persistent=False)
 
-    def angles(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions (B, T, G) -> cosines and sines (B, T, G, D/2), float32; the positions twice for the kernel."""
+    def angles(self, p: Float[Tensor, "B T G"]) -> tuple[Float[Tensor, "B T G ..."], Float[Tensor, "B T G ..."]]:
+        """Cosines and sines (B, T, G, D/2) of positions, float32; the positions themselves, twice, where `fused`."""
         if self.fused:
             return p, p
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()
 
     def forward(
-        self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Queries (B, T, H, D), times `scale`, and keys (B, T, K, D), turned; same shapes and dtypes."""
+        self,
+        q: Float[Tensor, "B T H D"],
+        k: Float[Tensor, "B T K D"],
+        cos: Float[Tensor, "B T G ..."],
+        sin: Float[Tensor, "B T G ..."],
+        scale: float = 1.0,
+    ) -> tuple[Float[Tensor, "B T H D"], Float[Tensor, "B T K D"]]:
+        """Rotates queries, times `scale`, and keys; shapes and dtypes stay the same."""
         if self.fused:
-            from ropewalk.core.kernels.triton_rotary import (
-                rotary,  # needs Triton, which GPU builds of torch bring
-            )
+            from ropewalk.core.kernels.triton_rotary import rotary  # needs Triton, part of torch's GPU builds
 
             return rotary(q, cos, self.frequencies) * scale, rotary(k, cos, self.frequencies)
-        turn = _Turn.apply if torch.is_grad_enabled() else _turned
-        turned: tuple[Tensor, Tensor] = turn(q, k, cos, sin, scale)
-        return turned
+        rotate_both = _Rotation.apply if torch.is_grad_enabled() else _rotated
+        rotated: tuple[Tensor, Tensor] = rotate_both(q, k, cos, sin, scale)
+        return rotated
 
 
 class Pope(nn.Module):
-    """Polar encoding: every channel is a magnitude, softplus of its value, with its own frequency
-    theta^(-c/D).
+    """Polar encoding: every channel is a magnitude, softplus of its value, with its own frequency theta^(-c/D).
 
     Keys add a learned phase per head and channel, kept within [-2 pi, 0]. Outputs have 2 D channels: the
     score of a query at position m and a key at n is the sum over channels of the magnitudes' product times
@@ -66,43 +71,47 @@ class Pope(nn.Module):
         self.register_buffer("frequencies", _frequencies(head_size, 1, theta), persistent=False)
         self.phase_bias = nn.Parameter(torch.zeros(num_kv_heads, head_size))
 
-    def angles(self, p: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions (B, T, G) -> cosines and sines (B, T, G, D), float32."""
+    def angles(self, p: Float[Tensor, "B T G"]) -> tuple[Float[Tensor, "B T G D"], Float[Tensor, "B T G D"]]:
+        """Cosines and sines of positions, one per channel, float32."""
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()
 
     def forward(
-        self, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Queries (B, T, H, D) -> (B, T, H, 2D), times `scale`; keys (B, T, K, D) -> (B, T, K, 2D)."""
+        self,
+        q: Float[Tensor, "B T H D"],
+        k: Float[Tensor, "B T K D"],
+        cos: Float[Tensor, "B T G D"],
+        sin: Float[Tensor, "B T G D"],
+        scale: float = 1.0,
+    ) -> tuple[Float[Tensor, "B T H E"], Float[Tensor, "B T K E"]]:
+        """Encodes queries, times `scale`, and keys into E = 2 D channels."""
         phase = self.phase_bias.clamp(-2 * torch.pi, 0.0)
-        turned = rotate(torch.cat([cos, sin], -1), phase.cos(), phase.sin())
-        return _polar(q, *_per_head(q, scale * cos, scale * sin)), _polar(k, *turned.chunk(2, -1))
+        shifted = rotate(torch.cat([cos, sin], -1), phase.cos(), phase.sin())
+        return _polar(q, *_per_head(q, scale * cos, scale * sin)), _polar(k, *shifted.chunk(2, -1))
 
 
 ENCODINGS: dict[str, type[Rope] | type[Pope]] = {"rope": Rope, "pope": Pope}
 
 
 def _frequencies(head_size: int, step: int, theta: float) -> Tensor:
-    """theta^(-c/D) for every `step`-th channel c. Counted on the CPU: on the meta device, where a model file is
-    checked, arange would load torch's compiler, which takes longer than all the rest."""
+    """theta^(-c/D) for every `step`-th channel c, computed on the CPU: on the meta device, where a model file is
+    checked, arange would load torch's compiler, which takes longer than everything else."""
     exponent = torch.arange(0, head_size, step, dtype=torch.float64, device="cpu") / head_size
     return (theta**-exponent).float().to(torch.get_default_device())
 
 
-class _Turn(torch.autograd.Function):
-    """Rotates queries and keys and lays them out head by head, as attention reads them.
+class _Rotation(torch.autograd.Function):
+    """Rotates queries and keys and stores them head by head, the layout that attention reads.
 
-    Cosines and sines are taken to be of one angle, so that only their change along the circle has a gradient: each
-    pair (a, b) gives its line a g_b - b g_a. Turned pairs tell it as well as those before the turn, and attention has
-    kept the turned ones.
+    The gradient of an angle is a g_b - b g_a, summed over the pairs (a, b) that it rotates. Rotated pairs give the same
+    value as the original ones, and attention has saved the rotated ones already.
     """
 
     @staticmethod
     def forward(
         ctx: Any, q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float
     ) -> tuple[Tensor, Tensor]:
-        q, k = _turned(q, k, cos, sin, scale)
+        q, k = _rotated(q, k, cos, sin, scale)
         ctx.save_for_backward(q, k, cos, sin)
         ctx.scale = scale
         return q, k
@@ -112,30 +121,32 @@ class _Turn(torch.autograd.Function):
         q, k, cos, sin = ctx.saved_tensors
         gcos = gsin = None
         if ctx.needs_input_grad[2]:
-            along = _along(q, gq, cos.shape[2]) + _along(k, gk, cos.shape[2])
-            gcos, gsin = -sin * along, cos * along
+            angle = _angle_gradient(q, gq, cos.shape[2]) + _angle_gradient(k, gk, cos.shape[2])
+            gcos, gsin = -sin * angle, cos * angle
         back = rotate(gq, *_per_head(q, ctx.scale * cos, -ctx.scale * sin))
         return back, rotate(gk, cos, -sin), gcos, gsin, None
 
 
-def _turned(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+def _rotated(q: Tensor, k: Tensor, cos: Tensor, sin: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     return _by_heads(q, *_per_head(q, scale * cos, scale * sin)), _by_heads(k, cos, sin)
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the pairs of x (..., D) by angles given as cos and sin (..., D/2); computed in float32."""
+def rotate(
+    x: Float[Tensor, "*x D"], cos: Float[Tensor, "*#c P"], sin: Float[Tensor, "*#c P"]
+) -> Float[Tensor, "*r D"]:
+    """Rotates the pairs of x (..., D) by angles given as cos and sin (..., D/2), in float32."""
     a, b = x.float().chunk(2, -1)
     return torch.cat([(a * cos - b * sin).to(x.dtype), (a * sin + b * cos).to(x.dtype)], -1)
 
 
 def _by_heads(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """`rotate` of x (B, T, H, D), laid out in memory as (B, H, T, D)."""
-    turned = rotate(x.transpose(1, 2), cos.transpose(1, 2), sin.transpose(1, 2))
-    return turned.contiguous().transpose(1, 2)
+    """`rotate` of x (B, T, H, D), stored in memory as (B, H, T, D)."""
+    rotated = rotate(x.transpose(1, 2), cos.transpose(1, 2), sin.transpose(1, 2))
+    return rotated.contiguous().transpose(1, 2)
 
 
-def _along(x: Tensor, g: Tensor, rows: int) -> Tensor:
-    """What a small turn of the pairs of x (B, T, H, D) gains with the gradient g, summed per line: (B, T, G, D/2)."""
+def _angle_gradient(x: Tensor, g: Tensor, rows: int) -> Tensor:
+    """The gradient of the angles of x (B, T, H, D) given that of x, summed per row: (B, T, G, D/2)."""
     (a, b), (ga, gb) = x.float().chunk(2, -1), g.float().chunk(2, -1)
     return (a * gb - b * ga).unflatten(2, (rows, -1)).sum(3)
 
@@ -146,7 +157,7 @@ def _polar(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _per_head(q: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Repeats the lines of key heads for the query heads that read them."""
+    """Repeats the rows of key/value heads for the query heads of their group."""
     groups = cos.shape[2]
     if groups == 1 or groups == q.shape[2]:
         return cos, sin

@@ -1,31 +1,33 @@
-"""The host: anything that turns tokens into logits and walks lines while doing so.
+"""Model interface: tokens to logits and position increments.
 
-Training, generation and every measurement know this protocol and never which host they run. `edit` is the
-only intervention there is: knockouts, shuffles, probes and a gap dragged by hand all go through it.
+Training, generation and every measurement use this protocol, whatever model implements it. `edit` is the only
+intervention: knock-outs, shuffles, probes and a gap dragged by hand all go through it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from ropewalk.core.rows import Row
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 Edit = Callable[[Row, Tensor], Tensor]
-"""edit(line, d) -> d: receives a line's increments (B, T), in token-equivalents, and returns those to use."""
+"""edit(row, d) -> d: receives a row's increments (B, T), in token-equivalents, and returns those to use."""
 
 
 @dataclass
 class Output:
-    """What one pass gives.
+    """What one forward pass returns.
 
-    logits: (B, T, V) in nats. increments: one (B, T, G) float32 tensor of r = d - 1 per walk, in the order of
-    the host's layers (a single one where all layers share it), after any edit. taps: the tensors asked for,
-    by name.
+    logits: (B, T, V). increments: one (B, T, G) float32 tensor of r = d - 1 per increment module, in layer order (a
+    single one where all layers share it), after any edit. activations: the requested tensors by name.
     """
 
     logits: Tensor
@@ -34,48 +36,51 @@ class Output:
 
 
 class Host(Protocol):
-    """A causal language model with lines. `lines[i]` names row i of `increments_of(output)`."""
+    """A causal language model with position increments. `rows[i]` names row i of `increments_of(output)`."""
 
     @property
     def rows(self) -> tuple[Row, ...]: ...
 
     @property
     def context_length(self) -> int:
-        """The longest stretch, in tokens, that the host was made for."""
+        """The number of tokens that the model was trained for."""
         ...
 
     @property
     def gap(self) -> Literal["before", "after"]:
-        """Which gap a token's increment is: the one before it or the one after it."""
+        """Whether a token's increment is the gap before it or the gap after it."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """What a Trace should say of this host: plain json values, no paths."""
+        """The provenance that a Trace records: plain JSON values, no paths."""
         ...
 
     def __call__(
         self,
         tokens: Tensor,
-        n: Tensor | None = None,
+        position_ids: Tensor | None = None,
         *,
-        documents: Tensor | None = None,
+        document_ids: Tensor | None = None,
         edit: Edit | None = None,
         activations: Collection[str] = (),
-        cache: object | None = None,
+        kv_cache: object | None = None,
     ) -> Output:
-        """tokens (B, T) int64; n (B, T) integer positions, counted by the host when None; documents (B, T)
-        numbers of the documents in a row, which see only themselves and restart their positions, padding
-        being -1."""
+        """tokens: (B, T) int64. position_ids: (B, T) integer positions; None counts from 0.
+
+        document_ids: (B, T); tokens attend only within their own document, whose positions start anew; -1 is padding.
+        """
         ...
 
 
-def increments_of(output: Output) -> Tensor:
-    """The increments d of all lines, (B, N, T), token-equivalents, in the order of the host's lines."""
+def increments_of(output: Output) -> Float[Tensor, "B N T"]:
+    """The increments d of all rows, (B, N, T), token-equivalents, in the order of the host's rows."""
     return 1.0 + torch.cat([r.transpose(1, 2) for r in output.increments], 1)
 
 
-def apply_edit(edit: Edit | None, rows: tuple[Row, ...], r: Tensor) -> Tensor:
-    """r (B, T, G) as the edit wants it; the very same tensor when there is none."""
+def apply_edit(
+    edit: Edit | None, rows: tuple[Row, ...], r: Float[Tensor, "B T G"]
+) -> Float[Tensor, "B T G"]:
+    """Applies an edit to r (B, T, G); returns the same tensor without one."""
     if edit is None:
         return r
     return torch.stack([edit(row, 1.0 + r[..., g]) for g, row in enumerate(rows)], -1) - 1.0

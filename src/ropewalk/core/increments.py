@@ -1,18 +1,18 @@
 """Increments: how far a token advances the position, in token-equivalents.
 
-A parametrization reads what a layer knows about token t and emits r = d - 1, shape (B, T, G), float32, where d is the
-increment and G the number of lines (1, or one per key head). r = 0 everywhere is integer RoPE, bit for bit.
-With the default start every learned parametrization emits exactly 0 before training and has a non-zero gradient.
-Laws of the class Absolute place tokens without a running sum: their offset from the integer position is
-turned into increments by `ropewalk.core.positions`.
-Source of the positive and bounded parametrizations: Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?",
-2026. This module knows nothing of positions, rotation or attention. A new parametrization is one class here and one entry
-in LAWS.
+A parametrization reads the input of a layer at token t and emits r = d - 1, shape (B, T, G), float32, where d is the
+increment and G the number of rows (1, or one per key/value head). r = 0 everywhere is integer RoPE, bit for bit. With
+`init="identity"` every learned parametrization emits exactly 0 before training and has a non-zero gradient.
+Subclasses of Absolute emit positions without a running sum; `ropewalk.core.positions` turns their offsets from the
+integer positions into increments. A new parametrization is one class here, one entry in MODULES, and one in
+`ropewalk.core.increment_config.PARAMETRIZATIONS`.
+Source of "positive" and "bounded": Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?", 2026.
 """
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -22,179 +22,184 @@ from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.core.kernels.linear import linear
 from ropewalk.errors import UserError
 
-FLAT = 30.0  # exp(-30) vanishes beside 1 in float32: beyond it both bends are flat or straight
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
-GELU_SPREAD = 0.587  # the standard deviation of gelu(u) for a standard normal u
+SATURATION = 30.0  # exp(-30) is below float32's resolution at 1: beyond it both activations are flat or linear
+
+GELU_STD = 0.587  # the standard deviation of gelu(u) for a standard normal u
 
 
-def positive(z: Tensor) -> Tensor:
+def positive(z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
     """d = softplus(z + ln(e - 1)), as d - 1: exactly 0 at z = 0, never overflowing."""
-    bend = torch.log1p((1 - 1 / math.e) * torch.expm1(z.clamp(max=FLAT)))
-    return torch.where(z > FLAT, z + math.log(1 - 1 / math.e), bend)
+    softplus = torch.log1p((1 - 1 / math.e) * torch.expm1(z.clamp(max=SATURATION)))
+    return torch.where(z > SATURATION, z + math.log(1 - 1 / math.e), softplus)
 
 
-def bounded(z: Tensor, ceiling: float) -> Tensor:
-    """d = ceiling * sigmoid(z - ln(ceiling - 1)), as d - 1: exactly 0 at z = 0, never overflowing."""
-    e = torch.expm1(z.clamp(max=FLAT))
-    return (ceiling - 1) * e / (ceiling + e)
+def bounded(z: Float[Tensor, "*z"], maximum: float) -> Float[Tensor, "*z"]:
+    """d = maximum * sigmoid(z - ln(maximum - 1)), as d - 1: exactly 0 at z = 0, never overflowing."""
+    e = torch.expm1(z.clamp(max=SATURATION))
+    return (maximum - 1) * e / (maximum + e)
 
 
 class Integer(nn.Module):
     """Integer positions: d = 1 for every token."""
 
-    def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
         super().__init__()
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B T C"], tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T G"]:
         return torch.zeros(*tokens.shape, 1, dtype=torch.float32, device=tokens.device)
 
 
 class Constant(nn.Module):
-    """One learned positive number per line: a change of scale without content."""
+    """One learned positive number per row: a change of scale without content."""
 
-    def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
         super().__init__()
-        self.bias = nn.Parameter(torch.zeros(rows))
+        self.bias = nn.Parameter(torch.zeros(num_rows))
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B T C"], tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T G"]:
         return positive(self.bias.float()).expand(*tokens.shape, -1)
 
 
 class Network(nn.Module):
-    """The increment network z(x): Linear, GELU, Linear; subclasses bend z into r.
+    """The increment network z(x): Linear, GELU, Linear; subclasses map z to r with their `activation`.
 
-    The output layer starts at zero (`start = "identity"`) or with the spread of every other weight ("random",
-    the published recipe). z is float32 whatever the width of x.
+    The output layer starts at zero (`init="identity"`) or with the standard deviation of every other weight
+    (`init="random"`, the published recipe). z is float32 whatever the dtype of x. normed: the input passes RMSNorm first.
     """
 
     normed = False
 
-    def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
         super().__init__()
         self.identity = config.init == "identity"
-        self.norm = nn.Parameter(torch.ones(width)) if self.normed else None
-        self.inner = nn.Linear(width, config.hidden_size)
-        self.outer = nn.Linear(config.hidden_size, rows)
+        self.norm = nn.Parameter(torch.ones(hidden_size)) if self.normed else None
+        self.hidden = nn.Linear(hidden_size, config.hidden_size)
+        self.output = nn.Linear(config.hidden_size, num_rows)
 
-    def start(self) -> None:
-        """Called once the weights are drawn: makes the parametrization emit exactly 0 if the recipe asks for it."""
+    def after_init(self) -> None:
+        """Called once the weights are drawn: makes the network emit exactly 0 where `init="identity"`."""
         if self.identity:
-            nn.init.zeros_(self.outer.weight)
+            nn.init.zeros_(self.output.weight)
 
-    def z(self, x: Tensor) -> Tensor:
-        weight = self.inner.weight if self.norm is None else self.inner.weight * self.norm
+    def z(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T G"]:
+        """The output of the network before its activation."""
+        weight = self.hidden.weight if self.norm is None else self.hidden.weight * self.norm
         h = linear(x, weight.to(x.dtype))
-        if self.norm is not None:  # RMSNorm's division, moved behind the product, where a row is shorter
+        if self.norm is not None:  # RMSNorm divides after the product, where vectors are shorter
             square = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32).square()
             h = h * (square / x.shape[-1] + torch.finfo(torch.float32).eps).rsqrt().to(x.dtype)
-        h = F.gelu(h + self.inner.bias.to(x.dtype))
-        return F.linear(h.float(), self.outer.weight.float(), self.outer.bias.float())
+        h = F.gelu(h + self.hidden.bias.to(x.dtype))
+        return F.linear(h.float(), self.output.weight.float(), self.output.bias.float())
 
-    def bend(self, z: Tensor) -> Tensor:
-        """r = d - 1, or what an absolute form makes its offset of, from z."""
+    def activation(self, z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
+        """r = d - 1 from z; for subclasses of Absolute, the input of `offset`."""
         return z
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        return self.bend(self.z(x))
+    def forward(self, x: Float[Tensor, "B T C"], tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T G"]:
+        return self.activation(self.z(x))
 
 
 class Positive(Network):
-    """d > 0 without a ceiling, read from the raw input: the published shared form."""
+    """d > 0 without a maximum, read from the raw input: published with one shared row."""
 
-    def bend(self, z: Tensor) -> Tensor:
+    def activation(self, z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
         return positive(z)
 
 
 class Bounded(Network):
-    """0 < d < ceiling, read from the normed input: the published per-layer form."""
+    """0 < d < max_increment, read from the normalized input: published with one row per layer."""
 
     normed = True
 
-    def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
-        super().__init__(config, width, rows, vocabulary)
-        self.ceiling = config.max_increment
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
+        super().__init__(config, hidden_size, num_rows, vocab_size)
+        self.max_increment = config.max_increment
 
-    def bend(self, z: Tensor) -> Tensor:
-        return bounded(z, self.ceiling)
+    def activation(self, z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
+        return bounded(z, self.max_increment)
 
 
 class Signed(Network):
-    """d = 1 + z, free to be negative, read from the normed input."""
+    """d = 1 + z, which may be negative, read from the normalized input."""
 
     normed = True
 
 
 class Random(Network):
-    """A network that is never trained, of d > 0 with mean 1 and a given spread: content without learning.
+    """A network that is never trained, d > 0 with mean 1 and a given standard deviation: content without learning.
 
-    d = exp(s z - s^2 / 2) with z of about unit variance over tokens, s^2 = ln(1 + spread^2).
+    d = exp(s z - s^2 / 2) with z of about unit variance over tokens, s^2 = ln(1 + std^2).
     """
 
     normed = True
 
-    def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
-        super().__init__(config, width, rows, vocabulary)
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
+        super().__init__(config, hidden_size, num_rows, vocab_size)
         self.s = math.sqrt(math.log1p(config.std**2))
         self.requires_grad_(False)
 
-    def start(self) -> None:
+    def after_init(self) -> None:
         with torch.no_grad():
-            for weight, spread in ((self.inner.weight, 1.0), (self.outer.weight, GELU_SPREAD)):
-                weight.div_(weight.std() * math.sqrt(weight.shape[1]) * spread)
+            for weight, std in ((self.hidden.weight, 1.0), (self.output.weight, GELU_STD)):
+                weight.div_(weight.std() * math.sqrt(weight.shape[1]) * std)
 
-    def bend(self, z: Tensor) -> Tensor:
-        return torch.expm1((self.s * z).clamp(max=FLAT) - self.s**2 / 2)
+    def activation(self, z: Float[Tensor, "*z"]) -> Float[Tensor, "*z"]:
+        return torch.expm1((self.s * z).clamp(max=SATURATION) - self.s**2 / 2)
 
 
 class Absolute(Network):
-    """A position for each token by itself, no running sum: p = n + offset, read from the normed input.
+    """A position for each token without a running sum: p = position_id + offset, read from the normalized input.
 
-    The free form: the offset is z, in token-equivalents, wherever that leads. Source: RePo, arXiv 2512.14391.
+    In this class, "free", the offset is z itself, in token-equivalents. Source: RePo, arXiv 2512.14391.
     """
 
     normed = True
 
-    def offset(self, z: Tensor, n: Tensor) -> Tensor:
-        """p - n (B, T, G) from z (B, T, G) and the integer positions n (B, T)."""
+    def offset(self, z: Float[Tensor, "B T G"], position_ids: Int[Tensor, "#B T"]) -> Float[Tensor, "B T G"]:
+        """p - position_ids from z."""
         return z
 
 
 class Coordinate(Absolute):
-    """A bounded place within `reach` L: p = L sigmoid(z + logit(n / L)), tokens from L on stay at n.
+    """A position bounded by L = `max_position`: p = L sigmoid(z + logit(n / L)); tokens from n = L on keep p = n.
 
-    z = 0 is integer RoPE, exactly: p - n = n (L - n) e / (L + n e), e = expm1(z). Source of the form: DaRoPE,
-    2026, there for the slow frequencies only.
+    z = 0 is integer RoPE exactly: p - n = n (L - n) e / (L + n e), e = expm1(z). Source: DaRoPE, 2026, which uses it for
+    the slow frequencies only.
     """
 
-    def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
-        super().__init__(config, width, rows, vocabulary)
-        self.reach = config.max_position
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
+        super().__init__(config, hidden_size, num_rows, vocab_size)
+        self.max_position = config.max_position
 
-    def offset(self, z: Tensor, n: Tensor) -> Tensor:
-        m = n[..., None].clamp(max=self.reach - 1).to(z.dtype)
-        e = torch.expm1(z.clamp(max=FLAT)) * (n < self.reach)[..., None]
-        return m * (self.reach - m) * e / (self.reach + m * e)
+    def offset(self, z: Float[Tensor, "B T G"], position_ids: Int[Tensor, "#B T"]) -> Float[Tensor, "B T G"]:
+        n, limit = position_ids, self.max_position
+        m = n[..., None].clamp(max=limit - 1).to(z.dtype)
+        e = torch.expm1(z.clamp(max=SATURATION)) * (n < limit)[..., None]
+        return m * (limit - m) * e / (limit + m * e)
 
 
 class Frozen(nn.Module):
-    """A per-token table of r taken from a trained model: (vocabulary, lines), never trained."""
+    """A table of r for each token, (V, G), taken from a trained model and never trained."""
 
     table: Tensor
 
-    def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
         super().__init__()
-        self.register_buffer("table", torch.zeros(vocabulary, rows))
+        self.register_buffer("table", torch.zeros(vocab_size, num_rows))
 
-    def fill(self, table: Tensor) -> None:
-        """Takes one layer's table of r, shape (vocabulary, lines)."""
+    def fill(self, table: Float[Tensor, "V G"]) -> None:
+        """Copies one layer's table of r. UserError for a table of another shape."""
         if table.shape != self.table.shape:
             raise UserError(
-                f"a frozen increment table must have shape {tuple(self.table.shape)} (vocabulary, lines) for "
+                f"a frozen increment table must have shape {tuple(self.table.shape)} (vocab_size, rows) for "
                 f"this model, but has {tuple(table.shape)}; take it from a model of the same shape."
             )
         self.table.copy_(table)
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B T C"], tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T G"]:
         return F.embedding(tokens, self.table)
 
 
@@ -211,7 +216,9 @@ MODULES: dict[str, type[nn.Module]] = {
 }
 
 
-def build_increments(config: IncrementConfig, *, width: int, num_kv_heads: int, vocabulary: int) -> nn.Module:
-    """One parametrization module: (x (B, T, width), tokens (B, T)) -> r (B, T, G)."""
-    rows = num_kv_heads if config.per_head else 1
-    return MODULES[config.parametrization](config, width, rows, vocabulary)
+def build_increments(
+    config: IncrementConfig, *, hidden_size: int, num_kv_heads: int, vocab_size: int
+) -> nn.Module:
+    """One increment module: (x (B, T, hidden_size), tokens (B, T)) -> r (B, T, G)."""
+    num_rows = num_kv_heads if config.per_head else 1
+    return MODULES[config.parametrization](config, hidden_size, num_rows, vocab_size)

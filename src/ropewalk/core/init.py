@@ -1,4 +1,4 @@
-"""Weight initialization: one named random stream per parameter, so models of one seed share the weights they share."""
+"""Weight initialization: one random stream per parameter, so models with the same seed share the weights they share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import nn
 
 
 def init_weights(model: nn.Module, seed: int, std: float = 0.02) -> None:
-    """Draws every matrix from N(0, std) in a random stream of its own, named by the seed and the parameter.
+    """Draws every matrix from N(0, std), each from a random stream that depends on the seed and the parameter's name.
 
-    So two models of one seed share every weight whose name and shape they share, whatever else they contain.
+    Two models with the same seed share every weight whose name and shape they share. Biases are set to zero. A module
+    with a method `after_init` is called once all weights are drawn.
     """
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -22,5 +23,5 @@ def init_weights(model: nn.Module, seed: int, std: float = 0.02) -> None:
             elif name.endswith("bias"):
                 parameter.zero_()
         for module in model.modules():
-            if callable(start := getattr(module, "start", None)):
-                start()
+            if callable(after_init := getattr(module, "after_init", None)):
+                after_init()

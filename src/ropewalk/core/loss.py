@@ -1,24 +1,31 @@
-"""Loss in nats per token, and bits per byte where tokens are bytes. Knows logits, not models."""
+"""Loss in nats per token, and bits per byte where tokens are bytes."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
 
-def nats(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean -log P(target), nats per token: logits (B, T, V), targets (B, T); computed in float32."""
+
+def nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
+    """Mean -log P(target) in nats per token, computed in float32."""
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
 
 
 def bits_per_byte(nats_per_byte: float) -> float:
+    """Nats per byte as bits per byte."""
     return nats_per_byte / math.log(2)
 
 
-def surprisal_and_entropy(logits: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """What logits (T, V) expected of the next tokens (T,): -log P, and the entropy before each, in nats."""
+def surprisal_and_entropy(
+    logits: Float[Tensor, "T V"], tokens: Int[Tensor, " T"]
+) -> tuple[Float[Tensor, " T"], Float[Tensor, " T"]]:
+    """The surprisal -log P of each next token under logits (T, V), and the entropy of each prediction, in nats."""
     log = torch.log_softmax(logits.float(), -1)
     return -log.gather(-1, tokens[..., None]).squeeze(-1), torch.special.entr(log.exp()).sum(-1)

@@ -1,18 +1,20 @@
 """Positions: the running sum of the increments, in token-equivalents.
 
-`p = n + running_sum(r)`, shape (B, T, G), float32: n are the integer positions that the batch brings, r = d -
-1. The sum runs in float64 where the device has it and is rounded once. The r of a document's first token is
-left out: no gap precedes it. `gap="before"` lets the increment of token t lie between t-1 and t;
-`gap="after"` lets it lie between t and t+1. This module knows neither where r comes from nor what a position
-is used for. Absolute forms, p = n + offset, walk the differences of their offsets, from the first one on.
+p = position_ids + running_sum(r), shape (B, T, G), float32, with r = d - 1. The sum is computed in float64 where the
+device has it, and rounded once. The r of a document's first token is left out: there is no gap before it.
+gap="before": the increment of token t is the gap between t-1 and t; gap="after": between t and t+1. Absolute
+parametrizations, p = position_ids + offset, sum the differences of their offsets, including the first one.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float, Int
 
 Gap = Literal["before", "after"]
 
@@ -23,34 +25,37 @@ def sum_dtype(device: torch.device) -> torch.dtype:
 
 
 def positions_from_increments(
-    r: Tensor,
-    n: Tensor,
+    r: Float[Tensor, "B T G"],
+    position_ids: Int[Tensor, "#B T"],
     *,
     gap: Gap = "before",
-    starts: Tensor | None = None,
-    offset: Tensor | None = None,
+    starts: Bool[Tensor, "B T"] | None = None,
+    offset: Float[Tensor, "B G"] | None = None,
     absolute: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """Positions of a stretch of tokens, and the sum to carry into the next stretch.
+) -> tuple[Float[Tensor, "B T G"], Float[Tensor, "B G"]]:
+    """Positions of a segment of tokens, and the running sum at its end.
 
-    r: (B, T, G). n: (B, T) integer positions. starts: (B, T) bool, True where a document starts; None when
-    only the first token does. carry: (B, G), the sum over the stretches before this one; None at the
-    beginning. absolute: r are the `differences` of offsets, so nothing is left out and nothing restarts but n.
-    Returns p (B, T, G) float32 and the new carry (B, G) in the dtype of `wide`.
+    starts: (B, T), True where a document starts; None when only the first token does. offset: the running sum at the
+    end of the segment before this one; None at the beginning. absolute: r comes from `increments_from_offsets`, so
+    the first one counts and documents restart position_ids only. Returns p in float32 and the sum in `sum_dtype`.
     """
     if absolute:
         running = ends = offsets(r, offset=offset if offset is not None else torch.zeros_like(r[:, 0]))[0]
     else:
         running, ends = offsets(r, gap=gap, starts=starts, offset=offset)
-    return (n[..., None] + running).to(torch.float32), ends[:, -1]
+    return (position_ids[..., None] + running).to(torch.float32), ends[:, -1]
 
 
 def offsets(
-    r: Tensor, *, gap: Gap = "before", starts: Tensor | None = None, offset: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """How far each token stands from its integer position, and what each would carry into a stretch after it.
+    r: Float[Tensor, "B T G"],
+    *,
+    gap: Gap = "before",
+    starts: Bool[Tensor, "B T"] | None = None,
+    offset: Float[Tensor, "B G"] | None = None,
+) -> tuple[Float[Tensor, "B T G"], Float[Tensor, "B T G"]]:
+    """The offset of each token from its integer position, and the running sum after each token.
 
-    Both (B, T, G) in the dtype of `wide`; they are the same tensor for gap "before". Arguments as in `walk`.
+    Both are in `sum_dtype`, and the same tensor for gap "before". Arguments as in `positions_from_increments`.
     """
     s = r.to(sum_dtype(r.device))
     if gap == "before":
@@ -67,20 +72,22 @@ def offsets(
     return running, ends
 
 
-def increments_from_offsets(o: Tensor, offset: Tensor | None = None) -> Tensor:
-    """The r whose running sum is o (B, T, G), float32; carry: (B, G), the last offset of the stretch before."""
+def increments_from_offsets(
+    o: Float[Tensor, "B T G"], offset: Float[Tensor, "B G"] | None = None
+) -> Float[Tensor, "B T G"]:
+    """The r whose running sum is o. offset: the last offset of the segment before; None at the beginning."""
     before = torch.zeros_like(o[:, :1]) if offset is None else offset[:, None].to(o.dtype)
     return torch.diff(o, dim=1, prepend=before)
 
 
-def document_starts(documents: Tensor) -> Tensor:
-    """(B, T) bool: True at the first token of each run of equal document numbers."""
-    first = torch.ones_like(documents[:, :1], dtype=torch.bool)
-    return torch.cat([first, documents[:, 1:] != documents[:, :-1]], 1)
+def document_starts(document_ids: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:
+    """True at the first token of each run of equal document ids."""
+    first = torch.ones_like(document_ids[:, :1], dtype=torch.bool)
+    return torch.cat([first, document_ids[:, 1:] != document_ids[:, :-1]], 1)
 
 
-def restarted_position_ids(starts: Tensor) -> Tensor:
-    """(B, T) integer positions that count from 0 again wherever a document starts."""
+def restarted_position_ids(starts: Bool[Tensor, "B T"]) -> Int[Tensor, "B T"]:
+    """Integer positions that restart at 0 wherever a document starts."""
     t = torch.arange(starts.shape[1], device=starts.device)
     return t - torch.where(starts, t, 0).cummax(1).values
 

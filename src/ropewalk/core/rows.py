@@ -1,8 +1,4 @@
-"""A line: one sequence of real numbers, one per token, that a model keeps.
-
-A layer has one line, or one line per key head. A line shared by all layers has no layer.
-This module knows neither what the numbers mean nor which model they came from.
-"""
+"""A row: one real number per token, for a layer, for one key/value head of a layer, or for all layers together."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Row:
-    """The place of one line in a model.
+    """Where a row of increments belongs.
 
-    `layer` is counted from 0, None for a line that all layers share; `head` is the key head,
-    counted from 0, None for a line that all heads of the layer share.
+    layer: counted from 0, None for a row that all layers share. head: the key/value head, counted from 0, None for a
+    row that all heads of the layer share.
     """
 
     layer: int | None = None
@@ -26,7 +22,7 @@ class Row:
 
 
 def layer_rows(layer: int | None, count: int) -> tuple[Row, ...]:
-    """The `count` lines of one layer: a single headless line, or one per key head."""
+    """The `count` rows of one layer: a single row without a head, or one per key/value head."""
     if count == 1:
         return (Row(layer),)
     return tuple(Row(layer, head) for head in range(count))

@@ -1,12 +1,10 @@
-"""The graft: learned increments on any Hugging Face decoder that rotates, attached by hooks and taken off
-again.
+"""The graft: learned increments on any Hugging Face decoder with RoPE, attached by hooks and removable.
 
-    with ropewalk.hf.graft(model) as grafted:  # one line per layer; d = 1, nothing has changed yet
-        ...                                    # train grafted.parameters(), model.generate(...)
+    with ropewalk.graft(model, tokenizer=tokenizer) as grafted:  # one row per layer; d = 1, nothing has changed yet
+        ...                                                      # train grafted.parameters(), model.generate(...)
     # the model is what it was
 
-No host code is edited or copied. A graft is a `ropewalk.core.host.Host`, so everything that measures takes it.
-It does not know tokenizers: captures of a graft bring their own tokens (see `ropewalk.hf.reading`).
+No host code is edited or copied. A graft is a `ropewalk.Host`, so everything that measures takes it.
 """
 
 from __future__ import annotations
@@ -14,75 +12,76 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from ropewalk.core import increments, positions
+from ropewalk.core import increments
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.core.init import init_weights
 from ropewalk.errors import UserError, first_problem
+from ropewalk.hf import adapter_file
 from ropewalk.hf.grafted import Grafted
 from ropewalk.hf.hooks import NAME, GraftHooks, Increments
 from ropewalk.hf.inspect_model import HostStructure, inspect_model
+from ropewalk.hf.offload import module_device
 
 
 def graft(
-    model: nn.Module,
-    parametrization: str = "bounded",
-    per: Literal["layer", "shared"] = "layer",
-    per_head: bool = False,
-    gap: positions.Gap = "before",
+    model: nn.Module | Grafted,
+    config: IncrementConfig | None = None,
     *,
-    hidden_size: int = 64,
-    max_increment: float = 10.0,
-    init: Literal["identity", "random"] = "identity",
+    tokenizer: Any = None,
     seed: int = 0,
+    **settings: object,
 ) -> Graft:
     """Attaches increments to a Hugging Face causal language model and returns the handle that takes them off.
 
-    With `init="identity"` the model's outputs are bit-identical until the increments are trained. parametrization:
-    "bounded", "positive", "signed", "constant" or "integer" (d = 1, for probes and baselines). per_head: one row per key/value head
-    and not per layer. gap: see `ropewalk.core.positions`. UserError for a host or a combination that
-    cannot be grafted.
+    config: which increments; or its fields as keywords, as in `graft(model, per="shared", gap="after")`, see
+    `ropewalk.IncrementConfig`. With init="identity" the model's outputs are bit-identical until the increments are
+    trained. tokenizer: how the model reads text, for traces and probes. A model opened by `ropewalk.load` brings its own.
+    UserError for a host or a combination that cannot be grafted.
     """
-    try:
-        config = IncrementConfig(
-            parametrization=parametrization,
-            per=per,
-            per_head=per_head,
-            gap=gap,
-            hidden_size=hidden_size,
-            max_increment=max_increment,
-            init=init,
+    if isinstance(model, Graft) and model.config.parametrization == "integer":
+        tokenizer = model.tokenizer if tokenizer is None else tokenizer
+        model = model.detach()
+    if isinstance(model, Grafted):
+        raise UserError(f"{model.structure.name} already carries increments; detach them first.")
+    if not isinstance(model, nn.Module):
+        raise UserError(
+            f"expected a transformers model to graft onto, got {type(model).__name__}; open one with ropewalk.load."
         )
+    try:
+        chosen = (config or IncrementConfig()).model_dump() | settings
+        return Graft(model, IncrementConfig.model_validate(chosen), seed, tokenizer=tokenizer)
     except ValidationError as error:
-        raise UserError(f"this graft does not hold: {first_problem(error)}.") from error
-    return Graft(model, config, seed)
+        raise UserError(f"these increments cannot be grafted: {first_problem(error)}.") from error
 
 
 class Graft(Grafted):
-    """Increments on a host. Use `graft` to make one; `detach` (or leaving `with`) restores the host
-    exactly.
-    """
+    """Increments on a host. Use `graft` to make one; `detach` (or leaving `with`) restores the host exactly."""
 
-    def __init__(self, model: nn.Module, config: IncrementConfig, seed: int = 0) -> None:
-        if getattr(model, "ropewalk_graft", None) is not None:
+    def __init__(
+        self, model: nn.Module, config: IncrementConfig, seed: int = 0, *, tokenizer: Any = None
+    ) -> None:
+        if graft_of(model) is not None:
             raise UserError(f"{type(model).__name__} already carries a graft; detach that one first.")
-        anatomy = inspect_model(model)
-        owners = owners_of(anatomy, config)
-        self.increment_modules = nn.ModuleList(build(anatomy, config) for _ in owners)
+        structure = inspect_model(model)
+        owners = owners_of(structure, config)
+        self.increment_modules = nn.ModuleList(build(structure, config) for _ in owners)
         init_weights(self.increment_modules, seed)
-        for owner, parametrization in zip(owners, self.increment_modules, strict=True):
-            owner.add_module(NAME, parametrization.to(next(owner.parameters()).device))
-        super().__init__(model, config, anatomy, attach(anatomy, config, active))
+        for owner, module in zip(owners, self.increment_modules, strict=True):
+            owner.add_module(NAME, module.to(module_device(owner)))
+        super().__init__(
+            model, config, structure, attach(structure, config, active_increments), tokenizer=tokenizer
+        )
         self._owners = owners
         self._frozen: list[nn.Parameter] = []
         model.__dict__["ropewalk_graft"] = self
         if len(self.rows) > len(owners):
-            self._try()
+            self._try_single_heads()
 
     def __enter__(self) -> Graft:
         return self
@@ -93,8 +92,8 @@ class Graft(Grafted):
         self.detach()
 
     def detach(self) -> nn.Module:
-        """Takes hooks and increments off and gives the host back as it was; doing it twice does no harm."""
-        self.seam.remove()
+        """Removes hooks and increments and returns the host as it was; calling it twice does no harm."""
+        self.hooks.remove()
         for owner in self._owners:
             owner._modules.pop(NAME, None)
         for parameter in self._frozen:
@@ -108,7 +107,7 @@ class Graft(Grafted):
         return self.increment_modules.parameters()
 
     def freeze_base(self) -> Graft:
-        """Leaves only the increments to train; `detach` thaws what this froze."""
+        """Leaves only the increments to train; `detach` reverses it."""
         own = {id(p) for p in self.parameters()}
         for parameter in self.model.parameters():
             if parameter.requires_grad and id(parameter) not in own:
@@ -117,13 +116,11 @@ class Graft(Grafted):
         return self
 
     def save(self, folder: str | Path) -> Path:
-        """Writes the increments alone, see `ropewalk.hf.adapter`."""
-        from ropewalk.hf import adapter
+        """Writes the increments alone, see `ropewalk.hf.adapter_file`."""
+        return adapter_file.save(self, Path(folder))
 
-        return adapter.save(self, Path(folder))
-
-    def _try(self) -> None:
-        """One pass over a few tokens, to refuse at once what could not rotate by single heads."""
+    def _try_single_heads(self) -> None:
+        """One pass over a few tokens, to refuse at once a host that cannot rotate by single heads."""
         training = self.model.training
         try:
             with torch.no_grad():
@@ -132,45 +129,53 @@ class Graft(Grafted):
         except Exception as error:
             self.detach()
             if isinstance(error, UserError):
-                raise UserError(f"{self.anatomy.name}: {error}") from error
+                raise UserError(f"{self.structure.name}: {error}") from error
             raise UserError(
-                f"{self.anatomy.name} cannot take lines per key head; graft it with per_head=False."
+                f"{self.structure.name} cannot take rows per key/value head; graft it with per_head=False."
             ) from error
         finally:
             self.model.train(training)
 
 
-def owners_of(anatomy: HostStructure, config: IncrementConfig) -> list[nn.Module]:
-    """The modules that increments become children of: the decoder, or the attention of each place."""
-    return [anatomy.decoder] if config.per == "shared" else [place.attention for place in anatomy.places]
+def graft_of(model: Any) -> Graft | None:
+    """The graft that a model carries, also on a copy or an unpickled one."""
+    found: Graft | None = getattr(model, "__dict__", {}).get("ropewalk_graft")
+    return found
+
+
+def owners_of(structure: HostStructure, config: IncrementConfig) -> list[nn.Module]:
+    """The modules that increments become children of: the decoder, or the attention of each rotating layer."""
+    return [structure.decoder] if config.per == "shared" else [layer.attention for layer in structure.rotary_layers]
 
 
 def attach(
-    anatomy: HostStructure, config: IncrementConfig, of: Callable[[nn.Module, Tensor], Tensor | None]
+    structure: HostStructure,
+    config: IncrementConfig,
+    increments_of: Callable[[nn.Module, Tensor], Tensor | None],
 ) -> GraftHooks:
-    """Hooks on a host. `of` gives an owner's increments for its input, None where it has none."""
-    seam = GraftHooks(anatomy, config.gap, anatomy.num_kv_heads if config.per_head else 1, of)
+    """Hooks on a host. `increments_of` gives an owner's increments for its input, None where it has none."""
+    hooks = GraftHooks(structure, config.gap, structure.num_kv_heads if config.per_head else 1, increments_of)
     if config.per == "shared":
-        seam.shared(anatomy.places[0].slot)
+        hooks.attach_shared()
     else:
-        seam.per_layer(anatomy.places)
-    return seam
+        hooks.attach_per_layer(structure.rotary_layers)
+    return hooks
 
 
-def build(anatomy: HostStructure, config: IncrementConfig) -> Increments:
-    """One parametrization for one place of a host, undrawn weights and all."""
+def build(structure: HostStructure, config: IncrementConfig) -> Increments:
+    """One parametrization module for a host, its weights not drawn yet."""
     if issubclass(increments.MODULES[config.parametrization], increments.Frozen | increments.Absolute):
         raise UserError(
-            f"the {config.parametrization} parametrization needs more than what an attention reads, so a graft cannot have it; choose "
-            "bounded, positive, signed or constant."
+            f"the {config.parametrization} parametrization needs more than what an attention reads, so a graft cannot have "
+            "it; choose bounded, positive, signed or constant."
         )
-    parametrization = increments.build_increments(
-        config, width=anatomy.width, num_kv_heads=anatomy.num_kv_heads, vocabulary=1
+    module = increments.build_increments(
+        config, hidden_size=structure.hidden_size, num_kv_heads=structure.num_kv_heads, vocab_size=1
     )
-    return Increments(parametrization, anatomy.num_kv_heads if config.per_head else 1)
+    return Increments(module, structure.num_kv_heads if config.per_head else 1)
 
 
-def active(owner: nn.Module, x: Tensor) -> Tensor | None:
-    """The increments that an owner carries, for its input."""
-    parametrization = owner._modules.get(NAME)
-    return None if parametrization is None else parametrization(x)
+def active_increments(owner: nn.Module, x: Tensor) -> Tensor | None:
+    """The increments of the module that an owner carries, for its input."""
+    module = owner._modules.get(NAME)
+    return None if module is None else module(x)

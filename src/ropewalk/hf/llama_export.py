@@ -1,7 +1,7 @@
-"""A native decoder with integer RoPE is a Llama in other clothes: this changes the clothes.
+"""Converts a native decoder with integer RoPE to `LlamaForCausalLM`.
 
-The folder loads with plain transformers and needs no ropewalk. Its tokenizer reads raw UTF-8 bytes as the
-native models do: symbols 0..255, and 256 for the end of a document.
+The folder loads with plain transformers and needs no ropewalk. Its tokenizer reads raw UTF-8 bytes as the native models
+do: tokens 0..255, and 256 for the end of a document.
 """
 
 from __future__ import annotations
@@ -36,27 +36,23 @@ def export(decoder: Decoder, folder: str | Path) -> Path:
 
 
 def llama(decoder: Decoder, *, increments: bool = False) -> Any:
-    """The same function as a `LlamaForCausalLM`; increments: leave a learned parametrization behind instead of
-    refusing it.
-    """
+    """The decoder as a `LlamaForCausalLM`. increments: drop a learned parametrization instead of refusing it."""
     from transformers import LlamaForCausalLM
 
     config = decoder.config
     if config.encoding != "rope" or config.decay is not None:
         raise UserError(
-            f"only decoders with RoPE and without decay are Llamas; this one has encoding {config.encoding} "
-            "and decay "
+            f"only decoders with RoPE and without decay are Llamas; this one has encoding {config.encoding} and decay "
             f"{config.decay}."
         )
     if config.increments.parametrization != "integer" and not increments:
         raise UserError(
-            f"this decoder has learned increments ({config.increments.parametrization}), which a Llama has not; export "
-            "one trained "
-            'with model.increments.parametrization = "integer", or load this one with AutoModelForCausalLM after `import '
-            "ropewalk.hf`."
+            f"this decoder has learned increments ({config.increments.parametrization}), which a Llama does not have; "
+            'export one trained with model.increments.parametrization = "integer", or load this one with '
+            "AutoModelForCausalLM after `import ropewalk.hf`."
         )
     model = LlamaForCausalLM(llama_config(config)).eval()
-    model.load_state_dict(_renamed(decoder), strict=False)
+    model.load_state_dict(llama_state_dict(decoder), strict=False)
     return model
 
 
@@ -95,7 +91,8 @@ def byte_tokenizer() -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token=END_TOKEN, eos_token=END_TOKEN)
 
 
-def _renamed(decoder: Decoder) -> dict[str, Tensor]:
+def llama_state_dict(decoder: Decoder) -> dict[str, Tensor]:
+    """The decoder's weights on the CPU in float32, by the names of a Llama."""
     own = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in decoder.state_dict().items()}
     names = {
         "model.embed_tokens.weight": "embedding",
@@ -106,8 +103,8 @@ def _renamed(decoder: Decoder) -> dict[str, Tensor]:
         here, there = f"layers.{i}", f"model.layers.{i}"
         names |= {
             f"{there}.input_layernorm.weight": f"{here}.attention_norm.weight",
-            f"{there}.post_attention_layernorm.weight": f"{here}.feed_norm.weight",
+            f"{there}.post_attention_layernorm.weight": f"{here}.mlp_norm.weight",
             **{f"{there}.self_attn.{x}_proj.weight": f"{here}.attention.{x}.weight" for x in "qkvo"},
-            **{f"{there}.mlp.{x}_proj.weight": f"{here}.feed.{x}.weight" for x in ("gate", "up", "down")},
+            **{f"{there}.mlp.{x}_proj.weight": f"{here}.mlp.{x}.weight" for x in ("gate", "up", "down")},
         }
     return {new: own[old] for new, old in names.items()}

@@ -1,9 +1,7 @@
-"""The native decoder as a transformers model: `AutoModelForCausalLM.from_pretrained(folder)` and
-`generate()`.
+"""The native decoder as a transformers model: `AutoModelForCausalLM.from_pretrained(folder)` and `generate()`.
 
-A native model folder is read and written as it is, hashes and all; this module only gives the decoder the
-face that transformers expects. Its cache keeps the decoder's own memory: keys as they were encoded, and
-running sums.
+Reads and writes native model folders, hashes included. Its cache wraps the decoder's own: encoded keys and running
+sums.
 """
 
 from __future__ import annotations
@@ -47,8 +45,8 @@ class RopewalkDecoderConfig(PreTrainedConfig):
         self.tie_word_embeddings = True
 
 
-class Memory(HostCache):
-    """The decoder's memory where transformers expects a cache of keys and values."""
+class DecoderCache(HostCache):
+    """The decoder's key/value cache in the form that transformers expects."""
 
     is_compileable = False
 
@@ -63,15 +61,15 @@ class Memory(HostCache):
         return -1
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        self._rows(lambda rows: rows.index_select(0, beam_idx.to(rows.device)))
+        self._change_rows(lambda rows: rows.index_select(0, beam_idx.to(rows.device)))
 
     def batch_repeat_interleave(self, repeats: int) -> None:
-        self._rows(lambda rows: rows.repeat_interleave(repeats, 0))
+        self._change_rows(lambda rows: rows.repeat_interleave(repeats, 0))
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        self._rows(lambda rows: rows[indices])
+        self._change_rows(lambda rows: rows[indices])
 
-    def _rows(self, change: Any) -> None:
+    def _change_rows(self, change: Any) -> None:
         def changed(rows: Tensor | None) -> Tensor | None:
             return None if rows is None else change(rows)
 
@@ -79,18 +77,19 @@ class Memory(HostCache):
         for layer in cache.layers:
             for kept in (layer.keys, layer.values):
                 kept.buffer = changed(kept.buffer)
-            layer.decayed = changed(layer.decayed)
+            layer.decay = changed(layer.decay)
         cache.offsets = [changed(offset) for offset in cache.offsets]
-        cache.n, cache.documents = changed(cache.n), changed(cache.documents)
+        cache.next_position = changed(cache.next_position)
+        cache.document_ids = changed(cache.document_ids)
 
 
 class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
-    """A native decoder with transformers' face. `decoder` is the decoder itself, which measurements take."""
+    """A native decoder as a transformers model. `decoder` is the decoder itself, which measurements take."""
 
     config_class = RopewalkDecoderConfig
     base_model_prefix = "decoder"
     main_input_name = "input_ids"
-    _no_split_modules = ["Layer"]  # noqa: RUF012  # transformers' own form
+    _no_split_modules = ["Layer"]  # noqa: RUF012  # the form that transformers expects
 
     def __init__(self, config: RopewalkDecoderConfig, decoder: Decoder | None = None) -> None:
         super().__init__(config)
@@ -105,8 +104,8 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         """
         folder = _folder(name)
         decoder = checkpoint.load_decoder(folder)
-        told = checkpoint.read_config(folder)
-        model: Any = cls(RopewalkDecoderConfig(model=told["model"], provenance=told["provenance"]), decoder)
+        saved = checkpoint.read_config(folder)
+        model: Any = cls(RopewalkDecoderConfig(model=saved["model"], provenance=saved["provenance"]), decoder)
         dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
         if isinstance(dtype, str) and dtype != "auto":
             dtype = getattr(torch, dtype, None)
@@ -124,7 +123,7 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         checkpoint.save_decoder(Path(save_directory), self.decoder, self.config.provenance)
 
     def _init_weights(self, module: Any) -> None:
-        """The decoder draws its own weights."""
+        """Does nothing: the decoder draws its own weights."""
 
     def get_input_embeddings(self) -> Any:
         return _Embedding(self.decoder)
@@ -138,21 +137,19 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         use_cache: bool | None = None,
         **unused: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits (B, T, V), and the mean loss in nats per token where labels (B, T) are given (-100: left
-        out).
-        """
-        memory = past_key_values if isinstance(past_key_values, Memory) else None
-        if memory is None and use_cache:
-            memory = Memory(self.decoder.new_cache())
-        first = memory is None or memory.get_seq_length() == 0
+        """Logits (B, T, V), and the mean loss in nats per token where labels (B, T) are given (-100: left out)."""
+        past = past_key_values if isinstance(past_key_values, DecoderCache) else None
+        if past is None and use_cache:
+            past = DecoderCache(self.decoder.new_cache())
+        first = past is None or past.get_seq_length() == 0
         padded = first and attention_mask is not None and not bool(attention_mask.all())
-        documents = attention_mask.long() - 1 if padded and attention_mask is not None else None
-        output = self.decoder(input_ids, documents=documents, cache=memory.cache if memory else None)
+        document_ids = attention_mask.long() - 1 if padded and attention_mask is not None else None
+        output = self.decoder(input_ids, document_ids=document_ids, kv_cache=past.cache if past else None)
         value = None
         if labels is not None:
             seen = labels[:, 1:] != -100
             value = loss.nats(output.logits[:, :-1][seen][None], labels[:, 1:][seen][None])
-        return CausalLMOutputWithPast(loss=value, logits=output.logits, past_key_values=memory)
+        return CausalLMOutputWithPast(loss=value, logits=output.logits, past_key_values=past)
 
     def prepare_inputs_for_generation(  # type: ignore[override]
         self,
@@ -161,11 +158,11 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        read = past_key_values.get_seq_length() if isinstance(past_key_values, Memory) else 0
+        read = past_key_values.get_seq_length() if isinstance(past_key_values, DecoderCache) else 0
         return {
             "input_ids": input_ids[:, read:],
             "attention_mask": attention_mask,
-            "past_key_values": past_key_values if isinstance(past_key_values, Memory) else None,
+            "past_key_values": past_key_values if isinstance(past_key_values, DecoderCache) else None,
             "use_cache": more.get("use_cache", True),
         }
 
@@ -175,7 +172,7 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
 
 
 class _Embedding:
-    """What transformers asks of an embedding layer."""
+    """The attributes that transformers reads from an embedding layer."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.weight = decoder.embedding
@@ -190,12 +187,12 @@ def _folder(name: Any) -> Path:
     try:
         paths = [cached_file(str(name), file) for file in (checkpoint.CONFIG, checkpoint.WEIGHTS)]
     except OSError as error:
-        raise UserError(f"{name} is neither a folder nor a model that the hub could give: {error}") from error
+        raise UserError(f"{name} is neither a folder nor a model on the hub ({error}); name a native model folder.") from error
     return Path(str(paths[0])).parent
 
 
 def register() -> None:
-    """Makes the Auto classes know native models."""
+    """Registers native models with the Auto classes."""
     AutoConfig.register(RopewalkDecoderConfig.model_type, RopewalkDecoderConfig, exist_ok=True)
     AutoModelForCausalLM.register(RopewalkDecoderConfig, RopewalkForCausalLM, exist_ok=True)
 

@@ -1,9 +1,8 @@
-"""Checkpoints: a folder with weights as safetensors and everything else as json, whole or not there at all.
+"""Checkpoints: a folder with weights as safetensors and everything else as JSON, written atomically.
 
-A model folder holds `config.json` (architecture, provenance, hash and size of the weights) and
-`model.safetensors`. A training checkpoint adds `optimizer.safetensors` and `training.json`. Nothing is ever
-unpickled; sizes are checked against the architecture before anything is allocated. Knows the native decoder,
-not how it was trained.
+A model folder holds `config.json` (architecture, provenance, hash and size of the weights) and `model.safetensors`. A
+training checkpoint adds `optimizer.safetensors` and `training.json`. Nothing is unpickled; sizes are checked against the
+architecture before anything is allocated.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from ropewalk.system.folders import write_folder
 from ropewalk.system.sharded_tensors import gather_tensors
 
 FORMAT = "ropewalk-decoder"
-SCHEMA = 2
+SCHEMA = 3
 CONFIG, WEIGHTS, OPTIMIZER, TRAINING = (
     "config.json",
     "model.safetensors",
@@ -99,7 +98,7 @@ def load_decoder(model: str | Path) -> Decoder:
             f"{path} is not the file that {CONFIG} describes (its hash differs); copy the model again."
         )
     needed = 3 * 4 * sum(map(math.prod, expected.values()))
-    available_memory.require_memory(needed, f"the model {folder}", "end what else runs here")
+    available_memory.require_memory(needed, f"the model {folder}", "close other programs")
     state = {name: tensor.float() for name, tensor in read_tensors(path).items()}
     decoder = Decoder(DecoderConfig.model_validate(config["model"]), seed=None)
     decoder.load_state_dict(state)
@@ -140,7 +139,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise UserError(f"{path} does not exist; name a safetensors file.") from error
     except (OSError, SafetensorError, ValueError) as error:
-        raise UserError(f"{path} is no readable safetensors file ({error}); copy it again.") from error
+        raise UserError(f"{path} is not a readable safetensors file ({error}); copy it again.") from error
 
 
 def weights(model: Decoder, dtype: torch.dtype, keep: bool = True) -> dict[str, Tensor]:
@@ -153,7 +152,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / CONFIG)
     if config.get("format") != FORMAT:
         raise UserError(
-            f"{folder / CONFIG} is no ropewalk model (format is {config.get('format')!r}); name its folder."
+            f"{folder / CONFIG} is not a ropewalk model (format is {config.get('format')!r}); name its folder."
         )
     if config.get("schema") != SCHEMA:
         raise UserError(
@@ -185,7 +184,7 @@ def skeleton(config: dict[str, Any], folder: Path, tensors: int) -> Decoder:
             return Decoder(shape, seed=None)
     except (ValidationError, KeyError, ValueError, RuntimeError, OverflowError, TypeError) as error:
         raise UserError(
-            f"{folder / CONFIG} describes no model that this version knows: {first_problem(error)}."
+            f"{folder / CONFIG} describes a model that this version cannot build: {first_problem(error)}."
         ) from error
 
 
@@ -208,8 +207,8 @@ def _read_header(path: Path) -> dict[str, Any]:
 def _check_header(path: Path, header: dict[str, Any], expected: dict[str, tuple[int, ...]]) -> None:
     """Compares the names, shapes and dtypes in a header with the architecture."""
     for name in sorted(header.keys() | expected.keys()):
-        told = header.get(name)
-        entry = told if isinstance(told, dict) else {}
+        found = header.get(name)
+        entry = found if isinstance(found, dict) else {}
         got = entry.get("shape")
         if name not in expected or got != list(expected[name]):
             raise UserError(

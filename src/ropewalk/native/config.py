@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -61,7 +61,18 @@ class DecoderConfig(BaseModel):
 
     @property
     def rows(self) -> tuple[Row, ...]:
-        """All rows of increments, layer by layer."""
+        """All rows of increments, in layer order."""
         per_head = self.increments.per_head and self.increments.parametrization != "integer"
         layers = [None] if self.increments.shared else list(range(self.num_layers))
         return tuple(row for layer in layers for row in layer_rows(layer, self.kv_heads if per_head else 1))
+
+    def describe(self, provenance: dict[str, Any]) -> dict[str, Any]:
+        """Name, hash and version from `provenance`, and the parametrization, as a Trace records them."""
+        settings = self.increments
+        bounded = settings.parametrization == "bounded"
+        return {
+            **{key: provenance[key] for key in ("name", "hash", "version") if key in provenance},
+            "parametrization": settings.parametrization,
+            "per": "shared" if settings.shared else "layer",
+            **({"max_increment": settings.max_increment} if bounded else {}),
+        }

@@ -1,23 +1,22 @@
-"""The native decoder: tokens -> increments -> positions -> encoding -> attention -> logits, readable top to
-bottom.
+"""The native decoder: tokens -> increments -> positions -> encoding -> attention -> logits.
 
-Pre-norm, RMSNorm, SwiGLU, no biases, tied embeddings. Weights are float32 and are cast to `compute_dtype`
-where they are used; positions and angles stay float32 whatever it is. Knows nothing of training, text or
-files.
+Pre-norm, RMSNorm, SwiGLU, no biases, tied embeddings. Weights are float32 and are cast to `compute_dtype` where they
+are used; positions and angles are float32 whatever it is. This is the reference forward pass: training, gradients,
+edits, activations, document masks and the KV cache need it, and every other pass is tested against it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ropewalk.core import attention, increments, positions
-from ropewalk.core.decay import DECAYS
-from ropewalk.core.encoding import ENCODINGS
+from ropewalk.core.decay import DECAYS, ForgetGate
+from ropewalk.core.encoding import ENCODINGS, Pope, Rope
 from ropewalk.core.host import Edit, Output, apply_edit
 from ropewalk.core.increments import Absolute
 from ropewalk.core.init import init_weights
@@ -27,73 +26,76 @@ from ropewalk.errors import UserError
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.kv_cache import KVCache, LayerKVCache
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
 
 class Linear(nn.Module):
     """A float32 matrix (out, in), applied in the dtype of its input."""
 
-    def __init__(self, out: int, inp: int) -> None:
+    def __init__(self, out_features: int, in_features: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(out, inp))
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*x I"]) -> Float[Tensor, "*x O"]:
         return linear(x, self.weight.to(x.dtype))
 
 
 class RMSNorm(nn.Module):
     """RMSNorm with a learned gain."""
 
-    def __init__(self, width: int, eps: float) -> None:
+    def __init__(self, hidden_size: int, eps: float) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
+        self.weight = nn.Parameter(torch.ones(hidden_size))
         self.eps = eps
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*x C"]) -> Float[Tensor, "*x C"]:
         return F.rms_norm(x, x.shape[-1:], self.weight.to(x.dtype), self.eps)
 
 
 class Attention(nn.Module):
-    """Queries, keys and values of one layer, encoded at their positions and mixed."""
+    """Attention of one layer: projects queries, keys and values, encodes positions, mixes the values."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
-        width, size = config.hidden_size, config.head_size
-        self.heads, self.keys, self.size, self.scale = config.num_heads, config.kv_heads, size, size**-0.5
-        self.q = Linear(config.num_heads * size, width)
-        self.k = Linear(config.kv_heads * size, width)
-        self.v = Linear(config.kv_heads * size, width)
-        self.o = Linear(width, config.num_heads * size)
-        self.encoding = ENCODINGS[config.encoding](size, config.kv_heads, config.rope_theta)
-        self.decay = DECAYS[config.decay](width, config.num_heads) if config.decay else None
+        hidden_size, head_size = config.hidden_size, config.head_size
+        self.num_heads, self.num_kv_heads = config.num_heads, config.kv_heads
+        self.head_size, self.scale = head_size, head_size**-0.5
+        self.q = Linear(config.num_heads * head_size, hidden_size)
+        self.k = Linear(config.kv_heads * head_size, hidden_size)
+        self.v = Linear(config.kv_heads * head_size, hidden_size)
+        self.o = Linear(hidden_size, config.num_heads * head_size)
+        self.encoding = ENCODINGS[config.encoding](head_size, config.kv_heads, config.rope_theta)
+        self.decay = DECAYS[config.decay](hidden_size, config.num_heads) if config.decay else None
 
     def forward(
         self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        documents: Tensor | None = None,
-        memory: LayerKVCache | None = None,
+        x: Float[Tensor, "B T C"],
+        cos: Float[Tensor, "B T G ..."],
+        sin: Float[Tensor, "B T G ..."],
+        document_ids: Int[Tensor, "B S"] | None = None,
+        kv_cache: LayerKVCache | None = None,
         activations: dict[str, Tensor] | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, "B T C"]:
         batch, tokens, _ = x.shape
-        if (
-            self.training
-        ):  # one product is faster to differentiate; to copy the matrices costs a decoding step
+        if self.training:  # one matrix product is faster to differentiate; in decoding, concatenating would cost more
             weight = torch.cat([self.q.weight, self.k.weight, self.v.weight]).to(x.dtype)
-            heads = F.linear(x, weight).view(batch, tokens, -1, self.size)
-            q, k, v = heads.split([self.heads, self.keys, self.keys], 2)
+            heads = F.linear(x, weight).view(batch, tokens, -1, self.head_size)
+            q, k, v = heads.split([self.num_heads, self.num_kv_heads, self.num_kv_heads], 2)
         else:
-            q, k, v = (each(x).view(batch, tokens, -1, self.size) for each in (self.q, self.k, self.v))
+            q, k, v = (each(x).view(batch, tokens, -1, self.head_size) for each in (self.q, self.k, self.v))
         q, k = self.encoding(q, k, cos, sin, self.scale)
-        if memory is not None:
-            k, v = memory.extend(k, v)
+        if kv_cache is not None:
+            k, v = kv_cache.extend(k, v)
         bias = None
-        if self.decay is not None or documents is not None:
-            decayed = None
+        if self.decay is not None or document_ids is not None:
+            decay = None
             if self.decay is not None:
                 a = self.decay(x)
-                decayed = a.float().cumsum(1) if memory is None else memory.extend_decay(a)
-            seen = documents if documents is not None else x.new_zeros(batch, k.shape[1])
-            bias = attention.attention_bias(seen, tokens, decayed)
+                decay = a.float().cumsum(1) if kv_cache is None else kv_cache.extend_decay(a)
+            if document_ids is None:
+                document_ids = torch.zeros(batch, k.shape[1], dtype=torch.long, device=x.device)
+            bias = attention.attention_bias(document_ids, tokens, decay)
         if activations is not None:
             activations["attention"] = attention.attention_weights(q, k, bias=bias)
         mixed = attention.attend(q, k, v, bias=bias, training=self.training)
@@ -103,13 +105,13 @@ class Attention(nn.Module):
 class SwiGLU(nn.Module):
     """down(silu(gate x) * up x)."""
 
-    def __init__(self, width: int, inner: int) -> None:
+    def __init__(self, hidden_size: int, intermediate_size: int) -> None:
         super().__init__()
-        self.gate = Linear(inner, width)
-        self.up = Linear(inner, width)
-        self.down = Linear(width, inner)
+        self.gate = Linear(intermediate_size, hidden_size)
+        self.up = Linear(intermediate_size, hidden_size)
+        self.down = Linear(hidden_size, intermediate_size)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "*x C"]) -> Float[Tensor, "*x C"]:
         if self.training:  # as in Attention
             weight = torch.cat([self.gate.weight, self.up.weight]).to(x.dtype)
             gate, up = F.linear(x, weight).chunk(2, -1)
@@ -125,29 +127,28 @@ class Layer(nn.Module):
         super().__init__()
         self.attention_norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.attention = Attention(config)
-        self.feed_norm = RMSNorm(config.hidden_size, config.norm_eps)
-        self.feed = SwiGLU(config.hidden_size, config.mlp_size)
+        self.mlp_norm = RMSNorm(config.hidden_size, config.norm_eps)
+        self.mlp = SwiGLU(config.hidden_size, config.mlp_size)
 
     def forward(
         self,
-        x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
-        documents: Tensor | None = None,
-        memory: LayerKVCache | None = None,
+        x: Float[Tensor, "B T C"],
+        cos: Float[Tensor, "B T G ..."],
+        sin: Float[Tensor, "B T G ..."],
+        document_ids: Int[Tensor, "B S"] | None = None,
+        kv_cache: LayerKVCache | None = None,
         activations: dict[str, Tensor] | None = None,
-    ) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), cos, sin, documents, memory, activations)
-        return x + self.feed(self.feed_norm(x))
+    ) -> Float[Tensor, "B T C"]:
+        x = x + self.attention(self.attention_norm(x), cos, sin, document_ids, kv_cache, activations)
+        return x + self.mlp(self.mlp_norm(x))
 
 
 class Decoder(nn.Module):
     """A causal language model whose layers choose their own token spacing: the native host.
 
-    `compute_dtype` is the dtype of the residual stream. `stride` and `block` are what plain training runs; the
-    execution room may put compiled versions of the same functions in their place, used in plain training
-    passes only. With `seed=None` the weights are left undrawn, for a loader to fill. `provenance` says where
-    the weights come from.
+    seed: None leaves the weights uninitialized, for a loader to fill. compute_dtype: the dtype of the residual stream.
+    provenance: where the weights come from. layer_fn and layer_with_increments_fn: the two functions that plain training
+    passes call; `ropewalk.training.execution` replaces them by compiled versions.
     """
 
     def __init__(self, config: DecoderConfig, seed: int | None = 0) -> None:
@@ -159,16 +160,16 @@ class Decoder(nn.Module):
         self.increment_modules = nn.ModuleList(
             increments.build_increments(
                 config.increments,
-                width=config.hidden_size,
+                hidden_size=config.hidden_size,
                 num_kv_heads=config.kv_heads,
-                vocabulary=config.vocab_size,
+                vocab_size=config.vocab_size,
             )
             for _ in range(1 if config.increments.shared else config.num_layers)
         )
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.compute_dtype = torch.float32
-        self.block = run_layer
-        self.stride = layer_with_increments
+        self.layer_fn = run_layer
+        self.layer_with_increments_fn = layer_with_increments
         if seed is not None:
             init_weights(self, seed)
 
@@ -181,178 +182,216 @@ class Decoder(nn.Module):
         return self.config.context_length
 
     @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
     def gap(self) -> positions.Gap:
         return self.config.increments.gap
 
+    @property
+    def device(self) -> torch.device:
+        return self.embedding.device
+
+    @property
+    def increment_inputs(self) -> tuple[tuple[str, ...], int]:
+        """The activations that the increment modules read, and their width."""
+        return tuple(f"residual.{i}" for i in range(len(self.increment_modules))), self.config.hidden_size
+
+    @property
+    def increment_parameters(self) -> set[str]:
+        """The names of the parameters that only make increments; training gives them their own learning rate."""
+        return {name for name, _ in self.named_parameters() if name.startswith("increment_modules.")}
+
+    @property
+    def matrix_parameters(self) -> set[str]:
+        """The names of the weight matrices of the layers, which Muon can train."""
+        return {
+            name
+            for name, p in self.named_parameters()
+            if name.startswith("layers.") and p.dim() == 2 and name.endswith("weight")
+        }
+
+    @property
+    def float32_modules(self) -> list[nn.Module]:
+        """The modules that compute with float32 weights whatever `compute_dtype` is."""
+        exact = [module for module in self.modules() if isinstance(module, ForgetGate | Pope)]
+        return [*self.increment_modules, *exact]
+
     def describe(self) -> dict[str, Any]:
         """Name, hash and parametrization of the model, as a Trace records them."""
-        parametrization = self.config.increments
-        told: dict[str, Any] = {
-            key: self.provenance[key] for key in ("name", "hash", "version") if key in self.provenance
-        }
-        bounds = (
-            {"max_increment": parametrization.max_increment}
-            if parametrization.parametrization == "bounded"
-            else {}
-        )
-        told |= {
-            "parametrization": parametrization.parametrization,
-            "per": "shared" if parametrization.shared else "layer",
-            **bounds,
-        }
         precise = self.compute_dtype == torch.float32
-        return told if precise else {**told, "precision": str(self.compute_dtype).removeprefix("torch.")}
+        described = self.config.describe(self.provenance)
+        return described if precise else {**described, "precision": str(self.compute_dtype).removeprefix("torch.")}
 
     def new_cache(self) -> KVCache:
-        """An empty memory for cached decoding."""
+        """An empty KV cache."""
         return KVCache.empty(len(self.layers), len(self.increment_modules))
 
     def forward(
         self,
-        tokens: Tensor,
-        n: Tensor | None = None,
+        tokens: Int[Tensor, "B T"],
+        position_ids: Int[Tensor, "#B T"] | None = None,
         *,
-        documents: Tensor | None = None,
+        document_ids: Int[Tensor, "B T"] | None = None,
         edit: Edit | None = None,
         activations: Collection[str] = (),
-        cache: KVCache | None = None,
+        kv_cache: KVCache | None = None,
     ) -> Output:
-        """tokens (B, T) -> logits (B, T, V), increments and taps; see `ropewalk.core.host.Host`.
+        """tokens (B, T) -> logits (B, T, V), increments and activations; see `ropewalk.core.host.Host`.
 
-        taps: "residual.I" (B, T, C), the input of layer I; "positions.I" (B, T, G); "attention.I" (B, H, T,
-        S), the weights of layer I. All inputs may live on another device than the model. Raises UserError for
-        positions that restart without documents, for unknown taps, and for tokens outside the vocabulary
-        (looked for on the CPU).
+        activations: "residual.I" (B, T, C), the input of layer I; "positions.I" (B, T, G); "attention.I" (B, H, T, S),
+        the attention weights of layer I. Inputs may be on another device than the model. Raises UserError for
+        position_ids that restart without document_ids, for unknown activations, and for tokens outside the vocabulary
+        (checked on the CPU).
         """
-        if tokens.device.type == "cpu" and bool(((tokens < 0) | (tokens >= self.config.vocab_size)).any()):
+        if tokens.device.type == "cpu" and bool(((tokens < 0) | (tokens >= self.vocab_size)).any()):
             raise UserError(
-                f"expected tokens from 0 to {self.config.vocab_size - 1}, got some from {int(tokens.min())} "
+                f"expected tokens from 0 to {self.vocab_size - 1}, got some from {int(tokens.min())} "
                 f"to {int(tokens.max())}; use the vocabulary that the model was trained with."
             )
-        device = self.embedding.device
-        tokens, n = tokens.to(device), None if n is None else n.to(device)
-        documents = None if documents is None else documents.to(device)
-        n, starts, documents = _integer_positions(tokens, n, documents, cache)
-        if self.training and edit is None and cache is None and documents is None and not activations:
-            return self._plain(tokens, n)
-        wanted, found = _known_taps(activations, len(self.layers)), dict[str, Tensor]()
+        tokens = tokens.to(self.device)
+        position_ids = None if position_ids is None else position_ids.to(self.device)
+        document_ids = None if document_ids is None else document_ids.to(self.device)
+        position_ids, starts, document_ids = _integer_positions(tokens, position_ids, document_ids, kv_cache)
+        if self.training and edit is None and kv_cache is None and document_ids is None and not activations:
+            return self._training_pass(tokens, position_ids)
+        wanted, found = _known_activations(activations, len(self.layers)), dict[str, Tensor]()
         x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
-        walked: list[Tensor] = []
+        emitted: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if f"residual.{i}" in wanted:
                 found[f"residual.{i}"] = x
             if i < len(self.increment_modules):
-                parametrization, encoding = self.increment_modules[i], layer.attention.encoding
-                own = (
-                    self.rows
-                    if len(self.increment_modules) == 1
-                    else tuple(ln for ln in self.rows if ln.layer == i)
-                )
-                offset = cache.offsets[i] if cache else None
-                r = apply_edit(edit, own, compute_increments(parametrization, x, tokens, n, offset))
-                absolute, gap = isinstance(parametrization, Absolute), self.config.increments.gap
-                p, end = positions.positions_from_increments(
-                    r, n, gap=gap, starts=starts, offset=offset, absolute=absolute
-                )
-                cos, sin = encoding.angles(p)
-                if cache:
-                    cache.offsets[i] = end
-                walked.append(r)
+                r, p = self._positions(i, x, tokens, position_ids, starts, edit, kv_cache)
+                cos, sin = layer.attention.encoding.angles(p)
+                emitted.append(r)
             if f"positions.{i}" in wanted:
                 found[f"positions.{i}"] = p
-            memory = cache.layers[i] if cache else None
-            seen: dict[str, Tensor] | None = {} if f"attention.{i}" in wanted else None
-            x = layer(x, cos, sin, documents, memory, seen)
-            if seen is not None:
-                found[f"attention.{i}"] = seen["attention"]
-        return Output(self._logits(x), tuple(walked), found)
+            recorded: dict[str, Tensor] | None = {} if f"attention.{i}" in wanted else None
+            x = layer(x, cos, sin, document_ids, kv_cache.layers[i] if kv_cache else None, recorded)
+            if recorded is not None:
+                found[f"attention.{i}"] = recorded["attention"]
+        return Output(self._logits(x), tuple(emitted), found)
 
-    def _plain(self, tokens: Tensor, n: Tensor) -> Output:
-        """The same pass for training, in pieces that may be compiled: no documents, edit, taps or memory."""
+    def _positions(
+        self,
+        i: int,
+        x: Tensor,
+        tokens: Tensor,
+        position_ids: Tensor,
+        starts: Tensor | None,
+        edit: Edit | None,
+        kv_cache: KVCache | None,
+    ) -> tuple[Tensor, Tensor]:
+        """The increments r of module `i` after the edit, and the positions (B, T, G) that follow from them."""
+        module, gap = self.increment_modules[i], self.config.increments.gap
+        own = self.rows if len(self.increment_modules) == 1 else tuple(row for row in self.rows if row.layer == i)
+        offset = kv_cache.offsets[i] if kv_cache else None
+        r = apply_edit(edit, own, compute_increments(module, x, tokens, position_ids, offset))
+        p, end = positions.positions_from_increments(
+            r, position_ids, gap=gap, starts=starts, offset=offset, absolute=isinstance(module, Absolute)
+        )
+        if kv_cache:
+            kv_cache.offsets[i] = end
+        return r, p
+
+    def _training_pass(self, tokens: Tensor, position_ids: Tensor) -> Output:
+        """The pass in pieces that may be compiled: no documents, edit, activations or cache."""
         x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
-        walked: list[Tensor] = []
+        emitted: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if i < len(self.increment_modules):
-                x, r, cos, sin = self.stride(
-                    layer, self.increment_modules[i], x, tokens, n, self.config.increments.gap
+                x, r, cos, sin = self.layer_with_increments_fn(
+                    layer, self.increment_modules[i], x, tokens, position_ids, self.config.increments.gap
                 )
-                walked.append(r)
+                emitted.append(r)
             else:
-                x = self.block(layer, x, cos, sin)
-        return Output(self._logits(x), tuple(walked))
+                x = self.layer_fn(layer, x, cos, sin)
+        return Output(self._logits(x), tuple(emitted))
 
     def _logits(self, x: Tensor) -> Tensor:
         return linear(self.norm(x), self.embedding.to(x.dtype))
 
 
-def run_layer(layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """One layer without documents, memory or taps."""
+def use_fused_rotary(model: Decoder, fused: bool) -> None:
+    """Turns the GPU kernel for rotary encoding on or off in every layer."""
+    for layer in cast(Iterable[Layer], model.layers):
+        if isinstance(layer.attention.encoding, Rope):
+            layer.attention.encoding.fused = fused
+
+
+def run_layer(
+    layer: Layer, x: Float[Tensor, "B T C"], cos: Float[Tensor, "B T G ..."], sin: Float[Tensor, "B T G ..."]
+) -> Float[Tensor, "B T C"]:
+    """One layer without documents, cache or activations."""
     out: Tensor = layer(x, cos, sin)
     return out
 
 
 def layer_with_increments(
-    layer: Layer, parametrization: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, gap: positions.Gap
+    layer: Layer, module: nn.Module, x: Tensor, tokens: Tensor, position_ids: Tensor, gap: positions.Gap
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`block` after a walk of its own from the beginning of a window: its output, increments r, cosines and sines."""
-    r = compute_increments(parametrization, x, tokens, n)
-    p, _ = positions.positions_from_increments(r, n, gap=gap, absolute=isinstance(parametrization, Absolute))
+    """`run_layer` after the layer's own increments: its output, increments r, cosines and sines."""
+    r = compute_increments(module, x, tokens, position_ids)
+    p, _ = positions.positions_from_increments(r, position_ids, gap=gap, absolute=isinstance(module, Absolute))
     cos, sin = layer.attention.encoding.angles(p)
     return run_layer(layer, x, cos, sin), r, cos, sin
 
 
 def compute_increments(
-    parametrization: nn.Module, x: Tensor, tokens: Tensor, n: Tensor, offset: Tensor | None = None
-) -> Tensor:
-    """r = d - 1 of a stretch (B, T, G), also of parametrizations that place tokens without a sum."""
-    r = parametrization(x, tokens)
-    return (
-        positions.increments_from_offsets(parametrization.offset(r, n), offset)
-        if isinstance(parametrization, Absolute)
-        else r
-    )
+    module: nn.Module,
+    x: Float[Tensor, "B T C"],
+    tokens: Int[Tensor, "B T"],
+    position_ids: Int[Tensor, "#B T"],
+    offset: Float[Tensor, "B G"] | None = None,
+) -> Float[Tensor, "B T G"]:
+    """r = d - 1 of a segment, for absolute parametrizations too. offset: the running sum before the segment."""
+    r = module(x, tokens)
+    if isinstance(module, Absolute):
+        return positions.increments_from_offsets(module.offset(r, position_ids), offset)
+    return r
 
 
 def _integer_positions(
-    tokens: Tensor, n: Tensor | None, documents: Tensor | None, cache: KVCache | None
+    tokens: Tensor, position_ids: Tensor | None, document_ids: Tensor | None, kv_cache: KVCache | None
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """n, the document starts among these tokens, and the documents of all tokens so far (None: one)."""
-    starts = None if documents is None else positions.document_starts(documents)
-    if n is not None:
-        restarts = n[:, 1:] <= n[:, :-1]
+    """position_ids, the document starts among these tokens, and the document ids of all tokens so far (None: one)."""
+    starts = None if document_ids is None else positions.document_starts(document_ids)
+    if position_ids is not None:
+        restarts = position_ids[:, 1:] <= position_ids[:, :-1]
         if bool((restarts if starts is None else restarts & ~starts[:, 1:]).any()):
             raise UserError(
-                "positions restart inside a row where no document starts, so tokens would look across "
-                "the restart; pass documents (B, T) that start there, or positions that only increase."
+                "position_ids restart where no document starts, so tokens would attend across the restart; pass "
+                "document_ids (B, T) that change there, or position_ids that only increase."
             )
     else:
-        n = positions.restarted_position_ids(starts) if starts is not None else _count(tokens)
-        n = n if cache is None or cache.n is None else n + cache.n[:, None]
-    if cache is None:
-        return n, starts, documents
-    if cache.n is not None:
-        if documents is not None:
+        counted = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
+        position_ids = counted if starts is None else positions.restarted_position_ids(starts)
+        if kv_cache is not None and kv_cache.next_position is not None:
+            position_ids = position_ids + kv_cache.next_position[:, None]
+    if kv_cache is None:
+        return position_ids, starts, document_ids
+    if kv_cache.next_position is not None:
+        if document_ids is not None:
             raise UserError(
-                "documents belong to the first stretch of a cached decoding; later stretches go on."
+                "document_ids belong to the first segment of cached decoding; later segments continue it, so leave "
+                "them out there."
             )
-        if cache.documents is not None:
-            last = cache.documents[:, -1:].expand(-1, tokens.shape[1])
-            cache.documents = documents = torch.cat([cache.documents, last], 1)
+        if kv_cache.document_ids is not None:
+            last = kv_cache.document_ids[:, -1:].expand(-1, tokens.shape[1])
+            kv_cache.document_ids = document_ids = torch.cat([kv_cache.document_ids, last], 1)
     else:
-        cache.documents = documents
-    cache.n = n[:, -1] + 1
-    return n, starts, documents
+        kv_cache.document_ids = document_ids
+    kv_cache.next_position = position_ids[:, -1] + 1
+    return position_ids, starts, document_ids
 
 
-def _count(tokens: Tensor) -> Tensor:
-    return torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape)
-
-
-def _known_taps(activations: Collection[str], layers: int) -> set[str]:
-    known = {f"{kind}.{i}" for kind in ("residual", "positions", "attention") for i in range(layers)}
+def _known_activations(activations: Collection[str], num_layers: int) -> set[str]:
+    known = {f"{kind}.{i}" for kind in ("residual", "positions", "attention") for i in range(num_layers)}
     if unknown := sorted(set(activations) - known):
         raise UserError(
-            f"unknown tap '{unknown[0]}': this model has residual.I, positions.I and attention.I, "
-            f"I from 0 to {layers - 1}."
+            f"unknown activation '{unknown[0]}': this model has residual.I, positions.I and attention.I, "
+            f"I from 0 to {num_layers - 1}."
         )
     return set(activations)

@@ -1,7 +1,4 @@
-"""Generation: one token after another, with a memory that carries the running positions.
-
-Greedy, or sampled with temperature and top-p. Knows the host protocol and symbols, not text.
-"""
+"""Generation: one token after another with a KV cache, greedy or sampled with temperature and top-p."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from torch import Tensor
 
 from ropewalk.errors import UserError
 from ropewalk.native.decoder import Decoder
-from ropewalk.native.numpy_step import Step, fits
+from ropewalk.native.numpy_step import NumpyStep, supports
 
 PADDING = -1
 
@@ -27,23 +24,22 @@ def stream(
     top_p: float = 1.0,
     seed: int = 0,
 ) -> Iterator[Tensor]:
-    """Yields one symbol per prompt, (B,) int64, `length` times.
+    """Yields one token per prompt, (B,) int64, `length` times.
 
-    Prompts of unequal length are padded on the left. temperature 0 is greedy; top_p keeps the smallest set of
-    symbols whose probabilities reach it. Past the model's context the text goes on, further than it was
-    trained.
+    Prompts of unequal length are padded on the left. temperature: 0 is greedy. top_p: keeps the smallest set of tokens
+    whose probabilities reach it. Generation continues past the context length that the model was trained with.
     """
     _check(prompts, length, temperature, top_p)
-    tokens, documents = left_padded(prompts)
-    cache = model.new_cache()
-    chance = torch.Generator().manual_seed(seed)
-    logits = model(tokens, documents=documents, cache=cache).logits[:, -1].cpu()
-    step = Step(model, cache) if length > 1 and fits(model, cache) else None
+    tokens, document_ids = left_padded(prompts)
+    kv_cache = model.new_cache()
+    generator = torch.Generator().manual_seed(seed)
+    logits = model(tokens, document_ids=document_ids, kv_cache=kv_cache).logits[:, -1].cpu()
+    step = NumpyStep(model, kv_cache) if length > 1 and supports(model, kv_cache) else None
     for i in range(length):
-        chosen = choose(logits, temperature=temperature, top_p=top_p, chance=chance)
+        chosen = sample(logits, temperature=temperature, top_p=top_p, generator=generator)
         yield chosen
         if i + 1 < length:
-            logits = step(chosen) if step else model(chosen[:, None], cache=cache).logits[:, -1].cpu()
+            logits = step(chosen) if step else model(chosen[:, None], kv_cache=kv_cache).logits[:, -1].cpu()
 
 
 def generate(
@@ -55,43 +51,41 @@ def generate(
     top_p: float = 1.0,
     seed: int = 0,
 ) -> list[list[int]]:
-    """The symbols that follow each prompt, `length` of them; arguments as in `stream`."""
+    """The `length` tokens that follow each prompt; arguments as in `stream`."""
     steps = stream(model, prompts, length=length, temperature=temperature, top_p=top_p, seed=seed)
     return torch.stack(list(steps), 1).tolist()
 
 
 def left_padded(prompts: list[list[int]]) -> tuple[Tensor, Tensor | None]:
-    """Tokens (B, T) padded on the left, and documents (B, T): 0, or -1 on padding; None without padding."""
+    """Tokens (B, T) padded on the left, and document_ids (B, T): 0, or -1 on padding; None without padding."""
     longest = max(map(len, prompts))
     tokens = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
     if all(len(p) == longest for p in prompts):
         return tokens, None
-    documents = torch.tensor([[PADDING] * (longest - len(p)) + [0] * len(p) for p in prompts])
-    return tokens, documents
+    document_ids = torch.tensor([[PADDING] * (longest - len(p)) + [0] * len(p) for p in prompts])
+    return tokens, document_ids
 
 
-def choose(logits: Tensor, *, temperature: float, top_p: float, chance: torch.Generator) -> Tensor:
-    """One symbol per row of logits (B, V)."""
+def sample(logits: Tensor, *, temperature: float, top_p: float, generator: torch.Generator) -> Tensor:
+    """One token for each of B logits (B, V)."""
     if not torch.isfinite(logits).all():
-        raise UserError(
-            "the model gave logits that are not finite numbers; it diverged, so take another one."
-        )
+        raise UserError("non-finite logits: training diverged; use an earlier checkpoint.")
     if temperature == 0:
         return logits.argmax(-1)
     below = logits.float() - logits.float().amax(-1, keepdim=True)
     ordered, order = (below / temperature).softmax(-1).sort(-1, descending=True)
     if top_p < 1:
         ordered = ordered.masked_fill(ordered.cumsum(-1) - ordered >= top_p, 0.0)
-    return order.gather(-1, torch.multinomial(ordered, 1, generator=chance)).squeeze(-1)
+    return order.gather(-1, torch.multinomial(ordered, 1, generator=generator)).squeeze(-1)
 
 
 def _check(prompts: list[list[int]], length: int, temperature: float, top_p: float) -> None:
     if not prompts or not all(prompts):
-        raise UserError("every prompt needs at least one symbol; start from the end-of-document symbol 256.")
+        raise UserError("every prompt needs at least one token; start from the end-of-document token 256.")
     if length < 1:
         raise UserError(f"length must be at least 1, got {length}.")
     if not temperature >= 0 or not 0 < top_p <= 1:
         raise UserError(
             f"temperature must be 0 or more and top_p in (0, 1], got {temperature} and {top_p}; "
-            "0 is greedy, 1 is the model's own spread."
+            "temperature 0 is greedy, 1 leaves the probabilities as they are."
         )

@@ -1,30 +1,34 @@
-"""The memory of cached decoding: encoded keys, values, and how far each line has walked.
+"""The KV cache: encoded keys, values, and the running sum of each row's increments.
 
-Positions are not stored: keys are kept as they were encoded, and one running sum per line goes on from where
-the last stretch ended. This module knows nothing of models.
+Positions are not stored: keys are kept as they were encoded, and one running sum per row continues from the end of the
+last segment.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 GROWTH = 256
 
 
 @dataclass
 class KVBuffer:
-    """What one layer has kept of all tokens so far, (B, S, ...), in a buffer that doubles when it is full."""
+    """A tensor over all tokens so far, (B, S, ...), in a buffer that doubles when it is full."""
 
     buffer: Tensor | None = None
     length: int = 0
 
     def extend(self, new: Tensor) -> Tensor:
-        """Adds a stretch (B, T, ...) and returns all tokens so far: a view that no later stretch changes."""
+        """Appends a segment (B, T, ...) and returns all tokens so far: a view that later segments do not change."""
         if self.buffer is None:
-            self.buffer, self.length = new, new.shape[1]  # a single stretch is not copied
+            self.buffer, self.length = new, new.shape[1]  # a single segment is not copied
             return new
         end = self.length + new.shape[1]
         if end > self.buffer.shape[1]:
@@ -39,34 +43,41 @@ class KVBuffer:
 
 @dataclass
 class LayerKVCache:
-    """One layer's keys (B, S, K, E) and values (B, S, K, D), and the running decay (B, S, H)."""
+    """One layer's keys (B, S, K, E) and values (B, S, K, D), and the running sum of its decay (B, S, H)."""
 
     keys: KVBuffer = field(default_factory=KVBuffer)
     values: KVBuffer = field(default_factory=KVBuffer)
-    decayed: Tensor | None = None
+    decay: Tensor | None = None
 
-    def extend(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Adds a stretch and returns all keys and values so far."""
+    def extend(
+        self, keys: Float[Tensor, "B T K E"], values: Float[Tensor, "B T K D"]
+    ) -> tuple[Float[Tensor, "B S K E"], Float[Tensor, "B S K D"]]:
+        """Appends a segment and returns all keys and values so far."""
         return self.keys.extend(keys), self.values.extend(values)
 
-    def extend_decay(self, a: Tensor) -> Tensor:
-        """Adds a stretch of decays (B, T, H) and returns the running sum over all tokens so far, float32."""
+    def extend_decay(self, a: Float[Tensor, "B T H"]) -> Float[Tensor, "B S H"]:
+        """Appends a segment of decays and returns their running sum over all tokens so far, float32."""
         running = a.float().cumsum(1)
-        if self.decayed is not None:
-            running = torch.cat([self.decayed, running + self.decayed[:, -1:]], 1)
-        self.decayed = running
+        if self.decay is not None:
+            running = torch.cat([self.decay, running + self.decay[:, -1:]], 1)
+        self.decay = running
         return running
 
 
 @dataclass
 class KVCache:
-    """The state of a decoding batch. `documents` is -1 on padding; `carries` has one entry per walk."""
+    """The state of cached decoding.
+
+    offsets: the running sum (B, G) of each increment module. next_position: (B,), the integer position of the next
+    token. document_ids: (B, S) of all tokens so far, -1 on padding; None without documents.
+    """
 
     layers: list[LayerKVCache]
     offsets: list[Tensor | None]
-    n: Tensor | None = None
-    documents: Tensor | None = None
+    next_position: Tensor | None = None
+    document_ids: Tensor | None = None
 
     @classmethod
-    def empty(cls, layers: int, walks: int) -> KVCache:
-        return cls([LayerKVCache() for _ in range(layers)], [None] * walks)
+    def empty(cls, num_layers: int, num_increment_modules: int) -> KVCache:
+        """A cache that has read nothing."""
+        return cls([LayerKVCache() for _ in range(num_layers)], [None] * num_increment_modules)

@@ -1,4 +1,4 @@
-"""A model folder, as `ropewalk.native.checkpoint` writes it, read without torch, or left to those who say what is wrong."""
+"""Reads a model folder, as `ropewalk.native.checkpoint` writes it, without torch."""
 
 from __future__ import annotations
 
@@ -14,63 +14,64 @@ from ropewalk.native.numpy_decoder import NumpyDecoder
 from ropewalk.system.files import read_whole
 
 LARGEST = 64_000_000
-"""Bytes of weights: with more, what torch takes to load is the smaller part."""
+"""Bytes of weights: beyond it, torch computes so much faster that loading it is worth the time."""
 
-READABLE = ("positive", "bounded", "signed")
-"""Parametrizations that the NumPy decoder computes."""
+NETWORKS = ("positive", "bounded", "signed", "random", "free", "coordinate")
 
 Shapes = dict[str, tuple[int, ...]]
 
 
 class Unknown(Exception):
-    """A model that the decoder may read, or refuse in a sentence."""
+    """A model that NumPy does not run, or a folder that `ropewalk.native.checkpoint` may refuse with a reason."""
 
 
 def read_numpy_decoder(folder: Path) -> NumpyDecoder:
-    """The model of a folder whose weights have the hash that its config tells.
+    """The model in a folder, once its weights have the hash in its config.
 
-    Unknown for a model of another kind; anything that reading and comparing raise for a folder that is none.
+    Raises Unknown for a model of another kind, and whatever reading raises for a folder that is not a model.
     """
     config = json.loads(read_whole(folder / "config.json"))
     path = folder / "model.safetensors"
-    if (config["format"], config["schema"]) != ("ropewalk-decoder", 2):
+    if (config["format"], config["schema"]) != ("ropewalk-decoder", 3):
         raise Unknown("its format")
     shape = DecoderConfig.model_validate(config["model"], strict=True)
-    if not _readable(shape):
+    if shape.encoding != "rope" or shape.decay is not None:
         raise Unknown("its config")
     if path.stat().st_size > LARGEST:
         raise Unknown("its size")
-    data, told = read_whole(path), config["weights"]["sha256"]
+    data, digest = read_whole(path), config["weights"]["sha256"]
     weights = {name: each.astype(np.float32) for name, each in load(data).items()}
-    provenance = {**config["provenance"], "name": folder.resolve().name, "hash": told}
+    provenance = {**config["provenance"], "name": folder.resolve().name, "hash": digest}
     model = NumpyDecoder(shape, weights, provenance)
-    if hashlib.sha256(data).hexdigest() != told or {n: w.shape for n, w in weights.items()} != _shapes(model):
+    if hashlib.sha256(data).hexdigest() != digest or {n: w.shape for n, w in weights.items()} != _shapes(model):
         raise Unknown("its weights")
     return model
 
 
-def _readable(config: DecoderConfig) -> bool:
-    """True for what the NumPy decoder computes."""
-    parametrization = config.increments.parametrization
-    return config.encoding == "rope" and config.decay is None and parametrization in READABLE
-
-
 def _shapes(model: NumpyDecoder) -> Shapes:
-    """Every tensor of a model by its name, and its shape."""
+    """The shape of every tensor of a model, by name."""
     config = model.config
-    width, hidden = config.hidden_size, config.increments.hidden_size
-    kv, inner = config.kv_heads * config.head_size, config.mlp_size
-    outputs = len(model.rows) // model.num_modules
-    layer: Shapes = {"attention_norm": (width,), "feed_norm": (width,)}
-    layer |= {"attention.q": (width, width), "attention.o": (width, width)}
-    layer |= {"attention.k": (kv, width), "attention.v": (kv, width)}
-    layer |= {"feed.gate": (inner, width), "feed.up": (inner, width), "feed.down": (width, inner)}
-    network: Shapes = {"inner.weight": (hidden, width), "inner.bias": (hidden,)}
-    network |= {"outer.weight": (outputs, hidden), "outer.bias": (outputs,)}
-    network |= {} if config.increments.parametrization == "positive" else {"norm": (width,)}
-    shapes: Shapes = {"embedding": (config.vocab_size, width), "norm.weight": (width,)}
+    size, kv, mlp = config.hidden_size, config.kv_heads * config.head_size, config.mlp_size
+    layer: Shapes = {"attention_norm": (size,), "mlp_norm": (size,)}
+    layer |= {"attention.q": (size, size), "attention.o": (size, size)}
+    layer |= {"attention.k": (kv, size), "attention.v": (kv, size)}
+    layer |= {"mlp.gate": (mlp, size), "mlp.up": (mlp, size), "mlp.down": (size, mlp)}
+    shapes: Shapes = {"embedding": (config.vocab_size, size), "norm.weight": (size,)}
     for i in range(config.num_layers):
         shapes |= {f"layers.{i}.{name}.weight": each for name, each in layer.items()}
     for i in range(model.num_modules):
-        shapes |= {f"increment_modules.{i}.{name}": each for name, each in network.items()}
+        shapes |= {f"increment_modules.{i}.{name}": each for name, each in _module_shapes(config).items()}
     return shapes
+
+
+def _module_shapes(config: DecoderConfig) -> Shapes:
+    """The shape of every tensor of one increment module."""
+    settings, size = config.increments, config.hidden_size
+    num_rows = config.kv_heads if settings.per_head else 1
+    if settings.parametrization in NETWORKS:
+        shapes: Shapes = {"hidden.weight": (settings.hidden_size, size), "hidden.bias": (settings.hidden_size,)}
+        shapes |= {"output.weight": (num_rows, settings.hidden_size), "output.bias": (num_rows,)}
+        return shapes | ({} if settings.parametrization == "positive" else {"norm": (size,)})
+    if settings.parametrization == "frozen":
+        return {"table": (config.vocab_size, num_rows)}
+    return {"bias": (num_rows,)} if settings.parametrization == "constant" else {}

@@ -1,11 +1,9 @@
-"""One more token: the decoder's pass for a single new token per row, in NumPy.
+"""One step of cached decoding in NumPy: the decoder's forward pass for one new token per sequence.
 
-A step reads every weight once for almost no arithmetic, so on a CPU its time goes into reading matrices and into the
-number and the price of calls: one of NumPy costs a third of one of torch, and its matrix library reads faster. It does
-so by one thread: two gain little on an idle machine, and wait for each other on a busy one for seconds.
-Matrices are laid out by columns, those that read a norm with the norm's gain in them and side by side; queries and keys
-turn together. The numbers are those of the decoder's own pass but for rounding. Knows what a Decoder is made of,
-nothing of choosing tokens.
+It is here for speed on a CPU. A step reads every weight once for almost no arithmetic, so its time is memory traffic and
+call overhead: a NumPy call costs a third of a torch call. It runs on one thread: a second one gains little on an idle
+machine and waits for seconds on a busy one. Weights are stored by columns; those after a norm contain the norm's gain and
+are concatenated; queries and keys rotate together. The results are those of the decoder but for rounding.
 """
 
 from __future__ import annotations
@@ -28,183 +26,175 @@ from ropewalk.core.increments import Absolute, Network
 from ropewalk.native.decoder import Decoder, Layer, RMSNorm
 from ropewalk.native.kv_cache import GROWTH, KVCache, LayerKVCache
 
-FEW = 16
-"""Rows up to which one thread is enough."""
+MAX_BATCH = 16
+"""Sequences up to which one thread is enough."""
 
-CHANGING = threading.Lock()
+THREAD_LIMIT = threading.Lock()
 ROOT_HALF = np.float32(math.sqrt(0.5))
 
 
-def fits(model: Decoder, cache: KVCache) -> bool:
-    """True where a `Step` may go on from `cache`: rotary float32 models on a CPU, no decay, few rows, no padding."""
+def supports(model: Decoder, kv_cache: KVCache) -> bool:
+    """Whether `NumpyStep` can continue from `kv_cache`: RoPE, float32, on a CPU, no decay, a small batch, no padding."""
     plain = model.config.encoding == "rope" and model.config.decay is None
     exact = model.compute_dtype == torch.float32 and model.embedding.device.type == "cpu"
-    return plain and exact and cache.n is not None and len(cache.n) <= FEW and cache.documents is None
+    position = kv_cache.next_position
+    small = position is not None and len(position) <= MAX_BATCH
+    return plain and exact and small and kv_cache.document_ids is None
 
 
-class Step:
-    """Goes on from what `cache` has read, with a memory of its own; the weights are laid out anew once, when it is
-    made."""
+class NumpyStep:
+    """Continues from `kv_cache` with a copy of it; rearranges the weights once, at construction."""
 
     @torch.no_grad()
-    def __init__(self, model: Decoder, cache: KVCache) -> None:
+    def __init__(self, model: Decoder, kv_cache: KVCache) -> None:
         config = model.config
-        self.heads, self.keys, self.size = config.num_heads, config.kv_heads, config.head_size
-        self.inner, self.floor = config.mlp_size, np.float32(config.hidden_size * config.norm_eps)
-        self.n = _array(cast(Tensor, cache.n)).copy()
-        walks = [
-            _Network(parametrization, model, offset)
-            if isinstance(parametrization, Network)
-            else _Table(parametrization, model, offset)
-            for parametrization, offset in zip(
-                model.increment_modules, cast(list[Tensor], cache.offsets), strict=True
-            )
+        self.num_heads, self.num_kv_heads, self.head_size = config.num_heads, config.kv_heads, config.head_size
+        self.mlp_size, self.eps = config.mlp_size, np.float32(config.hidden_size * config.norm_eps)
+        self.position_ids = _array(cast(Tensor, kv_cache.next_position)).copy()
+        modules = [
+            _Network(module, model, offset) if isinstance(module, Network) else _Table(module, model, offset)
+            for module, offset in zip(model.increment_modules, cast(list[Tensor], kv_cache.offsets), strict=True)
         ]
         layers = list(cast(Iterable[Layer], model.layers))
-        self.layers = [_Layer(*told) for told in zip_longest(layers, cache.layers, walks)]
-        self.embedding, self.into_logits = _array(model.embedding), _behind(model.norm, model.embedding)
+        self.layers = [_Layer(*parts) for parts in zip_longest(layers, kv_cache.layers, modules)]
+        self.embedding, self.to_logits = _array(model.embedding), _after_norm(model.norm, model.embedding)
         frequencies = _array(cast(Rope, layers[0].attention.encoding).frequencies)
-        self.turns = np.stack([-frequencies, frequencies])
-        self.line_of_head = np.append(np.arange(self.heads) * self.keys // self.heads, np.arange(self.keys))
+        self.signed_frequencies = np.stack([-frequencies, frequencies])
+        kv_heads = np.arange(self.num_kv_heads)
+        self.row_of_head = np.append(np.repeat(kv_heads, self.num_heads // self.num_kv_heads), kv_heads)
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """tokens (B,) -> logits (B, V) of the token after them."""
-        diverged = np.errstate(all="ignore")  # who reads the logits tells it
-        with _one_thread(), diverged:
+        with _one_thread(), np.errstate(all="ignore"):  # `sample` checks the logits
             return torch.from_numpy(self._pass(tokens.numpy()))
 
     def _pass(self, tokens: np.ndarray) -> np.ndarray:
-        batch, encoded = len(tokens), (self.heads + self.keys) * self.size
+        batch, encoded = len(tokens), (self.num_heads + self.num_kv_heads) * self.head_size
         x = self.embedding[tokens]
         for layer in self.layers:
-            square, long = self._lengths(x)
-            y = np.dot(x / long, layer.into_attention)
-            if layer.walk:
-                cos, sin = self._angles(layer.walk.go_on(tokens, self.n, y, square, long))
-                y = y[:, layer.walk.hidden :]
-            pairs = y[:, :encoded].reshape(batch, -1, 2, self.size // 2)
-            turned = (pairs * cos + pairs[:, :, ::-1] * sin).reshape(batch, -1, self.size)
-            q, k = turned[:, : self.heads], turned[:, self.heads :]
-            k, v = layer.memory.extend(k, y[:, encoded:].reshape(batch, -1, self.size))
-            weights = _softmax(q.reshape(batch, self.keys, -1, self.size) @ k)
-            x = x + np.dot((weights @ v).reshape(batch, -1), layer.out_of_attention)
-            y = np.dot(x / self._lengths(x)[1], layer.into_feed)
-            gate, up = y[:, : self.inner], y[:, self.inner :]
-            x = x + np.dot(gate / (1 + np.exp(-gate)) * up, layer.out_of_feed)
-        self.n += 1
-        return np.dot(x / self._lengths(x)[1], self.into_logits)
+            square, norm = self._norms(x)
+            y = np.dot(x / norm, layer.to_attention)
+            if layer.increments:
+                cos, sin = self._angles(layer.increments.positions(tokens, self.position_ids, y, square, norm))
+                y = y[:, layer.increments.width :]
+            pairs = y[:, :encoded].reshape(batch, -1, 2, self.head_size // 2)
+            rotated = (pairs * cos + pairs[:, :, ::-1] * sin).reshape(batch, -1, self.head_size)
+            q, k = rotated[:, : self.num_heads], rotated[:, self.num_heads :]
+            k, v = layer.kv_cache.extend(k, y[:, encoded:].reshape(batch, -1, self.head_size))
+            weights = _softmax(q.reshape(batch, self.num_kv_heads, -1, self.head_size) @ k)
+            x = x + np.dot((weights @ v).reshape(batch, -1), layer.from_attention)
+            y = np.dot(x / self._norms(x)[1], layer.to_mlp)
+            gate, up = y[:, : self.mlp_size], y[:, self.mlp_size :]
+            x = x + np.dot(gate / (1 + np.exp(-gate)) * up, layer.from_mlp)
+        self.position_ids += 1
+        return np.dot(x / self._norms(x)[1], self.to_logits)
 
-    def _lengths(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The square of the length of x (B, C), (B, 1), and the length as RMSNorm divides by it: what is left of the
-        norm, sqrt(C) times its gain, is in the matrix behind."""
+    def _norms(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The squared norm of x (B, C), (B, 1), and the norm with epsilon that RMSNorm divides by; the rest of RMSNorm,
+        sqrt(C) times its gain, is part of the next matrix."""
         square = np.einsum("bc,bc->b", x, x)[:, None]
-        return square, np.sqrt(square + self.floor)
+        return square, np.sqrt(square + self.eps)
 
     def _angles(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (B, G) -> cosines and sines (B, 1 or H + K, 2, D/2), of minus the angle and of the angle, so that a
-        pair's halves (a, b) turn to (a, b) cos + (b, a) sin."""
-        angle = p[:, :, None, None] * self.turns
+        """Positions (B, G) -> cosines and sines (B, 1 or H + K, 2, D/2) of minus the angle and of the angle, so that the
+        halves (a, b) of a pair rotate to (a, b) cos + (b, a) sin."""
+        angle = p[:, :, None, None] * self.signed_frequencies
         if angle.shape[1] > 1:
-            angle = angle[:, self.line_of_head]
+            angle = angle[:, self.row_of_head]
         return np.cos(angle), np.sin(angle)
 
 
-class _Walk:
-    """Where a walk stands: positions that a parametrization of its own carries on, token by token.
+class _Increments:
+    """An increment module and its running sum, token by token.
 
-    `inner` (C, `hidden`) is the part of a parametrization that reads the residual stream together with the attention of its layer.
+    weight (C, `width`): the part that reads the residual stream in the same product as the attention of its layer.
     """
 
-    inner: np.ndarray
-    hidden: int
+    weight: np.ndarray
+    width: int
 
-    def __init__(self, parametrization: nn.Module, model: Decoder, carried: Tensor) -> None:
-        self.parametrization, self.carried, self.before = (
-            parametrization,
-            _array(carried),
-            model.gap == "before",
-        )
+    def __init__(self, module: nn.Module, model: Decoder, offset: Tensor) -> None:
+        self.module, self.offset, self.before = module, _array(offset), model.gap == "before"
 
-    def go_on(
-        self, tokens: np.ndarray, n: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray
+    def positions(
+        self, tokens: np.ndarray, n: np.ndarray, y: np.ndarray, square: np.ndarray, norm: np.ndarray
     ) -> np.ndarray:
-        """p (B, G), float32, of the tokens (B,) at the integer positions n (B,). Of the stream x, (B, C), it is given
-        y, which begins with x `inner` / long, the length that its norm divides by, and the square of the plain one."""
-        r, last = self._r(tokens, y, square, long), self.carried
-        if isinstance(self.parametrization, Absolute):
-            offset = self.parametrization.offset(torch.from_numpy(r)[:, None], torch.from_numpy(n)[:, None])
-            self.carried = offset[:, 0].numpy().astype(last.dtype)
-        else:
-            self.carried = last + r
-        return (n[:, None] + (self.carried if self.before else last)).astype(np.float32)
+        """Positions (B, G), float32, of the tokens (B,) at the integer positions n (B,).
 
-    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray) -> np.ndarray:
+        y (B, ...) starts with x @ weight / norm for the residual stream x (B, C); square is its squared norm and norm the
+        one with the epsilon of the attention's RMSNorm, both (B, 1).
+        """
+        r, last = self._r(tokens, y, square, norm), self.offset
+        if isinstance(self.module, Absolute):
+            offset = self.module.offset(torch.from_numpy(r)[:, None], torch.from_numpy(n)[:, None])
+            self.offset = offset[:, 0].numpy().astype(last.dtype)
+        else:
+            self.offset = last + r
+        return (n[:, None] + (self.offset if self.before else last)).astype(np.float32)
+
+    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, norm: np.ndarray) -> np.ndarray:
         raise NotImplementedError
 
 
-class _Network(_Walk):
+class _Network(_Increments):
     """An increment network."""
 
-    def __init__(self, parametrization: Network, model: Decoder, carried: Tensor) -> None:
-        super().__init__(parametrization, model, carried)
-        width, weight = parametrization.inner.in_features, parametrization.inner.weight
-        self.floor = None
-        if parametrization.norm is not None:
-            weight = weight * (parametrization.norm * math.sqrt(width))
-            self.floor = np.float32(width * torch.finfo(torch.float32).eps)
-        self.inner, self.hidden, self.bias = (
-            _array(weight).T,
-            parametrization.inner.out_features,
-            _array(parametrization.inner.bias),
-        )
-        self.outer, self.last = _columns(parametrization.outer.weight / 2), _array(parametrization.outer.bias)
-        self.bend = parametrization.bend
+    def __init__(self, module: Network, model: Decoder, offset: Tensor) -> None:
+        super().__init__(module, model, offset)
+        hidden, output = module.hidden, module.output
+        size, weight = hidden.in_features, hidden.weight
+        self.eps = None
+        if module.norm is not None:
+            weight = weight * (module.norm * math.sqrt(size))
+            self.eps = np.float32(size * torch.finfo(torch.float32).eps)
+        self.weight, self.width, self.bias = _array(weight).T, hidden.out_features, _array(hidden.bias)
+        self.half_output, self.output_bias = _columns(output.weight / 2), _array(output.bias)
+        self.activation = module.activation
 
-    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray) -> np.ndarray:
-        times = long if self.floor is None else long / np.sqrt(square + self.floor)
-        h = y[:, : self.hidden] * times + self.bias
-        # GELU; torch's own would wake its threads
+    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, norm: np.ndarray) -> np.ndarray:
+        scale = norm if self.eps is None else norm / np.sqrt(square + self.eps)
+        h = y[:, : self.width] * scale + self.bias
+        # GELU; torch.nn.functional.gelu would start threads
         twice = h + h * torch.erf(torch.from_numpy(h * ROOT_HALF)).numpy()
-        return self.bend(torch.from_numpy(np.dot(twice, self.outer) + self.last)).numpy()
+        return self.activation(torch.from_numpy(np.dot(twice, self.half_output) + self.output_bias)).numpy()
 
 
-class _Table(_Walk):
-    """A parametrization that knows the token only."""
+class _Table(_Increments):
+    """A parametrization that depends on the token only."""
 
-    def __init__(self, parametrization: nn.Module, model: Decoder, carried: Tensor) -> None:
-        super().__init__(parametrization, model, carried)
+    def __init__(self, module: nn.Module, model: Decoder, offset: Tensor) -> None:
+        super().__init__(module, model, offset)
         every = torch.arange(len(model.embedding))[None]
-        self.table = _array(parametrization(model.embedding[every], every)[0])
-        self.inner, self.hidden = np.empty((model.config.hidden_size, 0), np.float32), 0
+        self.table = _array(module(model.embedding[every], every)[0])
+        self.weight, self.width = np.empty((model.config.hidden_size, 0), np.float32), 0
 
-    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, long: np.ndarray) -> np.ndarray:
+    def _r(self, tokens: np.ndarray, y: np.ndarray, square: np.ndarray, norm: np.ndarray) -> np.ndarray:
         return self.table[tokens]
 
 
 class _Layer:
-    """One layer's matrices and memory, and its walk, None where it shares an earlier one."""
+    """One layer's matrices, keys and values, and its increment module, None where it shares an earlier one."""
 
-    def __init__(self, layer: Layer, read: LayerKVCache, walk: _Walk | None) -> None:
-        heads, feed = layer.attention, layer.feed
+    def __init__(self, layer: Layer, kv_cache: LayerKVCache, increments: _Increments | None) -> None:
+        heads, mlp = layer.attention, layer.mlp
         query = heads.q.weight * heads.scale
-        into = _behind(layer.attention_norm, query, heads.k.weight, heads.v.weight)
-        self.into_attention = np.hstack([walk.inner, into]) if walk else into
-        self.into_feed = _behind(layer.feed_norm, feed.gate.weight, feed.up.weight)
-        self.out_of_attention, self.out_of_feed = _columns(heads.o.weight), _columns(feed.down.weight)
-        self.walk, self.memory = walk, _Memory(read)
+        to_attention = _after_norm(layer.attention_norm, query, heads.k.weight, heads.v.weight)
+        self.to_attention = np.hstack([increments.weight, to_attention]) if increments else to_attention
+        self.to_mlp = _after_norm(layer.mlp_norm, mlp.gate.weight, mlp.up.weight)
+        self.from_attention, self.from_mlp = _columns(heads.o.weight), _columns(mlp.down.weight)
+        self.increments, self.kv_cache = increments, _LayerCache(kv_cache)
 
 
-class _Memory:
-    """One layer's keys (B, K, D, S) and values (B, K, S, D), as attention multiplies them, in buffers that double when
-    they are full."""
+class _LayerCache:
+    """One layer's keys (B, K, D, S) and values (B, K, S, D), in the layout of the products, in buffers that double."""
 
-    def __init__(self, read: LayerKVCache) -> None:
-        k, v = (_array(cast(Tensor, each.buffer))[:, : each.length] for each in (read.keys, read.values))
+    def __init__(self, kv_cache: LayerKVCache) -> None:
+        k, v = (_array(cast(Tensor, each.buffer))[:, : each.length] for each in (kv_cache.keys, kv_cache.values))
         self.length = k.shape[1]
         self.keys, self.values = _grown(k.transpose(0, 2, 3, 1), 3), _grown(v.transpose(0, 2, 1, 3), 2)
 
     def extend(self, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Adds one token's (B, K, D) and returns all keys and values so far."""
+        """Appends one token's (B, K, D) and returns all keys and values so far."""
         if self.length == self.keys.shape[3]:
             self.keys, self.values = _grown(self.keys, 3), _grown(self.values, 2)
         self.keys[..., self.length], self.values[:, :, self.length] = k, v
@@ -219,27 +209,27 @@ def _libraries() -> ThreadpoolController:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Holds matrix libraries to one thread, unless a step in another of Python's threads does so already: their number
-    is the process's, and whoever changes it changes it back."""
-    if not CHANGING.acquire(blocking=False):
+    """Limits matrix libraries to one thread, unless a step in another thread does so already: the limit holds for the
+    process, and the step that set it restores it."""
+    if not THREAD_LIMIT.acquire(blocking=False):
         yield
         return
     try:
         with _libraries().limit(limits=1):
             yield
     finally:
-        CHANGING.release()
+        THREAD_LIMIT.release()
 
 
 def _grown(buffer: np.ndarray, axis: int) -> np.ndarray:
-    """A copy with room for as many tokens again along an axis."""
-    room = [(0, 0)] * buffer.ndim
-    room[axis] = (0, max(buffer.shape[axis], GROWTH))
-    return np.pad(buffer, room)
+    """A copy that holds twice as many tokens along an axis."""
+    padding = [(0, 0)] * buffer.ndim
+    padding[axis] = (0, max(buffer.shape[axis], GROWTH))
+    return np.pad(buffer, padding)
 
 
 def _array(x: Tensor) -> np.ndarray:
-    """The tensor's own memory as NumPy sees it."""
+    """The tensor as an array that shares its memory."""
     return x.detach().numpy()
 
 
@@ -248,8 +238,8 @@ def _columns(weight: Tensor) -> np.ndarray:
     return _array(weight.t().contiguous())
 
 
-def _behind(norm: RMSNorm, *weights: Tensor) -> np.ndarray:
-    """Matrices (out, in) side by side as (in, all outs), the gain of the norm before them and sqrt(in) in them."""
+def _after_norm(norm: RMSNorm, *weights: Tensor) -> np.ndarray:
+    """Concatenated matrices as (in, all outs), times the gain of the norm before them and sqrt(in)."""
     return _columns(torch.cat(weights) * (norm.weight * math.sqrt(len(norm.weight))))
 
 

@@ -94,8 +94,8 @@ def apply_plan(plan: ExecutionPlan, model: Decoder) -> Decoder:
         # one function serves every model of a process; past the limit, 8, torch refuses to compile it for another
         torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         mode = "reduce-overhead" if plan.graphs else "default"
-        model.block = torch.compile(run_layer, fullgraph=True, dynamic=False, mode=mode)
-        model.stride = torch.compile(layer_with_increments, fullgraph=True, dynamic=False, mode=mode)
+        model.layer_fn = torch.compile(run_layer, fullgraph=True, dynamic=False, mode=mode)
+        model.layer_with_increments_fn = torch.compile(layer_with_increments, fullgraph=True, dynamic=False, mode=mode)
     return model
 
 

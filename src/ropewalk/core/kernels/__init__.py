@@ -1,1 +1,1 @@
-"""Fast paths, each kept only where a benchmark proves it, each with a plain fallback."""
+"""Fast kernels, each justified by a benchmark and with a plain fallback."""

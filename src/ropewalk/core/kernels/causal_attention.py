@@ -1,9 +1,9 @@
-"""Causal attention by tiles, for training on a CPU: the same numbers as softmax attention, faster.
+"""Tiled causal attention for training on a CPU: the result of softmax attention, faster.
 
-A tile is a few heads and 128 queries, small enough that its scores stay in the cache between the products. It meets
-only the keys up to its last query, so that nearly half of the score matrix is never computed; the probabilities are
-kept in the storage dtype for a hand-written backward. An opaque operator, so that a compiled block may contain it. It
-takes scaled queries and knows neither masks nor biases.
+A tile is a few heads and 128 queries, small enough that its scores stay in the processor's cache between the products. It reads
+only the keys up to its last query, so nearly half of the score matrix is never computed; the probabilities are saved in
+the storage dtype for a hand-written backward pass. It is an opaque operator, so that compiled code may contain it.
+Queries must be scaled; masks and biases are not supported.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ import torch
 from torch import Tensor
 
 QUERIES = 128
-SCORES = 16 * QUERIES * 512  # of a tile: 2 MB of bfloat16
+SCORES = 16 * QUERIES * 512  # scores per tile: 2 MB of bfloat16
 
 
 def tiles(heads: int, tokens: int) -> Iterator[tuple[slice, int, int, slice]]:
-    """The heads of each tile, its first and last query, and where its probabilities are kept."""
-    together, kept = max(1, SCORES // (QUERIES * tokens)), 0
+    """The heads of each tile, its first and last query, and the slice where its probabilities are saved."""
+    together, saved = max(1, SCORES // (QUERIES * tokens)), 0
     for head in range(0, heads, together):
         some = slice(head, min(head + together, heads))
         for start in range(0, tokens, QUERIES):
             end = min(start + QUERIES, tokens)
             count = (some.stop - some.start) * (end - start) * end
-            yield some, start, end, slice(kept, kept + count)
-            kept += count
+            yield some, start, end, slice(saved, saved + count)
+            saved += count
 
 
 @torch.library.custom_op("ropewalk::causal_attention", mutates_args=())
 def _forward(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    out, kept = torch.empty_like(v), _room(q)
+    out, saved = torch.empty_like(v), _new_probabilities(q)
     future = torch.full((QUERIES, QUERIES), float("-inf"), dtype=q.dtype, device=q.device).triu(1)
-    for some, start, end, place in tiles(*q.shape[:2]):
+    for heads, start, end, place in tiles(*q.shape[:2]):
         size = end - start
-        scores = torch.bmm(q[some, start:end], k[some, :end].transpose(1, 2))
+        scores = torch.bmm(q[heads, start:end], k[heads, :end].transpose(1, 2))
         scores[..., start:].add_(future[:size, :size])
-        probabilities = kept[place].view_as(scores)
+        probabilities = saved[place].view_as(scores)
         torch.softmax(scores, -1, out=probabilities)
-        torch.bmm(probabilities, v[some, :end], out=out[some, start:end])
-    return out, kept
+        torch.bmm(probabilities, v[heads, :end], out=out[heads, start:end])
+    return out, saved
 
 
-def _room(q: Tensor) -> Tensor:
+def _new_probabilities(q: Tensor) -> Tensor:
     """An empty tensor for the probabilities of all tiles."""
     heads, tokens, _ = q.shape
     ends = [min(start + QUERIES, tokens) for start in range(0, tokens, QUERIES)]
@@ -52,25 +52,25 @@ def _room(q: Tensor) -> Tensor:
 
 @_forward.register_fake
 def _forward_shape(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(v), _room(q)
+    return torch.empty_like(v), _new_probabilities(q)
 
 
 @torch.library.custom_op("ropewalk::causal_attention_backward", mutates_args=())
-def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, kept: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _backward(grad: Tensor, q: Tensor, k: Tensor, v: Tensor, saved: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
-    for some, start, end, place in tiles(*q.shape[:2]):
-        g = grad[some, start:end]
-        p = kept[place].view(len(g), end - start, end)
-        dv[some, :end].baddbmm_(p.transpose(1, 2), g)
-        ds = torch._softmax_backward_data(torch.bmm(g, v[some, :end].transpose(1, 2)), p, -1, p.dtype)
-        torch.bmm(ds, k[some, :end], out=dq[some, start:end])
-        dk[some, :end].baddbmm_(ds.transpose(1, 2), q[some, start:end])
+    for heads, start, end, place in tiles(*q.shape[:2]):
+        g = grad[heads, start:end]
+        p = saved[place].view(len(g), end - start, end)
+        dv[heads, :end].baddbmm_(p.transpose(1, 2), g)
+        ds = torch._softmax_backward_data(torch.bmm(g, v[heads, :end].transpose(1, 2)), p, -1, p.dtype)
+        torch.bmm(ds, k[heads, :end], out=dq[heads, start:end])
+        dk[heads, :end].baddbmm_(ds.transpose(1, 2), q[heads, start:end])
     return dq, dk, dv
 
 
 @_backward.register_fake
 def _backward_shape(
-    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, kept: Tensor
+    grad: Tensor, q: Tensor, k: Tensor, v: Tensor, saved: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
 
@@ -80,13 +80,13 @@ def _save(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 
 
 def _gradient(ctx, grad: Tensor, _: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[no-untyped-def]
-    q, k, v, kept = ctx.saved_tensors
-    return _backward(grad.contiguous(), q, k, v, kept)
+    q, k, v, saved = ctx.saved_tensors
+    return _backward(grad.contiguous(), q, k, v, saved)
 
 
 _forward.register_autograd(_gradient, setup_context=_save)
 
 
 def causal_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k' + causal mask) v: scaled contiguous q, k (B, H, T, D), v (B, H, T, E) -> (B, H, T, E)."""
+    """softmax(q k^T + causal mask) v: scaled contiguous q, k (B, H, T, D), v (B, H, T, E) -> (B, H, T, E)."""
     return _forward(q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1))[0].view_as(v)

@@ -1,7 +1,7 @@
 """A float32 matrix product for passes without a gradient, through oneDNN where that is the faster library.
 
 torch multiplies float32 matrices on a CPU with MKL, which on AMD's processors leaves half of their vector width
-unused; oneDNN, which torch brings along for other types, does not. Same precision, another order of summation.
+unused; oneDNN, which torch contains for other dtypes, does not. Same precision, another order of summation.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FEWEST = 32
-"""Rows from which on oneDNN wins: it lays the matrix out anew in every call."""
+MIN_ROWS = 32
+"""Rows from which oneDNN is faster: it repacks the matrix in every call."""
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """x (..., in) times weight (out, in), transposed: (..., out), as torch.nn.functional.linear gives it."""
+    """x (..., in) times weight (out, in), transposed: (..., out), like torch.nn.functional.linear."""
     rows = x.numel() // max(1, x.shape[-1])
     plain = (
         torch.is_grad_enabled()
         or x.dtype != torch.float32
         or x.device.type != "cpu"
         or torch.compiler.is_compiling()
-        or rows < FEWEST
+        or rows < MIN_ROWS
     )
     if plain or not onednn_wins():
         return F.linear(x, weight)
@@ -39,7 +39,7 @@ def onednn_wins() -> bool:
         return False
     try:
         with open("/proc/cpuinfo") as info:
-            told = info.read()
+            processor = info.read()
     except OSError:
         return False
-    return "AuthenticAMD" in told and " avx2" in told
+    return "AuthenticAMD" in processor and " avx2" in processor
