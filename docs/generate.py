@@ -8,7 +8,7 @@ from pathlib import Path
 import typer.main
 from typer.testing import CliRunner
 
-from ropewalk.cli import app
+from ropewalk.cli.commands import app
 
 PATH = Path(__file__).parent / "cli.md"
 

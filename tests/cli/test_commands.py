@@ -67,7 +67,7 @@ def test_train_resume_generate_info_freeze(ropewalk, texts):
     assert [entry["step"] for entry in metrics if "loss" in entry] == [1, 2, 3]
     told = json.loads(ropewalk("info", run / "model", "--json").out)
     assert told["provenance"]["step"] == 3 and told["parameters"] > 1000
-    assert "bounded, each layer its own" in ropewalk("info", run / "model").out
+    assert "bounded, one row per layer" in ropewalk("info", run / "model").out
     first = ropewalk("generate", "The ", "--model", run / "model", "--length", "8", "--seed", "3").out
     assert first == ropewalk("generate", "The ", "--model", run / "model", "--length", "8", "--seed", "3").out
     assert first.startswith("The ")

@@ -26,10 +26,10 @@ def test_files_are_traced_into_a_folder_and_not_twice(ropewalk, model, tmp_path)
 def test_a_precision_is_remembered(ropewalk, model, tmp_path):
     (tmp_path / "a.txt").write_text("one")
     words = ("trace", tmp_path / "a.txt", "--out", tmp_path / "out", "--model", model, "-q")
-    done = ropewalk(*words, "--precision", "bfloat16", "--start", "text")
+    done = ropewalk(*words, "--precision", "bfloat16", "--start", "none")
     assert (done.status, done.err) == (0, "")
     (made,) = archive.read(tmp_path / "out")
-    assert made.provenance["precision"] == "bfloat16" and made.context["start"] == "text"
+    assert made.provenance["precision"] == "bfloat16" and made.context["start"] == "none"
     refused = ropewalk(*words)
     assert refused.status == 1 and "another model, text or setting" in refused.err
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -54,10 +56,7 @@ class CommandGroup(typer.core.TyperGroup):
         width = max(len(name) for name in self.commands)
         for title, functions in GROUPS.items():
             names = [command_name(function) for function in functions]
-            rows = [
-                (name.ljust(width), self.commands[name].get_short_help_str(formatter.width - width - 6))
-                for name in names
-            ]
+            rows = [(name.ljust(width), _summary(self.commands[name].help)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(rows)
 
@@ -65,6 +64,17 @@ class CommandGroup(typer.core.TyperGroup):
 def command_name(function: Callable[..., Any]) -> str:
     """The command of a function: graft_train is `graft-train`."""
     return function.__name__.replace("_", "-")
+
+
+def _summary(help_text: str) -> str:
+    """The first sentence of a help text, to its first full stop or colon."""
+    return re.split(r"[.:](?:\s|$)", " ".join(help_text.partition("\n\n")[0].replace("\b", "").split()))[0]
+
+
+def _help(function: Callable[..., Any]) -> str:
+    r"""The docstring as help: commands (indented paragraphs) keep their lines, marked with \b for the formatter."""
+    paragraphs = inspect.cleandoc(function.__doc__ or "").split("\n\n")
+    return "\n\n".join(f"\b\n{text}" if text.startswith("  ") else text for text in paragraphs)
 
 
 def _version(asked: bool) -> None:
@@ -100,7 +110,7 @@ def start(
 
 for functions in GROUPS.values():
     for function in functions:
-        app.command()(function)
+        app.command(help=_help(function))(function)
 
 
 def command_group() -> Any:

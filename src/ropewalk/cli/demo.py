@@ -36,14 +36,14 @@ def demo(
     from rich.console import Console
 
     from ropewalk.cli.demo_report import write
+    from ropewalk.loading import load
     from ropewalk.measure.capture import trace
-    from ropewalk.native.checkpoint import load_decoder
     from ropewalk.native.decoder import Decoder
     from ropewalk.views import figure, terminal
 
     _fresh(out)
     console = Console()
-    model = load_decoder("per-layer")
+    model = load("per-layer")
     for name, sentence in SENTENCES.items():
         result = trace(model, sentence)
         console.print(terminal.render(result))
@@ -96,10 +96,10 @@ def _train(folder: Path, seconds: float) -> list[Trace]:
 
     from ropewalk.cli.progress import watching
     from ropewalk.corpus import prepare
+    from ropewalk.loading import load
     from ropewalk.measure.capture import trace
-    from ropewalk.native.checkpoint import load_decoder
     from ropewalk.native.decoder import Decoder
-    from ropewalk.training.loop import train
+    from ropewalk.training.native_training import train
 
     corpus = prepare(recipe(1).corpus)
     with tempfile.TemporaryDirectory() as trial:
@@ -110,7 +110,7 @@ def _train(folder: Path, seconds: float) -> list[Trace]:
     with watching(folder, steps) as watch:
         train(recipe(steps, seconds / 60 / SNAPSHOTS), corpus, folder, watch=watch)
     untrained = Decoder(first.model, seed=first.train.seed).eval()
-    trained = [load_decoder(checkpoint) for checkpoint in sorted((folder / "checkpoints").glob("step-*"))]
+    trained = [load(checkpoint) for checkpoint in sorted((folder / "checkpoints").glob("step-*"))]
     return [trace(model, CODE) for model in (untrained, *trained)]
 
 

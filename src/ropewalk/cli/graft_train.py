@@ -126,9 +126,7 @@ def graft_train(
     report = _trained(plan, folder, team, resume)
     if team.first:
         for row in report.grafted.spacing:
-            typer.echo(
-                f"{row['line']}: mean increment {row['mean']:.3f}, standard deviation {row['std']:.3f}"
-            )
+            typer.echo(f"{row['row']}: mean increment {row['mean']:.3f}, standard deviation {row['std']:.3f}")
         typer.echo(report.told())
         typer.echo(f"report in {folder / 'report.json'}; increments in {folder / 'grafted' / 'model'}")
 
@@ -153,11 +151,11 @@ def _recipe(
     from pydantic import ValidationError
 
     from ropewalk.errors import UserError, first_problem
-    from ropewalk.loading import is_native
+    from ropewalk.loading import kind_of
     from ropewalk.system import toml
     from ropewalk.training.graft.recipe import GraftRecipe
 
-    if is_native(base):
+    if kind_of(base) == "native":
         raise UserError(
             f"{base} is a native model, whose increments `ropewalk train` trains; name a Hugging Face model."
         )

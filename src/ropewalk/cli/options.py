@@ -39,9 +39,11 @@ Overrides = Annotated[
     typer.Option("--set", help="Set one key of the recipe: section.key=value; may be repeated."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Start = Annotated[
-    Literal["document", "text"],
-    typer.Option(help="'document' puts the end-of-document token before the text, 'text' does not."),
+StartTokens = Annotated[
+    Literal["auto", "bos", "none"],
+    typer.Option(
+        help="The tokens before the text: those the tokenizer adds, its begin-of-text token, or none."
+    ),
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,7 @@ def page(
         list[str] | None, typer.Option(help="What a trace is called; once per trace, in order.")
     ] = None,
     overlay: Annotated[
-        list[Literal["entropy", "jieba"]] | None, typer.Option(help="Boundaries to mark; may be repeated.")
+        list[str] | None, typer.Option(help="Boundaries to mark: 'entropy', 'jieba'; may be repeated.")
     ] = None,
     boundaries: Annotated[
         list[Path] | None,
@@ -41,13 +41,15 @@ def page(
 
       ropewalk page chinese.json --overlay jieba --overlay entropy
     """
-    from ropewalk.cli.options import writable
+    from ropewalk.cli.options import one_of, writable
     from ropewalk.system.files import write_atomically
     from ropewalk.traces.trace import Trace
     from ropewalk.views import overlays
     from ropewalk.views import page as pages
 
     writable(out, "html")
+    for wanted in overlay or []:
+        one_of("--overlay", wanted, tuple(overlays.SOURCES))
     loaded = [Trace.load(path) for path in traces]
     marks = []
     for text, trace in {trace.text: trace for trace in loaded}.items():
@@ -84,8 +86,8 @@ def film(
 
 def _frames(run: Path, text: str) -> tuple[list[Trace], list[str]]:
     from ropewalk.errors import UserError
+    from ropewalk.loading import load
     from ropewalk.measure.capture import trace
-    from ropewalk.native.checkpoint import load_decoder
 
     found = sorted((run / "checkpoints").glob("step-*")) if run.is_dir() else []
     if len(found) < 2:
@@ -93,4 +95,4 @@ def _frames(run: Path, text: str) -> tuple[list[Trace], list[str]]:
             f"Expected a run with at least two checkpoints, got {len(found)} in {run / 'checkpoints'}; "
             "name the folder of a run, or train with a larger keep."
         )
-    return [trace(load_decoder(one), text) for one in found], [f"step {int(one.name[5:]):,}" for one in found]
+    return [trace(load(one), text) for one in found], [f"step {int(one.name[5:]):,}" for one in found]

@@ -58,7 +58,7 @@ def probe(
 
     writable(json, "json")
     content = source.read()
-    found, host, tokens, plan = _prepared(model, content, options, graft)
+    host, tokens, plan = _prepared(model, content, options, graft)
     typer.echo(plan.told(), err=True)
     if stretch:
         typer.echo(probing.cost(plan, min(stretch, len(plan.gaps)), len(host.rows)), err=True)
@@ -72,22 +72,20 @@ def probe(
     if stretch:
         most = result.trace.values.mean(0).argsort()[::-1][:stretch]
         rows = probing.stretches(host, plan, tokens, sorted(plan.gaps[i] for i in most))
-        console.print(_stretch_table(rows, found.reader.pieces(tokens.ids.tolist())), markup=False)
+        console.print(_stretch_table(rows, host.tokenizer.pieces(tokens.ids.tolist())), markup=False)
     if json is not None:
         result.trace.save(json)
         typer.echo(f"wrote {json}", err=True)
 
 
-def _prepared(
-    model: str, content: str, options: ProbeOptions, graft: Path | None
-) -> tuple[Any, Any, Any, Plan]:
-    from ropewalk.loading import open_named
+def _prepared(model: str, content: str, options: ProbeOptions, graft: Path | None) -> tuple[Any, Any, Plan]:
+    from ropewalk.loading import load
     from ropewalk.measure import probe as probing
-    from ropewalk.measure.probe_host import host_with_rows
+    from ropewalk.measure.hosts import with_rows_per_layer
 
-    found = open_named(model, graft=graft)
-    host = host_with_rows(found.model, "key_head" if options.per_head else "one")
-    tokens = found.tokens(content)
+    opened = load(model, per_head=options.per_head) if graft is None else load(graft, base=model)
+    host: Any = with_rows_per_layer(opened, options.per_head)
+    tokens = host.tokenizer.encode(content)
     plan = probing.plan(
         tokens,
         window=options.window,
@@ -96,7 +94,7 @@ def _prepared(
         batch=options.batch_size,
         context=host.context_length,
     )
-    return found, host, tokens, plan
+    return host, tokens, plan
 
 
 def _stretch_table(rows: Any, pieces: list[str]) -> Any:

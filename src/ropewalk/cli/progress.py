@@ -28,7 +28,7 @@ MOST_ROWS = 12
 def watching(
     folder: Path, steps: int, *, tensorboard: bool = False, unit: Unit = "byte"
 ) -> Iterator[ProgressCallback]:
-    """A watcher for `ropewalk.training.loop.train`: a live bar on a terminal, a line now and then elsewhere.
+    """A watcher for `ropewalk.training.native_training.train`: a live bar on a terminal, a line now and then elsewhere.
 
     unit: what the host's tokens are. Bits per byte are shown for bytes only, where they are known.
     """
@@ -58,7 +58,7 @@ def summary(progress: Progress, unit: Unit = "byte") -> str:
 
 def spacing(progress: Progress, most: int = MOST_ROWS) -> str:
     """Mean and standard deviation of the increments of the first rows."""
-    shown = [f"{row['line']} {row['mean']:.2f}±{row['std']:.2f}" for row in progress.increments[:most]]
+    shown = [f"{row['row']} {row['mean']:.2f}±{row['std']:.2f}" for row in progress.increments[:most]]
     more = len(progress.increments) - most
     return "  ".join(shown) + (f"  and {more} more rows" if more > 0 else "")
 
@@ -112,8 +112,8 @@ def _board(folder: Path) -> Iterator[ProgressCallback]:
         if progress.validation is not None:
             writer.add_scalar("validation", progress.validation, progress.step)
         for row in progress.increments:
-            writer.add_scalar(f"increments/{row['line']}/mean", row["mean"], progress.step)
-            writer.add_scalar(f"increments/{row['line']}/std", row["std"], progress.step)
+            writer.add_scalar(f"increments/{row['row']}/mean", row["mean"], progress.step)
+            writer.add_scalar(f"increments/{row['row']}/std", row["std"], progress.step)
 
     try:
         yield watch

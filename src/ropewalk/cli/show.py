@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ropewalk.cli.options import ModelOption, Quiet, Start, TextInput, TraceFiles, option_groups
+from ropewalk.cli.options import ModelOption, Quiet, StartTokens, TextInput, TraceFiles, option_groups
 
 if TYPE_CHECKING:
     from ropewalk.traces.trace import Trace
@@ -21,7 +21,7 @@ def show(
         Literal["row", "same", "integer"],
         typer.Option(help="'row': each row to a mean of 1; 'same': one scale; 'integer': even spacing."),
     ] = "row",
-    start: Start = "document",
+    start: StartTokens = "auto",
     placement: Annotated[
         Literal["first", "last"],
         typer.Option(help="Where a character stands: at its 'first' byte, or its 'last', as published."),
@@ -62,7 +62,7 @@ def show(
             typer.echo(f"wrote {path}", err=True)
 
 
-def measured(model: str, text: str, start: Literal["document", "text"], *, exact: bool) -> Trace:
+def measured(model: str, text: str, start: Literal["auto", "bos", "none"], *, exact: bool) -> Trace:
     """The trace of a text: by NumPy where that is enough, else by PyTorch. exact: prefer PyTorch, where it is installed."""
     from importlib.util import find_spec
 
@@ -72,7 +72,7 @@ def measured(model: str, text: str, start: Literal["document", "text"], *, exact
         found = numpy_trace.trace(model, text, start=start)
         if found is not None:
             return found
+    from ropewalk.loading import load
     from ropewalk.measure.capture import trace
-    from ropewalk.native.checkpoint import load_decoder
 
-    return trace(load_decoder(model), text, start=start)
+    return trace(load(model), text, start=start)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ropewalk.cli.options import ModelOption, Quiet, Start
+from ropewalk.cli.options import ModelOption, Quiet, StartTokens
 
 
 def trace(
@@ -16,7 +16,7 @@ def trace(
     ],
     out: Annotated[Path, typer.Option(help="The folder of the traces; an interrupted run continues there.")],
     model: ModelOption = "per-layer",
-    start: Start = "document",
+    start: StartTokens = "auto",
     text_key: Annotated[
         str | None,
         typer.Option(help="The key or column that holds the text (default: 'text', or the obvious one)."),
@@ -40,17 +40,14 @@ def trace(
     """
     import time
 
-    import torch
-
     from ropewalk.corpus.files import TextFiles
+    from ropewalk.loading import load
     from ropewalk.measure.archive import require_disk_space, trace_shards
-    from ropewalk.native.checkpoint import load_decoder
     from ropewalk.system.progress import ProgressMeter
     from ropewalk.traces.archive import shards
 
     texts = TextFiles(files, text_key)
-    host = load_decoder(model)
-    host.compute_dtype = getattr(torch, precision)
+    host = load(model) if precision == "float32" else load(model, dtype=precision)
     total = texts.size()
     require_disk_space(out, total, len(host.rows))
     made, began = 0, time.monotonic()

@@ -32,12 +32,12 @@ def view(
     """
     from ropewalk.live import serve
     from ropewalk.live.answers import Model
-    from ropewalk.native.checkpoint import load_decoder
+    from ropewalk.loading import load
 
     loaded: dict[str, Model] = {}
     for given in models or ["per-layer"]:
         name = Path(given).resolve().name if Path(given).is_dir() else given
-        loaded[_unused(name, loaded)] = Model(load_decoder(given))
+        loaded[_unused(name, loaded)] = Model(load(given))
     serve(loaded, text or SENTENCE, port=port, browser=browser)
 
 

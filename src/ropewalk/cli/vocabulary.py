@@ -63,29 +63,30 @@ def _table(model: str, graft: Path | None, file: Path | None, trained_on: Path |
 
     from ropewalk.analyses.vocabulary import Vocabulary
     from ropewalk.errors import UserError
-    from ropewalk.loading import open_named
+    from ropewalk.loading import load
     from ropewalk.measure import vocabulary as measured
     from ropewalk.system.text_files import read_text
 
-    found = open_named(model, graft=graft)
-    host, size = found.model, found.vocabulary
-    if not hasattr(host, "rows"):
-        raise UserError(f"{model} has no increments; give --graft FOLDER, or use `ropewalk probe`.")
+    host: Any = load(model) if graft is None else load(graft, base=model)
+    size = host.tokenizer.vocab_size
+    config = getattr(host.config, "increments", host.config)
+    if config.parametrization == "integer":
+        raise UserError(f"{model} has no learned increments; give --graft FOLDER, or use `ropewalk probe`.")
     if file is None:
         increments, counts = measured.every_token(host, size), np.ones(size, np.int64)
     else:
-        increments, counts = measured.in_context(host, _windows(found, file, host.context_length), size)
+        increments, counts = measured.in_context(host, _windows(host, file), size)
     seen = None
     if trained_on is not None:
-        seen = np.bincount(found.tokens(read_text(trained_on)).ids, minlength=size)[:size]
-    pieces = tuple(found.reader.pieces(list(range(size))))
+        seen = np.bincount(host.tokenizer.encode(read_text(trained_on)).ids, minlength=size)[:size]
+    pieces = tuple(host.tokenizer.pieces(list(range(size))))
     return Vocabulary(np.arange(size), pieces, host.rows, increments, counts, host.gap, seen)
 
 
-def _windows(found: Any, file: Path, context: int) -> Any:
+def _windows(host: Any, file: Path) -> Any:
     import torch
 
     from ropewalk.system.text_files import read_text
 
-    ids = torch.from_numpy(found.tokens(read_text(file)).ids)
-    return (part[None] for part in ids.split(min(context, WINDOW)) if len(part) > 1)
+    ids = torch.from_numpy(host.tokenizer.encode(read_text(file)).ids)
+    return (part[None] for part in ids.split(min(host.context_length, WINDOW)) if len(part) > 1)
