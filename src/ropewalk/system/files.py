@@ -1,5 +1,6 @@
-"""Reading a file whole if it fits in memory, writing one whole or not at all. Knows nothing of what is in it."""
+"""Reads a file whole if it fits in memory; writes one whole or not at all."""
 
+import errno
 import gzip
 import hashlib
 import json
@@ -51,27 +52,52 @@ def refuse_pipe(path: str | Path) -> None:
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write `data` to `path`: a temporary file in the same folder, flushed to the disk, then renamed.
 
-    A reader sees the old file or the new one, never a part. UserError when the folder is missing or the file
+    A reader sees the old file or the new one, never a part. The file has the permissions of the one it replaces, or those
+    that the umask gives a new one; a link goes on to point where it did. UserError when the folder is missing or the file
     cannot be written; nothing is left behind then.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
     try:
+        target = Path(os.path.realpath(path)) if path.is_symlink() else path
+        mode = target.stat().st_mode if os.path.exists(target) else None
+        if mode is not None and not stat.S_ISREG(mode):
+            with open(target, "wb") as device:  # such as /dev/stdout; a folder raises
+                device.write(data)
+            return
+        temporary = target.with_name(f".{target.name[:200]}.{secrets.token_hex(6)}.tmp")
         try:
             with open(temporary, "xb") as file:
+                if mode is not None and hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), stat.S_IMODE(mode))
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        sync_folder(target.parent)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UserError(f"Cannot write {path}: {reason}; name a file in a folder that exists.") from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def sync_folder(folder: Path) -> None:
+    """Flush a folder to the disk, so that a new name in it outlives a power cut; systems that cannot do that ignore it."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
     """A json object, or a UserError."""
     try:
         value = json.loads(read_whole(path))
@@ -84,7 +110,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def sha256(path: Path) -> str:
+def sha256(path: str | Path) -> str:
     """The hash of a file's bytes, in hexadecimal."""
     try:
         with open(path, "rb") as file:

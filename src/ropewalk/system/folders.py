@@ -17,8 +17,12 @@ from ropewalk.errors import UserError
 AT_CWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 
 
-def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Fills a temporary folder, flushes it to the disk, names it; a failure leaves nothing behind."""
+def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
+    """Fills a temporary folder, flushes it to the disk, names it; a failure leaves nothing behind.
+
+    Its files are as readable as the umask makes new files, whatever the library that wrote them does.
+    """
+    folder = Path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = _beside(folder)
@@ -29,6 +33,7 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         ) from error
     try:
         fill(temporary)
+        _apply_umask(temporary)
         for path in (*temporary.iterdir(), temporary):
             _flush(path)
         if not folder.exists():
@@ -56,6 +61,19 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 def _beside(folder: Path) -> Path:
     """A hidden name next to a folder, used by nobody."""
     return folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
+
+
+def _apply_umask(folder: Path) -> None:
+    """Gives the files of a folder the permissions that a new file gets there."""
+    if os.name != "posix":
+        return
+    probe = folder / f".{secrets.token_hex(6)}"
+    probe.touch(mode=0o666)
+    mode = probe.stat().st_mode & 0o777
+    probe.unlink()
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
 
 
 def _exchange(a: Path, b: Path) -> bool:

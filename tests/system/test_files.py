@@ -1,0 +1,91 @@
+"""Reading and writing files: permissions, links, devices, pipes, names."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from ropewalk.errors import UserError
+from ropewalk.system.files import read_whole, write_atomically
+from ropewalk.system.folders import write_folder
+
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture(params=[0o022, 0o002, 0o077])
+def umask(request):
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+@posix
+def test_new_files_have_the_permissions_of_the_umask(tmp_path: Path, umask: int) -> None:
+    write_atomically(tmp_path / "a.json", b"{}")
+    assert mode(tmp_path / "a.json") == 0o666 & ~umask
+
+
+@posix
+def test_files_that_a_library_wrote_into_a_folder_too(tmp_path: Path, umask: int) -> None:
+    def fill(folder: Path) -> None:
+        save_file({"a": np.zeros(3)}, folder / "model.safetensors")
+        (folder / "model.safetensors").chmod(0o600)  # as safetensors does on some systems
+        (folder / "inner").mkdir()
+        (folder / "inner" / "b.txt").write_text("b")
+
+    write_folder(tmp_path / "model", fill)
+    assert mode(tmp_path / "model" / "model.safetensors") == 0o666 & ~umask
+    assert mode(tmp_path / "model" / "inner" / "b.txt") == 0o666 & ~umask
+    assert mode(tmp_path / "model") == 0o777 & ~umask
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["inner", "model.safetensors"]
+
+
+@posix
+def test_a_replaced_file_keeps_its_permissions_and_a_link_its_target(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.txt", tmp_path / "link.txt"
+    real.write_text("old")
+    real.chmod(0o640)
+    link.symlink_to(real.name)
+    write_atomically(link, b"new")
+    assert link.is_symlink() and real.read_text() == "new" and mode(real) == 0o640
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such device")
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    write_atomically("/dev/null", b"gone")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a\0b", "no/such/folder/a", "."])
+def test_names_that_no_file_can_have_are_one_sentence(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="Cannot write"):
+        write_atomically(f"{tmp_path}/{name}", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
+def test_a_named_pipe_is_refused_and_a_shells_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="named pipe"):
+        read_whole(tmp_path / "pipe")
+    end, begin = os.pipe()
+    os.write(begin, b"text")
+    os.close(begin)
+    assert read_whole(f"/dev/fd/{end}") == b"text"
+    os.close(end)
+
+
+def test_a_limit_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 2_000_001)
+    with pytest.raises(UserError, match="longer than 2 MB"):
+        read_whole(tmp_path / "a", limit=2_000_000)
