@@ -69,7 +69,7 @@ def train(
     """
     from ropewalk.cli.progress import watching
     from ropewalk.training import distributed
-    from ropewalk.training.loop import train as train_model
+    from ropewalk.training.native_training import train as train_model
     from ropewalk.training.recipe import read_recipe
 
     plan = read_recipe(recipe, set)
@@ -101,12 +101,14 @@ def _corpus(plan: Recipe, team: Any, shard: bool) -> Any:
 
 
 def stopped(folder: Path, shown: bool) -> typer.Exit:
-    """What an interrupted training raises, once it has said what is saved."""
+    """What an interrupted training raises, once it has said what is really saved."""
     if shown:
-        typer.echo(
-            f"ropewalk: stopped; the run is saved in {folder}. Continue with the same command and --resume.",
-            err=True,
-        )
+        saved = sorted(folder.glob("**/checkpoints/step-*"), key=lambda path: path.stat().st_mtime_ns)
+        state = f"nothing is saved in {folder} yet"
+        if saved:
+            side, step = saved[-1].parent.parent, saved[-1].name
+            state = f"{step if side == folder else f'{side.name}/{step}'} is saved in {folder}"
+        typer.echo(f"ropewalk: stopped; {state}. Continue with the same command and --resume.", err=True)
     return typer.Exit(130)
 
 

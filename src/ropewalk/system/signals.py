@@ -1,34 +1,42 @@
-"""Ctrl-C, or a machine's request to end, that waits: a training step is whole or not begun, so that what is saved
-after it can be gone on with.
+"""Interrupts that wait: Ctrl-C, a request to end, or a closed terminal takes effect between two training steps.
 
-Knows signals, not training.
+A step is done whole or not begun, so that what is saved after it can be continued.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # the second one is how launchers and batch systems end a job
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+"""SIGTERM is how launchers and batch systems end a job; SIGHUP is sent when a terminal or connection closes."""
+SAME_SECONDS = 1.0
+"""Signals this close together are one request: a terminal and a launcher may both pass on the same Ctrl-C."""
 
 
 class DeferredInterrupt:
-    """While it is entered, the first Ctrl-C or SIGTERM only sets `asked`; the next raises KeyboardInterrupt at once.
+    """While it is entered, the first signal only sets `asked`; one that comes later raises KeyboardInterrupt at once.
 
-    `hurried` says that it was raised at once, at whatever place. Outside the main thread, where Python allows
-    no signal handlers, it changes nothing.
+    `hurried`: KeyboardInterrupt was raised, at any point of the code. Outside the main thread, where Python allows no
+    signal handlers, it changes nothing.
     """
 
     def __init__(self) -> None:
         self.asked = False
         self.hurried = False
+        self._first = 0.0
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> DeferredInterrupt:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._heard) for number in SIGNALS}
+            for number in SIGNALS:
+                if signal.getsignal(number) != signal.SIG_IGN:  # such as SIGHUP under nohup
+                    self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -37,8 +45,10 @@ class DeferredInterrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        self.hurried = self.asked
-        self.asked = True
-        if self.hurried:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if not self.asked:
+            self.asked, self._first = True, now
+        elif now - self._first > SAME_SECONDS:
+            self.hurried = True
             raise KeyboardInterrupt
