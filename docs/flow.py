@@ -10,8 +10,22 @@ WIDTH, HEIGHT = 920, 388
 BOX, TALL = 124, 52
 
 COLORS = {
-    "flow.svg": {"ink": "#1f2328", "soft": "#59636e", "line": "#8b949e", "box": "#f6f8fa", "own": "#fbe6cf", "edge": "#d1d9e0"},
-    "flow-dark.svg": {"ink": "#e6edf3", "soft": "#9198a1", "line": "#6e7681", "box": "#1c2128", "own": "#4a3010", "edge": "#3d444d"},
+    "flow.svg": {
+        "ink": "#1f2328",
+        "soft": "#59636e",
+        "line": "#8b949e",
+        "box": "#f6f8fa",
+        "own": "#fbe6cf",
+        "edge": "#d1d9e0",
+    },
+    "flow-dark.svg": {
+        "ink": "#e6edf3",
+        "soft": "#9198a1",
+        "line": "#6e7681",
+        "box": "#1c2128",
+        "own": "#4a3010",
+        "edge": "#3d444d",
+    },
 }
 
 # text, second line, column, row, whether it is what this project adds
@@ -58,7 +72,10 @@ def arrow(a: tuple[int, int], b: tuple[int, int], color: str) -> str:
         end = (bx + (-2 if right else BOX + 2), by + TALL / 2)
     elif a[0] == b[0]:
         down = by > ay
-        start, end = (ax + BOX / 2, ay + (TALL if down else 0)), (bx + BOX / 2, by + (-2 if down else TALL + 2))
+        start, end = (
+            (ax + BOX / 2, ay + (TALL if down else 0)),
+            (bx + BOX / 2, by + (-2 if down else TALL + 2)),
+        )
     else:
         start, end = (ax + BOX / 2, ay + TALL), (bx - 2, by + TALL / 2)
         return (

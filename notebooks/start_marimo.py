@@ -6,6 +6,7 @@
 
 import marimo
 
+__generated_with = "0.25.2"
 app = marimo.App(width="medium")
 
 
@@ -20,15 +21,13 @@ def _():
 
 @app.cell
 def _(mo):
-    mo.md(
-        """
-        # How far apart does a model think its tokens are?
+    mo.md("""
+    # How far apart does a model think its tokens are?
 
-        Each row below is one layer. A character stands at the position that this layer gives it. The darker the gap before it,
-        the wider it is against the mean of the row. The bundled models are small: compare patterns, and do not conclude from one
-        sentence.
-        """
-    )
+    Each row below is one layer. A character stands at the position that this layer gives it. The darker the gap before it,
+    the wider it is against the mean of the row. The bundled models are small: compare patterns, and do not conclude from one
+    sentence.
+    """)
     return
 
 
@@ -66,7 +65,11 @@ def _(layer, mo, trace):
     cells = sorted(trace.cells(), key=lambda cell: -increments[cell.start])
     mo.ui.table(
         [
-            {"character": cell.text, "token": cell.start, "gap before it": round(float(increments[cell.start]), 3)}
+            {
+                "character": cell.text,
+                "token": cell.start,
+                "gap before it": round(float(increments[cell.start]), 3),
+            }
             for cell in cells[:10]
         ],
         selection=None,

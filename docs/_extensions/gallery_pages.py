@@ -50,7 +50,9 @@ def write_all(extra: Path) -> None:
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxscript"):
         try:
             ropewalk(folder, "export-site", str(extra / "live"))
-        except RuntimeError as error:  # the browser's runtime is downloaded once; without a network there is no live page
+        except (
+            RuntimeError
+        ) as error:  # the browser's runtime is downloaded once; without a network there is no live page
             print(f"The gallery has no live page: {error}", file=sys.stderr)
     mark.write_text(now)
 

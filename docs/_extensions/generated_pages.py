@@ -119,7 +119,9 @@ def tree_page() -> str:
             continue
         else:
             parts.append(f"- `{name}`: {summary(path)}")
-    loose = [f"- `{n}`: {summary(p)}" for n, p in found.items() if n.count(".") == 1 and p.name != "__init__.py"]
+    loose = [
+        f"- `{n}`: {summary(p)}" for n, p in found.items() if n.count(".") == 1 and p.name != "__init__.py"
+    ]
     return "\n".join(["### ropewalk\n", *loose, *parts]) + "\n"
 
 
@@ -141,13 +143,26 @@ def public_page() -> str:
 
 
 def experiments_page() -> str:
-    """The registered experiments; an empty page where there is no registry yet."""
-    try:
-        from ropewalk import experiments
-    except ImportError:
-        return ""
-    describe = getattr(experiments, "markdown", None)
-    return str(describe()) if callable(describe) else ""
+    """Every registered experiment: its question, its endpoint, its null, what it needs, and the command."""
+    from ropewalk.experiments import REGISTRY
+
+    options = {
+        "text": "`--text FILE` (held-out text)",
+        "tokens": "`--text FILE` (held-out text)",
+        "gold": "`--dev FILE` and perhaps `--test FILE` (segmented sentences)",
+        "baseline": "`--against MODEL` (integer-RoPE models of the same seeds)",
+    }
+    parts = []
+    for name in REGISTRY:
+        one = REGISTRY[name]
+        needs = ", ".join(options[need] for need in one.needs) or "only models"
+        if one.optional:
+            needs += "; optionally " + ", ".join(options[need] for need in one.optional)
+        parts.append(
+            f"### {name}\n\n{one.help}\n\n{one.documentation}\n\n"
+            f"- Primary endpoint: {one.primary}\n- Null: {one.null}\n- Needs: {needs}\n- Source: `{one.source}`\n"
+        )
+    return "\n".join(parts)
 
 
 def build(app: Any) -> None:
@@ -158,6 +173,7 @@ def build(app: Any) -> None:
     write(GENERATED / "public.md", public_page())
     write(GENERATED / "live.md", gallery_pages.live_section(DOCS / "_build" / "extra"))
     write(GENERATED / "experiments.md", experiments_page())
+
 
 def list_pages(app: Any, docname: str, source: list[str]) -> None:
     """Lists the reports below the results page, and the modules below the API page, in the order of the architecture page."""

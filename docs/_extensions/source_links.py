@@ -20,7 +20,10 @@ class SourceLinks(SphinxTransform):
 
     def apply(self, **kwargs: Any) -> None:
         for node in list(self.document.findall(nodes.literal)):
-            if isinstance(node.parent, nodes.reference | addnodes.pending_xref) or "/api/" in self.env.docname:
+            if (
+                isinstance(node.parent, nodes.reference | addnodes.pending_xref)
+                or "/api/" in self.env.docname
+            ):
                 continue
             text = node.astext()
             if re.fullmatch(r"(src|tests|recipes|scripts|bench|docs|notebooks)/[\w./-]+", text):

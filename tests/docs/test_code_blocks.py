@@ -20,11 +20,27 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from ropewalk.cli import app
+from ropewalk.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
-GENERATED = ("docs/_build/", "docs/_extensions/", "docs/api/modules/", "docs/results/", "docs/cli.md", "docs/performance.md")
-OTHER_PROGRAMS = {"echo", "printf", "git", "cd", "python", "scripts/test-transformers-versions.sh", "gh", "export"}
+GENERATED = (
+    "docs/_build/",
+    "docs/_extensions/",
+    "docs/api/modules/",
+    "docs/results/",
+    "docs/cli.md",
+    "docs/performance.md",
+)
+OTHER_PROGRAMS = {
+    "echo",
+    "printf",
+    "git",
+    "cd",
+    "python",
+    "scripts/test-transformers-versions.sh",
+    "gh",
+    "export",
+}
 FENCE = re.compile(r"(?:<!-- *(?P<how>.*?) *-->\n)?^```(?P<language>\w+)\n(?P<code>.*?)^```", re.M | re.S)
 
 
@@ -72,7 +88,9 @@ def ropewalk_arguments(words: list[str]) -> list[str] | None:
     for start in (["ropewalk"], [".venv/bin/ropewalk"], ["uvx", "ropewalk"]):
         if words[: len(start)] == start:
             return words[len(start) :]
-    if words[0] in ("torchrun", "accelerate", "python") and ["-m", "ropewalk"] in [words[i : i + 2] for i in range(len(words))]:
+    if words[0] in ("torchrun", "accelerate", "python") and ["-m", "ropewalk"] in [
+        words[i : i + 2] for i in range(len(words))
+    ]:
         return words[words.index("ropewalk", words.index("-m")) + 1 :]
     return None
 
@@ -96,7 +114,12 @@ def test_commands_parse(block: Block) -> None:
         if arguments is not None:
             parse(arguments)
         elif words[:2] == ["pip", "install"] or words[:3] == ["uv", "pip", "install"]:
-            named = {extra for word in words for found in re.findall(r"\[(.*?)\]", word) for extra in found.split(",")}
+            named = {
+                extra
+                for word in words
+                for found in re.findall(r"\[(.*?)\]", word)
+                for extra in found.split(",")
+            }
             assert named <= set(extras), named - set(extras)
         elif words[0] == "make":
             assert set(words[1:]) <= targets, words
@@ -132,7 +155,9 @@ def make_base(folder: Path) -> None:
     llama_export.byte_tokenizer().save_pretrained(folder)
 
 
-RUN = sorted({block.page for block in blocks("python") if "not run" not in block.how and block.page != "README.md"})
+RUN = sorted(
+    {block.page for block in blocks("python") if "not run" not in block.how and block.page != "README.md"}
+)
 
 
 @pytest.mark.parametrize("page", RUN)

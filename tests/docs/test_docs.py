@@ -121,7 +121,9 @@ def test_parametrizations_are_complete() -> None:
 def test_quoted_messages_are_in_the_code() -> None:
     """Each message of docs/errors.md, with … for what is filled in, is part of a message in the source."""
     text = (DOCS / "errors.md").read_text(encoding="utf-8")
-    known = [re.sub(r"\{[^{}]*\}", "\0", message) for entries in messages().values() for _, message in entries]
+    known = [
+        re.sub(r"\{[^{}]*\}", "\0", message) for entries in messages().values() for _, message in entries
+    ]
     quoted = re.findall(r"^#### (.*)$", text, re.M)
     assert quoted
     for message in quoted:

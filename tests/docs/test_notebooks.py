@@ -30,7 +30,11 @@ def test_the_jupyter_notebook_runs(tmp_path: Path) -> None:
         "notebook = nbformat.read(sys.argv[1], as_version=4)\n"
         "nbclient.NotebookClient(notebook, timeout=300, kernel_name='python3').execute(cwd='.')\n"
     )
-    environment = {**os.environ, "JUPYTER_DATA_DIR": str(tmp_path / "data"), "IPYTHONDIR": str(tmp_path / "ipython")}
+    environment = {
+        **os.environ,
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+    }
     done = subprocess.run(
         [sys.executable, "-c", program, str(FOLDER / "start.ipynb")],
         cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=400,
@@ -42,8 +46,13 @@ def test_the_marimo_notebook_runs(tmp_path: Path) -> None:
     pytest.importorskip("marimo")
     file = Path(shutil.copy(FOLDER / "start_marimo.py", tmp_path))
     checked = subprocess.run(
-        [sys.executable, "-m", "marimo", "check", "--strict", str(file)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "marimo", "check", "--strict", str(file)],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    done = subprocess.run([sys.executable, str(file)], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, str(file)], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
