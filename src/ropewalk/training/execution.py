@@ -6,7 +6,6 @@ data.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from ropewalk.core.encoding import Rope
 from ropewalk.errors import UserError
 from ropewalk.native.decoder import Decoder, Layer, layer_with_increments, run_layer
 from ropewalk.system import allocator, available_memory
+from ropewalk.training.compilation import compiled, compiler_problem
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -91,11 +91,9 @@ def apply_plan(plan: ExecutionPlan, model: Decoder) -> Decoder:
         if isinstance(layer.attention.encoding, Rope):
             layer.attention.encoding.fused = plan.fused_rotary
     if plan.compiled:
-        # one function serves every model of a process; past the limit, 8, torch refuses to compile it for another
-        torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
         mode = "reduce-overhead" if plan.graphs else "default"
-        model.layer_fn = torch.compile(run_layer, fullgraph=True, dynamic=False, mode=mode)
-        model.layer_with_increments_fn = torch.compile(layer_with_increments, fullgraph=True, dynamic=False, mode=mode)
+        model.layer_fn = compiled(run_layer, mode)
+        model.layer_with_increments_fn = compiled(layer_with_increments, mode)
     return model
 
 
@@ -108,17 +106,3 @@ def native_bfloat16() -> bool:
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
-@cache
-def compiler_problem() -> str | None:
-    """None when torch can compile for this CPU, else one sentence; found out by compiling something tiny."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch's own imports complain about is no reason
-            torch.compile(lambda x: x.sin() + x, fullgraph=True)(torch.ones(8))
-    except Exception as error:  # the compiler wraps whatever its C++ toolchain does in many kinds of errors
-        told = [line for line in str(error).splitlines() if line.strip() and not line.endswith("raised:")]
-        reason = told[0][:200] if told else type(error).__name__
-        return f"torch could not compile ({reason}); install a C++ compiler and Python's headers"
-    return None
