@@ -1,17 +1,17 @@
-"""The one exception that is meant for people.
+"""The exception for mistakes that a person can correct.
 
-Everything a user's input can cause (a missing file, a wrong kind of trace, an unknown parametrization) is raised as a
-`UserError` whose text is one clear sentence: what was expected, what was got, what to do next. The command
-line prints it and exits with 1; any other exception is a defect of ropewalk and keeps its traceback.
+Whatever a user's input can cause (a missing file, the wrong kind of trace, an unknown parametrization) is raised as a
+`UserError` whose text is one sentence: what is wrong, where, what to do next. The command line prints it and exits
+with 1; any other exception is a defect of ropewalk and keeps its traceback.
 """
 
 
 class UserError(Exception):
-    """A mistake that a person can mend: expected, got, what to do next, in one sentence."""
+    """A mistake in the input: what is wrong, where, what to do next, in one sentence."""
 
 
 def first_problem(error: Exception) -> str:
-    """The first problem of a pydantic ValidationError as `place: what`; any other error as its first line."""
+    """The first problem of a pydantic ValidationError as `place: what`; the first line of any other error."""
     problems = getattr(error, "errors", None)
     if problems is None:
         return str(error).partition("\n")[0]

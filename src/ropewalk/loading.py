@@ -1,65 +1,111 @@
-"""Models by name, whichever host they are: a native folder, a bundled model, a Hugging Face folder or hub
-name.
+"""The one opener: `ropewalk.load(NAME)` opens every model there is, with its tokenizer.
 
-Knows where models come from, not what is measured on them.
+NAME is a bundled model, a native model's folder, a Hugging Face folder or hub name, a GGUF file, or a folder of
+increments that were trained on one of these.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ropewalk.errors import UserError
-from ropewalk.native import checkpoint
-from ropewalk.native.pretrained import model_names
-from ropewalk.tokens.tokenized_text import TokenizedText
-from ropewalk.tokens.tokenizer import HostTokenizer
-from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
+from ropewalk.native.pretrained import find_model, model_names
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from ropewalk.core.host import Host
+    from ropewalk.hf.loading import HubOptions
+
+Kind = Literal["native", "adapter", "peft", "huggingface"]
+Backend = Literal["auto", "torch", "numpy"]
+
+NATIVE_FORMAT = "ropewalk-decoder"
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model, how it reads, and how many symbols it knows. `model` is a native Decoder or a transformers
-    model.
+def load(
+    name: str | Path,
+    *,
+    base: str | Path | None = None,
+    tokenizer: Any = None,
+    per_head: bool = False,
+    strict: bool = True,
+    backend: Backend = "auto",
+    **options: Unpack[HubOptions],
+) -> Host:
+    """Opens a model and its tokenizer, ready for `ropewalk.trace`, `ropewalk.probe` and `ropewalk.generate`.
+
+    A Hugging Face model without trained increments has d = 1 for every token, and one row per layer (per key/value head
+    with per_head). base: the model that a folder of increments is put onto, the recorded one when None; strict=False
+    accepts one with other weights. backend: native models load with PyTorch where it is installed, else with NumPy, which
+    can only trace. options: see `ropewalk.hf.loading.HubOptions`. UserError for anything that cannot be opened.
     """
+    kind = kind_of(name)
+    if kind == "native":
+        if base is not None:
+            raise UserError(f"{name} is a native model, which has no base; leave out the base.")
+        return _native(name, backend, options)
+    if backend == "numpy":
+        raise UserError(f"{name} is no native model, so NumPy cannot read it; leave out the backend.")
+    _require_torch(name)
+    from ropewalk.hf.opening import open_adapter, open_huggingface
 
-    model: Any
-    reader: HostTokenizer
-    vocabulary: int
-
-    def tokens(self, text: str) -> TokenizedText:
-        """The text as the model reads it."""
-        return self.reader.tokens(text)
-
-
-def open_named(name: str, *, graft: Path | None = None) -> LoadedModel:
-    """Opens a model. graft: a folder written by `Graft.save`, put onto a Hugging Face model.
-
-    UserError for what is neither a native model nor one that transformers can open.
-    """
-    if is_native(name):
-        if graft is not None:
-            raise UserError(f"{name} is a native model and takes no graft; leave out the graft's folder.")
-        decoder = checkpoint.load_decoder(name)
-        return LoadedModel(decoder, HostTokenizer(), decoder.config.vocab_size)
-    from ropewalk import hf
-    from ropewalk.hf.loading import open_model, open_tokenizer
-
-    model = open_model(name)
-    size = int(model.config.get_text_config().vocab_size)
-    alone = Path(name).is_dir() and not any(Path(name).glob("*token*")) and size == VOCAB_SIZE
-    reader = HostTokenizer() if alone else HostTokenizer(open_tokenizer(name))
-    return LoadedModel(model if graft is None else hf.load(model, graft), reader, size)
+    if kind == "huggingface":
+        if base is not None:
+            raise UserError(f"{name} holds no increments to put onto a base; name a folder with ropewalk.json.")
+        return open_huggingface(name, tokenizer=tokenizer, per_head=per_head, **options)
+    return open_adapter(name, base=base, tokenizer=tokenizer, strict=strict, **options)
 
 
-def is_native(name: str) -> bool:
-    """Whether a name is that of a bundled model or of a native model's folder."""
+def kind_of(name: str | Path) -> Kind:
+    """What a name means: a native model, a folder of increments (ours or PEFT's), or a Hugging Face model."""
+    if str(name) in model_names():
+        return "native"
     path = Path(name)
-    if name in model_names():
-        return True
+    if _json(path / "config.json").get("format") == NATIVE_FORMAT:
+        return "native"
+    if _json(path / "ropewalk.json"):
+        return "adapter"
+    return "peft" if _json(path / "adapter_config.json") else "huggingface"
+
+
+def _native(name: str | Path, backend: Backend, options: Any) -> Host:
+    if importlib.util.find_spec("torch") is None or backend == "numpy":
+        from ropewalk.native.numpy_checkpoint import read_numpy_decoder
+
+        try:
+            return read_numpy_decoder(find_model(name))  # type: ignore[return-value]
+        except UserError:
+            raise
+        except Exception as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise UserError(
+                f"{name} cannot be read without PyTorch ({reason}); run: pip install 'ropewalk[torch]'"
+            ) from error
+    import torch
+
+    from ropewalk.native.checkpoint import load_decoder
+
+    decoder = load_decoder(name)
+    dtype, device = options.get("dtype"), options.get("device")
+    if dtype not in (None, "auto"):
+        decoder.compute_dtype = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    return decoder if device in (None, "auto") else decoder.to(device)
+
+
+def _require_torch(name: str | Path) -> None:
+    if importlib.util.find_spec("torch") is None:
+        find_model(name)  # a name that is neither bundled nor a folder is reported first
+        raise UserError(f"{name} is a Hugging Face model, which needs: pip install 'ropewalk[hf]'")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where there is none."""
     try:
-        return json.loads((path / checkpoint.CONFIG).read_text())["format"] == checkpoint.FORMAT
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

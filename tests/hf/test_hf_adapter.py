@@ -79,5 +79,5 @@ def test_a_base_in_fewer_bits_is_the_same_base(saved: Any) -> None:
     rounded: Any = host("llama", seed=9)  # other weights, as rounding makes them
     rounded.quantization_method = "eight bits"
     told = load(rounded, folder).save(folder.parent / "again")
-    assert json.loads((told / "ropewalk.json").read_text())["base"]["quantised"] is True
+    assert json.loads((told / "ropewalk.json").read_text())["base"]["quantized"] is True
     load(host("llama"), told)

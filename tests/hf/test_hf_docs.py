@@ -35,7 +35,7 @@ def test_the_example_in_under_twenty_lines(tmp_path: Path) -> None:
 def test_importing_ropewalk_loads_no_transformers() -> None:
     program = (
         "import sys, ropewalk, ropewalk.traces.importers, ropewalk.measure.probe, ropewalk.tokens.tokenizer, "
-        "ropewalk.cli.graft\n"
+        "ropewalk.cli.probe\n"
         "sys.exit('transformers' in sys.modules or 'peft' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -42,7 +42,7 @@ def test_identity_gradient_cache_and_restoration(name: str, per: str) -> None:
     with torch.no_grad():
         plain = model(ids, use_cache=False).logits
     grafted = graft(model, per=per)  # type: ignore[arg-type]
-    assert grafted.anatomy.still == STILL.get(name, ())
+    assert grafted.structure.layers_without_rope == STILL.get(name, ())
     with torch.no_grad():
         assert torch.equal(model(ids, use_cache=False).logits, plain)
         perturb(grafted)
@@ -70,7 +70,7 @@ def test_one_line_per_key_head(name: str) -> None:
     with torch.no_grad():
         plain = model(ids).logits
         grafted = graft(model, per_head=True)
-        heads = grafted.anatomy.num_kv_heads
+        heads = grafted.structure.num_kv_heads
         assert len(grafted.rows) == heads * len(grafted.increment_modules)
         assert (model(ids).logits - plain).abs().max() < 1e-5
         perturb(grafted)

@@ -74,7 +74,7 @@ def test_documents_in_a_row_see_only_themselves() -> None:
     perturb(grafted)
     documents = torch.tensor([[0] * 5 + [1] * 7])
     with torch.no_grad():
-        packed = grafted(ids, documents=documents).logits
+        packed = grafted(ids, document_ids=documents).logits
         apart = torch.cat([grafted(ids[:, :5]).logits, grafted(ids[:, 5:]).logits], 1)
     assert (packed - apart).abs().max() < 1e-5
     with pytest.raises(UserError, match="restart inside a row"):
@@ -90,7 +90,7 @@ def test_positions_restart_at_documents_and_after_padding(per: Any, gap: Any) ->
 
     def walked(part: torch.Tensor, documents: torch.Tensor | None = None) -> torch.Tensor:
         with torch.no_grad():
-            return grafted(part, documents=documents, activations=["positions.0"]).activations["positions.0"]
+            return grafted(part, document_ids=documents, activations=["positions.0"]).activations["positions.0"]
 
     packed = walked(ids, torch.tensor([[0] * 5 + [1] * 7]))
     padded = walked(ids, torch.tensor([[-1] * 5 + [0] * 7]))
@@ -100,7 +100,7 @@ def test_positions_restart_at_documents_and_after_padding(per: Any, gap: Any) ->
     assert (padded[:, 5:] - packed[:, 5:]).abs().max() < 1e-4
 
 
-def test_taps() -> None:
+def test_activations() -> None:
     model, ids = host("llama", attention="eager"), tokens(1, 6)
     grafted = graft(model)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_taps() -> None:
     assert activations["residual.1"].shape == (1, 6, 32)
     assert torch.equal(activations["positions.0"][0, :, 0], torch.arange(6.0))
     assert torch.allclose(activations["attention.1"].sum(-1), torch.ones(1, 4, 6))
-    with pytest.raises(UserError, match=r"unknown tap 'residual\.9'"):
+    with pytest.raises(UserError, match=r"unknown activation 'residual\.9'"):
         grafted(ids, activations=["residual.9"])
     grafted.detach()
     with graft(host("llama")) as sdpa, pytest.raises(UserError, match='attn_implementation="eager"'):
@@ -121,7 +121,7 @@ def test_capture_reads_a_graft() -> None:
     spans = np.stack([np.arange(8), np.arange(1, 9)], 1)
     with graft(host("llama"), per="layer") as grafted:
         perturb(grafted)
-        captured = trace(grafted, text, tokens=TokenizedText(ids, spans, 1))
+        captured = trace(grafted, text, tokens=TokenizedText(ids, spans, (1,)))
     assert captured.rows == (Row(0), Row(1)) and captured.gap == "before"
     assert (
         captured.provenance["architecture"] == "LlamaForCausalLM"

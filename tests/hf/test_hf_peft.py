@@ -18,7 +18,7 @@ from ropewalk.errors import UserError
 
 peft = pytest.importorskip("peft")
 from ropewalk.hf.peft import RopewalkConfig  # noqa: E402
-from ropewalk.hf.peft import host as host_of  # noqa: E402
+from ropewalk.hf.peft import peft_host as host_of  # noqa: E402
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing"),  # PEFT asks transformers
@@ -33,7 +33,7 @@ def stir(model: Any) -> None:
     chance = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if "outer.weight" in name or "lora_B" in name:
+            if "output.weight" in name or "lora_B" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=chance) * 0.5)
 
 

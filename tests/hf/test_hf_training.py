@@ -114,7 +114,7 @@ def test_bfloat16_hosts_learn_small_steps() -> None:
     grafted = graft(model).freeze_base()
     model.train()
     outer: list[Any] = [
-        parametrization.parametrization.outer.weight for parametrization in grafted.increment_modules
+        parametrization.parametrization.output.weight for parametrization in grafted.increment_modules
     ]
     optimizer = torch.optim.SGD(grafted.parameters(), lr=1e-7)
     model(ids, labels=ids, use_cache=False).loss.backward()

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ropewalk import Row, UserError
 from ropewalk.core.host import Output, apply_edit
-from ropewalk.measure.probe import Plan, cost, plan, probe, stretches
-from ropewalk.measure.probe_host import host_with_rows
+from ropewalk.measure.gap_changes import change_cost, scale_gaps
+from ropewalk.measure.hosts import with_rows_per_layer
+from ropewalk.measure.probe import ProbePlan, plan_probe, probe
 from ropewalk.native.decoder import Decoder
 from ropewalk.tokens.tokenized_text import TokenizedText
 
@@ -26,7 +27,9 @@ class Planted:
     """
 
     rows = (Row(0), Row(1))
-    context = 512
+    context_length = 512
+    vocab_size = 8
+    tokenizer = None
     gap = "before"
 
     def describe(self) -> dict[str, Any]:
@@ -44,14 +47,14 @@ class Planted:
 
 def text_of(ids: list[int]) -> tuple[str, TokenizedText]:
     spans = np.stack([np.arange(len(ids)), np.arange(1, len(ids) + 1)], 1)
-    return "x" * len(ids), TokenizedText(np.array(ids, np.int64), spans, None)
+    return "x" * len(ids), TokenizedText(np.array(ids, np.int64), spans)
 
 
 def test_a_planted_dependence_is_found_where_it_is() -> None:
     ids = [0, 1] * 12
     ids[10] = 7
     text, tokens = text_of(ids)
-    found = probe(Planted(), text, plan(tokens, window=6, past=5, draws=400), tokens=tokens)  # type: ignore[arg-type]
+    found = probe(Planted(), text, plan_probe(tokens, window=6, past=5, draws=400), tokens=tokens)  # type: ignore[arg-type]
     place = 10 - 5
     truth = WEIGHT**2 / 4
     assert abs(found.trace.values[0, place] - truth) < 4 * found.error[0, place] < truth
@@ -61,15 +64,15 @@ def test_a_planted_dependence_is_found_where_it_is() -> None:
     assert found.observed[0, place] == pytest.approx(WEIGHT * (ones - 6 / 2))
 
 
-def test_a_planted_stretch_has_its_closed_form() -> None:
+def test_a_planted_change_has_its_closed_form() -> None:
     ids = [0, 1] * 12
     ids[10] = 7
     _, tokens = text_of(ids)
     host: Any = Planted()
-    found = stretches(
-        host, plan(tokens, window=6, past=5), tokens, [10, 11], factors=[0.5, 1.0], each_line=True
+    found = scale_gaps(
+        host, plan_probe(tokens, window=6, past=5), tokens, [10, 11], factors=[0.5, 1.0], each_row=True
     )
-    told = {(s.token, s.row, s.increment): s for s in found}
+    told = {(s.token, s.row, s.factor): s for s in found}
     assert len(told) == 2 * 3 * 2
     z = torch.tensor(WEIGHT * -0.5)
     p = torch.sigmoid(z)
@@ -81,16 +84,16 @@ def test_a_planted_stretch_has_its_closed_form() -> None:
         assert told[token, row, factor].loss_change == pytest.approx(0, abs=1e-7)
 
 
-def native(rows: Any = "one", gap: Any = "before") -> Decoder:
+def native(gap: Any = "before") -> Decoder:
     return tiny.moved(Decoder(tiny.config("integer", gap=gap)))
 
 
 @pytest.mark.parametrize("per_head", [False, True])
-def test_agrees_with_finite_differences_and_the_enumerated_fisher(rows: Any) -> None:
-    host = host_with_rows(native(), rows)
+def test_agrees_with_finite_differences_and_the_enumerated_fisher(per_head: bool) -> None:
+    host = with_rows_per_layer(native(), per_head)
     ids = tiny.tokens(1, 12)[0]
     text, tokens = text_of(ids.tolist())
-    wanted = Plan(window=3, past=6, draws=600, gaps=(6,))
+    wanted = ProbePlan(window=3, past=6, draws=600, gaps=(6,))
     found = probe(host, text, wanted, tokens=tokens)
     step = 2.0**-7
 
@@ -112,19 +115,19 @@ def test_agrees_with_finite_differences_and_the_enumerated_fisher(rows: Any) -> 
 def test_an_opened_host_computes_the_same_and_has_every_line() -> None:
     decoder, ids = native(), tiny.tokens(2, 10)
     assert decoder.rows == (Row(),)
-    twin = host_with_rows(decoder)
+    twin = with_rows_per_layer(decoder)
     assert twin.rows == (Row(0), Row(1))
     with torch.no_grad():
         assert torch.equal(twin(ids).logits, decoder(ids).logits)
     learned = Decoder(tiny.config("bounded", per="layer"))
-    assert host_with_rows(learned) is learned
+    assert with_rows_per_layer(learned) is learned
 
 
 @pytest.mark.parametrize("gap", ["before", "after"])
 def test_equal_surroundings_give_equal_numbers_wherever_they_stand(gap: Any) -> None:
-    host = host_with_rows(native(gap=gap))
+    host = with_rows_per_layer(native(gap=gap))
     text, tokens = text_of(tiny.tokens(1, 5)[0].tolist() * 6)
-    found = probe(host, text, plan(tokens, window=4, past=5, draws=2), tokens=tokens)
+    found = probe(host, text, plan_probe(tokens, window=4, past=5, draws=2), tokens=tokens)
     first = found.observed[:, :5]
     assert np.abs(first).max() > 1e-3
     assert np.allclose(first, found.observed[:, 5:10], atol=1e-5)
@@ -135,7 +138,7 @@ def test_both_conventions_move_the_same_gap() -> None:
     text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
     found = [
         probe(
-            host_with_rows(native(gap=gap)), text, plan(tokens, window=4, past=5, draws=2), tokens=tokens
+            with_rows_per_layer(native(gap=gap)), text, plan_probe(tokens, window=4, past=5, draws=2), tokens=tokens
         ).observed
         for gap in ("before", "after")
     ]
@@ -144,8 +147,8 @@ def test_both_conventions_move_the_same_gap() -> None:
 
 def test_a_sensitivity_is_no_increment() -> None:
     text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
-    host = host_with_rows(native())
-    trace = probe(host, text, plan(tokens, window=4, past=5, draws=2), tokens=tokens).trace
+    host = with_rows_per_layer(native())
+    trace = probe(host, text, plan_probe(tokens, window=4, past=5, draws=2), tokens=tokens).trace
     assert trace.kind == "sensitivity" and trace.context["first_token"] == 5 and trace.tokens.shape == (7,)
     assert np.array(trace.context["standard_error"]).shape == trace.values.shape
     with pytest.raises(UserError, match="increment"):
@@ -156,15 +159,15 @@ def test_a_sensitivity_is_no_increment() -> None:
 def test_mistakes_are_told() -> None:
     _, tokens = text_of([1] * 20)
     with pytest.raises(UserError, match=r"20 tokens and a gap needs 32 before it"):
-        plan(tokens)
+        plan_probe(tokens)
     with pytest.raises(UserError, match="at least 1 and 2 draws"):
-        plan(tokens, window=2, past=2, draws=1)
+        plan_probe(tokens, window=2, past=2, draws=1)
     with pytest.raises(UserError, match="do not fit into the model's context of 8"):
-        plan(tokens, window=4, past=4, context=8)
+        plan_probe(tokens, window=4, past=4, context_length=8)
     host: Any = Planted()
     with pytest.raises(UserError, match="token 2 is not among the measured gaps, 4 to 15"):
-        stretches(host, plan(tokens, window=4, past=4), tokens, [2])
-    assert plan(tokens, window=4, past=4, draws=3).told().startswith("12 gaps, each with 4 tokens before it")
-    assert cost(plan(tokens, window=4, past=4), 2, 3, 4, each_line=True) == (
-        "2 gaps stretched 16 times: 272 tokens forward"
+        scale_gaps(host, plan_probe(tokens, window=4, past=4), tokens, [2])
+    assert plan_probe(tokens, window=4, past=4, draws=3).cost().startswith("12 gaps, each with 4 tokens before it")
+    assert change_cost(plan_probe(tokens, window=4, past=4), 2, 3, 4, each_row=True) == (
+        "2 gaps changed 16 times: 272 tokens forward"
     )

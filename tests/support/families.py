@@ -142,7 +142,7 @@ def perturb(graft: Any, scale: float = 0.5, seed: int = 0) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in graft.increment_modules.named_parameters():
-            if "outer.weight" in name:
+            if "output.weight" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
             elif "hidden.weight" in name:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.3)

@@ -27,7 +27,7 @@ def test_decode_drops_the_end_and_shows_broken_bytes() -> None:
 
 @pytest.mark.parametrize("symbol", [-1, VOCAB_SIZE, 50_000])
 def test_decode_names_a_number_that_is_no_symbol(symbol: int) -> None:
-    with pytest.raises(UserError, match=rf"symbols 0\.\.256 .*, got {symbol} at place 1"):
+    with pytest.raises(UserError, match=rf"tokens 0\.\.256 .*, got {symbol} at index 1"):
         decode([65, symbol])
 
 
@@ -64,7 +64,7 @@ def test_read_text_tells_what_is_wrong(tmp_path) -> None:
         read_text(tmp_path / "none.txt")
     with pytest.raises(UserError, match="Is a directory"):
         read_text(tmp_path)
-    with pytest.raises(UserError, match="got UTF-16; save it as UTF-8"):
+    with pytest.raises(UserError, match="got UTF-16; convert it first"):
         read_text("ab".encode("utf-16"))
     with pytest.raises(UserError, match=r"in standard input, got byte 0xE9 at offset 3;"):
         read_text(b"caf\xe9")

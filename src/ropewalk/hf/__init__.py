@@ -1,7 +1,7 @@
-"""ropewalk on Hugging Face models: grafts, adapters, the native decoder as a transformers model.
+"""ropewalk on Hugging Face models: grafts, adapters, GGUF files, the native decoder as a transformers model.
 
-Importing this package loads transformers and registers the native model with its Auto classes, and the
-adapter with PEFT where PEFT is installed. `import ropewalk` alone loads neither.
+Importing this package loads transformers and registers the native model with its Auto classes, and the adapter with
+PEFT where PEFT is installed. `import ropewalk` alone loads neither.
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ try:
     import transformers
 except ImportError as error:
     raise UserError(
-        "ropewalk.hf needs transformers, which is not installed; run: pip install 'ropewalk[hf]'"
+        "Hugging Face models need transformers, which is not installed; run: pip install 'ropewalk[hf]'"
     ) from error
 
 from ropewalk.hf import llama_export
 from ropewalk.hf.adapter import load
-from ropewalk.hf.grafting import Graft, graft
+from ropewalk.hf.grafting import Graft, graft, graft_of
 from ropewalk.hf.inspect_model import GraftWarning
 from ropewalk.hf.native_as_hf import RopewalkForCausalLM
 
 if importlib.util.find_spec("peft") is not None:
     importlib.import_module("ropewalk.hf.peft")
 
-__all__ = ["Graft", "GraftWarning", "RopewalkForCausalLM", "graft", "llama_export", "load", "transformers"]
+__all__ = [
+    "Graft", "GraftWarning", "RopewalkForCausalLM", "graft", "graft_of", "llama_export", "load", "transformers",
+]  # fmt: skip

@@ -1,8 +1,9 @@
-"""What a graft keeps in the host's cache: how far each line has walked, beside the keys it belongs to.
+"""Running sums of increments inside the host's key/value cache.
 
-A cache layer becomes an instance of a subclass of its own class that also holds the running sums, so that
-whatever the host does with its keys (reordering beams, cropping rejected tokens, repeating or choosing
-rows) happens to the sums as well. Sums are float64 where the device has it.
+A cache layer becomes an instance of a subclass of its own class that also holds the running sums, so that whatever
+the host does with its keys (reordering beams, cropping rejected tokens, repeating or selecting rows, copying, pickling)
+happens to the sums as well. Sums are float64 where the device has it. A layer that holds keys without their sums, or
+with sums of other tokens, is refused: its keys were rebuilt or changed outside the cache's own methods.
 """
 
 from __future__ import annotations
@@ -14,45 +15,63 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ropewalk.errors import UserError
 
-def layer_state(cache: Any, slot: int) -> Any:
-    """The cache layer of a slot as one that carries; None without a cache."""
+
+def layer_state(cache: Any, index: int) -> Any:
+    """The cache layer at an index as one that holds running sums; None without a cache."""
     if cache is None:
         return None
+    if not hasattr(cache, "layers"):
+        raise UserError(
+            f"{type(cache).__name__} does not carry the running positions of increments; pass a transformers cache such as "
+            "DynamicCache, or use_cache=False."
+        )
     make = getattr(cache, "layer_class_to_replicate", None)
-    while make is not None and len(cache.layers) <= slot:
+    while make is not None and len(cache.layers) <= index:
         cache.layers.append(make())
-    layer = cache.layers[slot]
-    kind: Any = type(layer)
-    if not getattr(layer, "carries", False):
-        layer.__class__ = _carrying(kind)
+    layer = cache.layers[index]
+    if not getattr(layer, "holds_offsets", False):
+        layer.__class__ = _with_offsets(type(layer))
     return layer
 
 
-@functools.cache
-def _carrying(kind: Any) -> Any:
-    """A subclass of a cache layer's class whose rows of sums follow its rows of keys.
+def _restore(kind: Any) -> Any:
+    made = _with_offsets(kind)
+    return made.__new__(made)
 
-    Growing caches keep the sums of all tokens, (B, T, G), so that they can be cropped; static ones keep the
-    last, (B, G), and write it in place.
+
+@functools.cache
+def _with_offsets(kind: Any) -> Any:
+    """A subclass of a cache layer's class whose running sums follow its keys.
+
+    Growing caches keep the sums of all tokens, (B, T, G), so that they can be cropped; static ones keep the last, (B, G),
+    and write it in place.
     """
 
     base: Any = kind
 
-    class Carrying(base):
+    class WithOffsets(base):
         _layer_type = None  # keeps the subclass out of transformers' table of layer types
-        offsets = True
+        holds_offsets = True
         sums: Tensor | None = None
         last: Tensor | None = None
 
-        def carried(self) -> Tensor | None:
-            """(B, G): the sum to go on from, None at the beginning."""
+        def offset(self, batch: int) -> Tensor | None:
+            """(B, G): the sum to continue from, None at the beginning. UserError where it does not fit the keys."""
             if self.last is not None:
                 return self.last
-            return None if self.sums is None or not self.sums.shape[1] else self.sums[:, -1]
+            held = int(self.get_seq_length()) if self.is_initialized else 0
+            known = 0 if self.sums is None else self.sums.shape[1]
+            if held != known or (self.sums is not None and known and self.sums.shape[0] != batch):
+                raise UserError(
+                    f"this cache holds {held} tokens but the running positions of {known} (it was rebuilt, or changed outside "
+                    "its own methods); pass the cache that the model returned, or read the tokens again without one."
+                )
+            return None if self.sums is None or not known else self.sums[:, -1]
 
         def keep(self, ends: Tensor) -> None:
-            """Takes the sums (B, T, G) of the tokens just read."""
+            """Adds the sums (B, T, G) of the tokens just read."""
             ends = ends.detach()
             if self.is_compileable:
                 if self.last is None:
@@ -62,28 +81,28 @@ def _carrying(kind: Any) -> Any:
             else:
                 self.sums = ends if self.sums is None else torch.cat([self.sums, ends], 1)
 
-        def _rows(self, change: Callable[[Tensor], Tensor]) -> None:
+        def _change_rows(self, change: Callable[[Tensor], Tensor]) -> None:
             self.sums = None if self.sums is None else change(self.sums)
             self.last = None if self.last is None else change(self.last)
 
         def reorder_cache(self, beam_idx: Tensor) -> None:
             super().reorder_cache(beam_idx)
-            self._rows(lambda rows: rows.index_select(0, beam_idx.to(rows.device)))
+            self._change_rows(lambda rows: rows.index_select(0, beam_idx.to(rows.device)))
 
         def batch_repeat_interleave(self, repeats: int) -> None:
             super().batch_repeat_interleave(repeats)
-            self._rows(lambda rows: rows.repeat_interleave(repeats, 0))
+            self._change_rows(lambda rows: rows.repeat_interleave(repeats, 0))
 
         def batch_select_indices(self, indices: Tensor) -> None:
             super().batch_select_indices(indices)
-            self._rows(lambda rows: rows[indices])
+            self._change_rows(lambda rows: rows[indices])
 
         def crop(self, *args: Any, **kwargs: Any) -> None:
             before = self.get_seq_length()
             super().crop(*args, **kwargs)
-            gone = int(before - self.get_seq_length())
-            if self.sums is not None and gone:
-                self.sums = self.sums[:, : self.sums.shape[1] - gone]
+            removed = int(before - self.get_seq_length())
+            if self.sums is not None and removed:
+                self.sums = self.sums[:, : self.sums.shape[1] - removed]
 
         def reset(self) -> None:
             super().reset()
@@ -91,5 +110,8 @@ def _carrying(kind: Any) -> Any:
             if self.last is not None:
                 self.last.zero_()
 
-    Carrying.__name__ = Carrying.__qualname__ = f"Carrying{kind.__name__}"
-    return Carrying
+        def __reduce_ex__(self, protocol: Any) -> Any:
+            return _restore, (kind,), self.__dict__
+
+    WithOffsets.__name__ = WithOffsets.__qualname__ = f"{kind.__name__}WithOffsets"
+    return WithOffsets

@@ -114,7 +114,7 @@ class Grafted:
     ) -> Output:
         """tokens (B, T) -> logits, increments and activations; see `ropewalk.core.host.Host`.
 
-        kv_cache: a transformers cache. UserError for unknown activations and for tokens that the model does not know.
+        kv_kv_cache: a transformers cache. UserError for unknown activations and for tokens that the model does not know.
         """
         if edit is not None and checkpointing(self.structure) != "no":
             raise UserError("an edit is lost when gradient checkpointing recomputes a pass; disable checkpointing.")

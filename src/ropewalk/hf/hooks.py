@@ -1,16 +1,17 @@
-"""The seam between a host and its increments: hooks that replace the rotation an attention is given.
+"""Hooks that replace the rotation of a host's attentions by one at real-valued positions.
 
-Per layer, a hook before each attention reads its input, walks and hands over the host's own rotation at the
-new positions. Shared, a hook after the model's rotary embedding does the same once for all layers, reading
-the embeddings. The host's integer `position_ids` are left alone: p = position_ids + running sum of r, and
-the sum restarts wherever they fail to increase, which covers left padding and packed documents. Hooks keep
-nothing between passes.
+Per layer: a hook before each attention reads its input, sums increments and passes the host's own rotation at the
+new positions. Shared: a hook after the model's rotary embedding does the same once for all layers, reading the
+embeddings. The host's integer `position_ids` are left alone: p = position_ids + running sum of r, and the sum restarts
+wherever they fail to increase, which covers left padding and packed documents. Hooks are bound methods of one object and
+keep nothing between passes, so that a copied or unpickled model has hooks of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -22,33 +23,35 @@ from ropewalk.core.host import Edit, apply_edit
 from ropewalk.core.rows import Row, layer_rows
 from ropewalk.errors import UserError
 from ropewalk.hf.cache_state import layer_state
-from ropewalk.hf.inspect_model import HostStructure, Place
+from ropewalk.hf.inspect_model import HostStructure, RotaryLayer
+from ropewalk.hf.offload import loaded
 from ropewalk.hf.rotation import rotation
 
-CACHES = ("past_key_values", "layer_past", "past_key_value")
+CACHE_ARGUMENTS = ("past_key_values", "layer_past", "past_key_value")
 NAME = "increments"
+"""The name of the submodule that holds increments, in each attention, or in the decoder where all layers share them."""
 
 
 class Increments(nn.Module):
     """A parametrization as part of a host: its weights and r are float32, whatever the host is cast to.
 
-    A host that computes in bfloat16, by its weights or under autocast, has the parametrization's hidden layer do so too.
+    On a host that computes in bfloat16, by its weights or under autocast, the hidden layer does so too.
     """
 
     def __init__(self, parametrization: nn.Module, rows: int) -> None:
         super().__init__()
         self.parametrization = parametrization.float()
-        self.count = rows
+        self.num_rows = rows
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, C) -> r (B, T, G), float32."""
         kind = x.device.type
         computed = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
-        with torch.autocast(kind, enabled=False):
+        with torch.autocast(kind, enabled=False), loaded(self):
             r = self.parametrization(
                 x.to(torch.bfloat16 if computed == torch.bfloat16 else torch.float32), x[..., 0]
             )
-        return r.expand(*x.shape[:2], self.count)
+        return r.expand(*x.shape[:2], self.num_rows)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Increments:
         def move(t: Tensor) -> Tensor:
@@ -61,82 +64,42 @@ class Increments(nn.Module):
 
 @dataclass
 class Recording:
-    """What one pass was asked to change and to keep."""
+    """What one pass changes (`edit`) and what it leaves behind: r per module, positions by layer."""
 
     edit: Edit | None = None
     r: list[Tensor] = field(default_factory=list)
     p: dict[int, Tensor] = field(default_factory=dict)
 
 
-@dataclass
 class GraftHooks:
-    """Hooks on one host. `of` gives a module's increments for its input, or None where none are active."""
+    """The hooks on one host. `increments_of` gives a module's increments for its input, None where none are active."""
 
-    anatomy: HostStructure
-    gap: positions.Gap
-    rows: int
-    of: Callable[[nn.Module, Tensor], Tensor | None]
-    recording: Recording | None = None
-    handles: list[RemovableHandle] = field(default_factory=list)
+    def __init__(
+        self,
+        structure: HostStructure,
+        gap: positions.Gap,
+        rows: int,
+        increments_of: Callable[[nn.Module, Tensor], Tensor | None],
+    ) -> None:
+        self.structure, self.gap, self.rows, self.increments_of = structure, gap, rows, increments_of
+        self.recording: Recording | None = None
+        self.handles: list[RemovableHandle] = []
+        self._shared_pass: dict[str, Any] = {}
 
-    def per_layer(self, places: Sequence[Place]) -> None:
-        """Hooks before the attention of each place; the rotary embedding marks its output with the
-        integers it saw.
-        """
-        self.handles.append(self.anatomy.rotary.register_forward_hook(_mark, with_kwargs=True))
-        for place in places:
+    def attach_per_layer(self, layers: Sequence[RotaryLayer]) -> None:
+        """Hooks the attention of each layer; the rotary embedding marks its output with the integers it was given."""
+        self.handles.append(self.structure.rotary.register_forward_hook(_mark_integers, with_kwargs=True))
+        for layer in layers:
+            hook = partial(self._before_attention, layer)
+            self.handles.append(layer.attention.register_forward_pre_hook(hook, with_kwargs=True))
 
-            def before(
-                attention: nn.Module, args: tuple, kwargs: dict[str, Any], place: Place = place
-            ) -> Any:
-                x = args[0] if args else kwargs["hidden_states"]
-                r = self.of(attention, x)
-                if r is None:
-                    return None
-                n = _integers(kwargs)
-                held = layer_state(_cache(kwargs), place.slot)
-                p = self._walk(r, n, held, layer_rows(place.index, self.rows), place.index)
-                given = rotation(self.anatomy.rotary, x, p, place.layer_type)
-                return args, {**kwargs, "position_embeddings": given}
-
-            self.handles.append(place.attention.register_forward_pre_hook(before, with_kwargs=True))
-
-    def shared(self, slot: int) -> None:
-        """Hooks around the decoder and after its rotary embedding; the sum lives in the cache layer
-        `slot`.
-        """
-        state: dict[str, Any] = {}
-
-        def enter(decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
-            state.clear()
-            _refuse_reentrant(self.anatomy)
-            state["cache"] = _cache(kwargs)
-
-        def turn(rotary: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
-            x, n, layer_type = _rotary_arguments(args, kwargs)
-            if "p" not in state:
-                r = self.of(self.anatomy.decoder, x)
-                if r is None:
-                    return None
-                cache = state.get("cache")
-                held = layer_state(cache, slot) if cache is not None and len(cache.layers) > slot else None
-                offset = held.carried() if held is not None else None
-                state["p"] = self._positions(r, n, offset, layer_rows(None, self.rows), 0, state)
-            return rotation(rotary, x, state["p"], layer_type)
-
-        def leave(decoder: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-            cache = getattr(output, "past_key_values", None)
-            if cache is None:
-                cache = state.get("cache")
-            if cache is not None and "ends" in state:
-                layer_state(cache, slot).keep(state["ends"])
-            state.clear()
-
-        decoder, rotary = self.anatomy.decoder, self.anatomy.rotary
+    def attach_shared(self) -> None:
+        """Hooks the decoder and its rotary embedding; the sum is kept in the cache of the first rotating layer."""
+        decoder, rotary = self.structure.decoder, self.structure.rotary
         self.handles += [
-            decoder.register_forward_pre_hook(enter, with_kwargs=True),
-            rotary.register_forward_hook(turn, with_kwargs=True),
-            decoder.register_forward_hook(leave, with_kwargs=True),
+            decoder.register_forward_pre_hook(self._before_decoder, with_kwargs=True),
+            rotary.register_forward_hook(self._after_rotary, with_kwargs=True),
+            decoder.register_forward_hook(self._after_decoder, with_kwargs=True),
         ]
 
     def remove(self) -> None:
@@ -145,44 +108,92 @@ class GraftHooks:
             handle.remove()
         self.handles.clear()
 
-    def _walk(self, r: Tensor, n: Tensor, held: Any, rows: tuple[Row, ...], layer: int) -> Tensor:
-        kept: dict[str, Tensor] = {}
-        p = self._positions(r, n, held.carried() if held is not None else None, rows, layer, kept)
+    def _before_attention(
+        self, layer: RotaryLayer, attention: nn.Module, args: tuple, kwargs: dict[str, Any]
+    ) -> Any:
+        x = args[0] if args else kwargs["hidden_states"]
+        r = self.increments_of(attention, x)
+        if r is None:
+            return None
+        n = _integers(kwargs)
+        held = layer_state(_cache(kwargs), layer.cache_index)
+        offset = None if held is None else held.offset(x.shape[0])
+        p, ends = self._positions(r, n, offset, layer_rows(layer.index, self.rows), layer.index)
         if held is not None:
-            held.keep(kept["ends"])
-        return p
+            held.keep(ends)
+        changed = rotation(self.structure.rotary, x, p, layer.layer_type)
+        return args, {**kwargs, "position_embeddings": changed}
+
+    def _before_decoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        self._shared_pass.clear()
+        _refuse_reentrant(self.structure)
+        self._shared_pass["cache"] = _cache(kwargs)
+
+    def _after_rotary(self, rotary: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+        x, n, layer_type = _rotary_arguments(args, kwargs)
+        state = self._shared_pass
+        if "p" not in state:
+            r = self.increments_of(self.structure.decoder, x)
+            if r is None:
+                return None
+            cache, index = state.get("cache"), self._shared_index
+            held = layer_state(cache, index) if cache is not None and len(cache.layers) > index else None
+            offset = None if held is None else held.offset(r.shape[0])
+            state["p"], state["ends"] = self._positions(r, n, offset, layer_rows(None, self.rows), 0)
+        return rotation(rotary, x, state["p"], layer_type)
+
+    def _after_decoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
+        cache = getattr(output, "past_key_values", None)
+        if cache is None:
+            cache = self._shared_pass.get("cache")
+        if cache is not None and "ends" in self._shared_pass:
+            layer_state(cache, self._shared_index).keep(self._shared_pass["ends"])
+        self._shared_pass.clear()
+
+    @property
+    def _shared_index(self) -> int:
+        return self.structure.rotary_layers[0].cache_index
 
     def _positions(
-        self,
-        r: Tensor,
-        n: Tensor,
-        offset: Tensor | None,
-        rows: tuple[Row, ...],
-        layer: int,
-        kept: dict[str, Any],
-    ) -> Tensor:
+        self, r: Tensor, n: Tensor, offset: Tensor | None, rows: tuple[Row, ...], layer: int
+    ) -> tuple[Tensor, Tensor]:
+        """Positions p (B, T, G) float32, and the running sums after each token."""
         if self.recording is not None:
             r = apply_edit(self.recording.edit, rows, r)
             self.recording.r.append(r)
         n = n.to(r.device).expand(r.shape[0], -1)
-        running, kept["ends"] = positions.offsets(r, gap=self.gap, starts=starts(n, offset), offset=offset)
+        running, ends = positions.offsets(r, gap=self.gap, starts=restarts(n, offset), offset=offset)
         p = (n[..., None] + running).float()
         if self.recording is not None:
             self.recording.p[layer] = p
-        return p
+        return p, ends
 
 
-def starts(n: Tensor, offset: Tensor | None) -> Tensor:
+def restarts(n: Tensor, offset: Tensor | None) -> Tensor:
     """(B, T) bool: where integer positions (B, T) fail to increase, and at the first token of all."""
     first = torch.ones_like(n[:, :1], dtype=torch.bool) if offset is None else n[:, :1] == 0
     return torch.cat([first, n[:, 1:] <= n[:, :-1]], 1)
 
 
+def checkpointing(structure: HostStructure) -> Literal["no", "yes", "reentrant"]:
+    """Whether the next pass of a host will be recomputed in its backward pass, and how."""
+    for layer in structure.layers:
+        if getattr(layer, "gradient_checkpointing", False) and layer.training and torch.is_grad_enabled():
+            keywords = getattr(getattr(layer, "_gradient_checkpointing_func", None), "keywords", None) or {}
+            return "reentrant" if keywords.get("use_reentrant") else "yes"
+    return "no"
+
+
 def _cache(kwargs: dict[str, Any]) -> Any:
-    return next((kwargs[name] for name in CACHES if kwargs.get(name) is not None), None)
+    if kwargs.get("cache") is not None:
+        raise UserError(
+            "continuous batching (generate_batch) does not carry the running positions of increments; call "
+            "model.generate, which batches prompts by left padding."
+        )
+    return next((kwargs[name] for name in CACHE_ARGUMENTS if kwargs.get(name) is not None), None)
 
 
-def _mark(rotary: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
+def _mark_integers(rotary: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
     """Leaves the integer positions on the rotation, for attentions that are given nothing else."""
     _, n, _ = _rotary_arguments(args, kwargs)
     marked: Any = output if isinstance(output, Tensor) else output[0]
@@ -193,11 +204,8 @@ def _integers(kwargs: dict[str, Any]) -> Tensor:
     n = kwargs.get("position_ids")
     if n is None:
         given = kwargs.get("position_embeddings")
-        n = (
-            getattr(given if isinstance(given, Tensor) else given[0], "integers", None)
-            if given is not None
-            else None
-        )
+        first = given if isinstance(given, Tensor) or given is None else given[0]
+        n = getattr(first, "integers", None)
     if n is None or n.dim() != 2:
         shape = "none" if n is None else tuple(n.shape)
         raise UserError(
@@ -217,17 +225,8 @@ def _rotary_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, Tens
     return x, n, layer_type
 
 
-def checkpointing(anatomy: HostStructure) -> Literal["no", "yes", "reentrant"]:
-    """Whether the next pass of a host will be recomputed in its backward pass, and how."""
-    for layer in anatomy.layers:
-        if getattr(layer, "gradient_checkpointing", False) and layer.training and torch.is_grad_enabled():
-            keywords = getattr(getattr(layer, "_gradient_checkpointing_func", None), "keywords", None) or {}
-            return "reentrant" if keywords.get("use_reentrant") else "yes"
-    return "no"
-
-
-def _refuse_reentrant(anatomy: HostStructure) -> None:
-    if checkpointing(anatomy) == "reentrant":
+def _refuse_reentrant(structure: HostStructure) -> None:
+    if checkpointing(structure) == "reentrant":
         raise UserError(
             "shared increments cannot be trained under reentrant gradient checkpointing; enable it with "
             "use_reentrant = False in its kwargs."

@@ -1,7 +1,7 @@
-"""Which model it is: a fingerprint of a host's architecture and weights, cheap enough for any size.
+"""Which model it is: a fingerprint of a host's architecture and weights, cheap at any size.
 
-It samples every floating-point weight at a few places, rounded to bfloat16, so that the same checkpoint
-loaded in float32 or bfloat16 is the same model. Weights that are quantised are passed over.
+It samples every floating-point weight at a few places, rounded to bfloat16, so that the same checkpoint loaded in
+float32 or bfloat16 is the same model. Quantized weights are left out.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ import torch
 from torch import Tensor, nn
 
 from ropewalk.hf.hooks import NAME
+from ropewalk.hf.offload import stored
 
 SAMPLES = 16
-FOREIGN = (f".{NAME}.", ".ropewalk.", ".lora_", ".modules_to_save.", ".original_module.")
+ADAPTERS = (f".{NAME}.", ".ropewalk.", ".lora_", ".modules_to_save.", ".original_module.")
+"""Parts of the names of parameters that belong to adapters and not to the base."""
 
 
 def identity(model: nn.Module) -> dict[str, str]:
     """{"architecture", "shapes", "weights"}: class name, and two sha256 in hexadecimal."""
     shapes, weights = hashlib.sha256(), hashlib.sha256()
-    for name, parameter in sorted(_own(model).items()):
+    for name, parameter in sorted(base_parameters(model).items()):
         shapes.update(f"{name} {tuple(parameter.shape)}\n".encode())
-        if _plain(parameter):
+        if _is_plain(parameter):
             weights.update(name.encode())
             weights.update(_sample(parameter).view(torch.int16).numpy().tobytes())
     return {
@@ -33,28 +35,35 @@ def identity(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _own(model: nn.Module) -> dict[str, Any]:
+def base_parameters(model: nn.Module) -> dict[str, Any]:
     """The base's parameters under the names they have without adapters."""
     found = {}
-    for name, parameter in model.named_parameters():
-        if not any(part in f".{name}" for part in FOREIGN):
-            plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
-            while plain.startswith("base_model.model."):
-                plain = plain.removeprefix("base_model.model.")
-            found[plain] = parameter
+    for prefix, module in model.named_modules():
+        for own, parameter in module.named_parameters(recurse=False):
+            name = f"{prefix}.{own}" if prefix else own
+            if not any(part in f".{name}" for part in ADAPTERS):
+                plain = name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+                while plain.startswith("base_model.model."):
+                    plain = plain.removeprefix("base_model.model.")
+                found[plain] = stored(module, own, parameter)
     return found
 
 
-def quantised(model: nn.Module) -> bool:
+def is_quantized(model: nn.Module) -> bool:
     """Whether some weights are kept in fewer bits, whatever the method."""
-    told: Any = model
-    return getattr(told, "quantization_method", None) is not None or not all(
-        _plain(parameter) for parameter in _own(model).values()
+    described: Any = model
+    return getattr(described, "quantization_method", None) is not None or not all(
+        _is_plain(parameter) for parameter in base_parameters(model).values()
     )
 
 
-def _plain(parameter: Any) -> bool:
-    """Whether a weight is an ordinary tensor of floating-point numbers, or one that is sharded."""
+def full_tensor(tensor: Any) -> Tensor:
+    """The whole of a tensor, detached, also where it is sharded over processes (all of them must call this)."""
+    return (tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor).detach()
+
+
+def _is_plain(parameter: Any) -> bool:
+    """Whether a weight is an ordinary tensor of floating-point numbers, or a sharded one."""
     ordinary = type(parameter.data) is Tensor or hasattr(parameter, "full_tensor")
     return ordinary and parameter.is_floating_point()
 
@@ -66,11 +75,6 @@ def _architecture(model: Any) -> str:
 
 
 def _sample(parameter: Any) -> Tensor:
-    flat = gathered(parameter).reshape(-1)
+    flat = full_tensor(parameter).reshape(-1)
     at = torch.linspace(0, flat.numel() - 1, min(SAMPLES, flat.numel()), dtype=torch.float64).long()
     return flat[at.to(flat.device)].to("cpu", torch.bfloat16)
-
-
-def gathered(tensor: Any) -> Tensor:
-    """The whole of a tensor, detached, also where it is sharded over processes (all of them must ask)."""
-    return (tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor).detach()

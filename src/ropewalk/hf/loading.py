@@ -1,61 +1,176 @@
-"""Opening a Hugging Face model or tokenizer by folder or hub name, with one sentence for whatever goes
-wrong.
+"""Opens Hugging Face models and tokenizers: a folder, a hub name, or a GGUF file.
+
+Weights come from safetensors or GGUF, never from pickles, and no remote code runs unless asked for. A hub name that
+is not in the local cache is refused at once where the hub cannot be reached.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypedDict
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from ropewalk.errors import UserError
 
-CAREFUL: dict[str, Any] = {
-    "use_safetensors": True,
-    "trust_remote_code": False,
-}  # nothing unpickled, nothing run
+REACH_SECONDS = 5.0
+"""How long to wait for the hub before saying that it cannot be reached."""
 
 
-def open_model(name: str, *, dtype: torch.dtype | str = "auto", attention: str | None = None) -> Any:
-    """The causal language model of a folder or hub name, in evaluation mode, from safetensors only.
+class HubOptions(TypedDict, total=False):
+    """How a Hugging Face model is opened.
 
-    dtype "auto" is what it was saved in; attention is transformers' attn_implementation.
+    dtype: "auto" for what it was saved in, or a dtype. device: such as "cuda" or "auto". attention: transformers'
+    attn_implementation. quantize: 4 or 8 bits, through bitsandbytes. revision, token: of the hub.
     """
-    more: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
-    more |= CAREFUL
+
+    dtype: torch.dtype | str
+    device: str | None
+    attention: str | None
+    quantize: Literal[4, 8] | None
+    revision: str | None
+    token: str | None
+    trust_remote_code: bool
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model is: what transformers calls its name, and the GGUF file inside, if any."""
+
+    name: str
+    gguf: str | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {} if self.gguf is None else {"gguf_file": self.gguf}
+
+
+def find_source(name: str | Path) -> Source:
+    """A folder, a .gguf file, a folder with one .gguf file and no config.json, a hub name, or OWNER/NAME/FILE.gguf."""
+    path = Path(name)
+    if path.is_dir() and not (path / "config.json").is_file():
+        files = sorted(path.glob("*.gguf"))
+        if len(files) > 1:
+            raise UserError(
+                f"{path} holds {len(files)} GGUF files; name one of them, such as {files[0]}."
+            )
+        return _gguf(Source(str(path), files[0].name)) if files else Source(str(path))
+    if path.suffix.lower() == ".gguf":
+        if path.is_file():
+            return _gguf(Source(str(path.parent), path.name))
+        if path.is_absolute() or len(path.parts) < 3:
+            raise UserError(f"{path} does not exist; name a .gguf file, or one on the hub as OWNER/NAME/FILE.gguf.")
+        return _gguf(Source("/".join(path.parts[:2]), "/".join(path.parts[2:])))
+    return Source(str(name))
+
+
+def open_model(name: str | Path, **options: Any) -> Any:
+    """The causal language model of a folder, hub name or GGUF file, in evaluation mode; options as in `HubOptions`."""
+    source = find_source(name)
+    attention, device = options.pop("attention", None), options.pop("device", None)
+    more: dict[str, Any] = source.options | _hub_arguments(source, options) | {"dtype": options.get("dtype") or "auto"}
+    if attention is not None:
+        more["attn_implementation"] = attention
+    if source.gguf is None:
+        more["use_safetensors"] = True
+    if options.get("quantize") is not None:
+        more["quantization_config"] = _quantization(options["quantize"])
+    if device is not None:
+        more["device_map"] = device
     try:
-        return AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **more).eval()
+        return AutoModelForCausalLM.from_pretrained(source.name, **more).eval()
     except UserError:
         raise
-    except Exception as error:  # transformers lets through whatever its parts raise
-        raise _told(name, "model", error) from error
+    except Exception as error:  # transformers raises whatever its parts raise
+        raise _cannot_open(name, "model", error) from error
 
 
-def open_config(name: str) -> Any:
-    """The configuration of a folder or hub name: shapes without weights."""
+def open_config(name: str | Path, **options: Any) -> Any:
+    """The configuration of a folder, hub name or GGUF file: shapes without weights."""
+    source = find_source(name)
     try:
-        return AutoConfig.from_pretrained(name, trust_remote_code=False)
+        return AutoConfig.from_pretrained(source.name, **source.options, **_hub_arguments(source, options))
+    except UserError:
+        raise
     except Exception as error:
-        raise _told(name, "model", error) from error
+        raise _cannot_open(name, "model", error) from error
 
 
-def open_tokenizer(name: str) -> Any:
-    """The fast tokenizer of a folder or hub name; UserError where there is none."""
+def open_tokenizer(name: str | Path, **options: Any) -> Any:
+    """The fast tokenizer of a folder, hub name or GGUF file; UserError where there is none."""
+    source = find_source(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source.name, **source.options, **_hub_arguments(source, options))
+    except UserError:
+        raise
     except Exception as error:
-        raise _told(name, "tokenizer", error) from error
+        raise _cannot_open(name, "tokenizer", error) from error
     if not getattr(tokenizer, "is_fast", False):
-        raise UserError(
-            f"{name} has no fast tokenizer, which alone says where its tokens lie; convert it first."
-        )
-    tokenizer.model_max_length = int(1e18)  # windows are cut afterwards, so a long text is no mistake
+        raise UserError(f"{name} has no fast tokenizer, so it is not known where its tokens lie; convert it first.")
+    tokenizer.model_max_length = int(1e18)  # windows are cut later, so a long text is no mistake
     return tokenizer
 
 
-def _told(name: str, what: str, error: Exception) -> UserError:
+def require_reachable(name: str, file: str = "config.json") -> bool:
+    """Whether a hub name must come from the local cache. UserError, at once, where neither cache nor hub has it."""
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    cached = isinstance(try_to_load_from_cache(name, file), str)
+    offline = constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE", "0") == "1"
+    if not offline and _reachable(f"{constants.ENDPOINT}/{name}/resolve/main/{file}"):
+        return False
+    if cached:
+        return True
+    raise UserError(
+        f"{name} is no local folder, is not in the Hugging Face cache, and the hub cannot be reached; name a folder, or "
+        "try again with a network."
+    )
+
+
+def _hub_arguments(source: Source, options: dict[str, Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"trust_remote_code": bool(options.get("trust_remote_code", False))}
+    if os.path.isdir(source.name):
+        return arguments
+    if source.name.count("/") > 1 or source.name.startswith((".", "/", "~")):
+        raise UserError(f"'{source.name[:200]}' does not exist; name a model folder, a .gguf file, or a hub name.")
+    arguments["local_files_only"] = require_reachable(source.name, source.gguf or "config.json")
+    return arguments | {key: options[key] for key in ("revision", "token") if options.get(key) is not None}
+
+
+def _reachable(url: str) -> bool:
+    """Whether a server answers, whatever it says."""
+    from huggingface_hub.utils import get_session
+
+    try:
+        get_session().head(url, timeout=REACH_SECONDS, follow_redirects=False)
+    except Exception:
+        return False
+    return True
+
+
+def _gguf(source: Source) -> Source:
+    if importlib.util.find_spec("gguf") is None:
+        raise UserError("GGUF files need the gguf package, which is not installed; run: pip install 'ropewalk[gguf]'")
+    return source
+
+
+def _quantization(bits: int) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise UserError("quantizing needs bitsandbytes, which is not installed; run: pip install bitsandbytes")
+    if bits not in (4, 8):
+        raise UserError(f"quantize must be 4 or 8 bits, got {bits}.")
+    return BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)
+
+
+def _cannot_open(name: str | Path, what: str, error: Exception) -> UserError:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     return UserError(
-        f"cannot open the {what} {name}: {first}; name a local folder, or a hub model that this machine can reach."
+        f"cannot open the {what} {name}: {first}; name a local folder, a .gguf file, or a hub model that this machine can "
+        "reach."
     )

@@ -1,8 +1,8 @@
 """The host's own rotation at real-valued positions.
 
-The host's rotary embedding is called without the decorators that cut gradients and change frequencies, so
-that every layout (halves, interleaved, complex, partial, scaled) stays as the host has it. Lines of single
-key heads go through as `PerHead`, which stands where cosines and sines shared by all heads stood.
+The host's rotary embedding is called without the decorators that stop gradients and change frequencies, so every
+layout (halves, interleaved, complex, partial, scaled) stays as the host has it. Rows of single key/value heads pass
+through as `PerHead`, which replaces cosines and sines shared by all heads.
 """
 
 from __future__ import annotations
@@ -14,30 +14,28 @@ from torch import Tensor, nn
 
 from ropewalk.errors import UserError
 from ropewalk.hf.inspect_model import plain_forward
+from ropewalk.hf.offload import loaded
 
 
 def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) -> Any:
-    """What the host's rotary embedding gives for positions p (B, T, G) float32; x lends its dtype and
-    device.
-    """
+    """The output of the host's rotary embedding at positions p (B, T, G) float32; x gives dtype and device."""
     batch, tokens, rows = p.shape
     more = () if layer_type is None else (layer_type,)
     flat = p[..., 0] if rows == 1 else p.transpose(1, 2).reshape(batch * rows, tokens)
-    given = plain_forward(rotary)(rotary, x, flat, *more)
+    with loaded(rotary):
+        output = plain_forward(rotary)(rotary, x, flat, *more)
     if rows == 1:
-        return given
-    if not isinstance(given, tuple):
-        raise UserError(
-            "this host turns by complex numbers shared by all heads; graft it with per_head=False."
-        )
-    return tuple(PerHead(value.reshape(batch, rows, tokens, -1)) for value in given)
+        return output
+    if not isinstance(output, tuple):
+        raise UserError("this host rotates by complex numbers shared by all heads; graft it with per_head=False.")
+    return tuple(PerHead(value.reshape(batch, rows, tokens, -1)) for value in output)
 
 
 class PerHead:
-    """Cosines or sines of several lines, (B, G, T, D), in a place made for one (B, T, D).
+    """Cosines or sines of several rows, (B, G, T, D), used by a host as if they were one (B, T, D).
 
-    Multiplied with queries or keys (B, H, T, D) each line serves the H/G heads that read it. Anything else
-    that a host may do with cosines is refused rather than guessed.
+    Multiplied with queries or keys (B, H, T, D), each row serves the H/G heads that read it. UserError for anything else
+    that a host may do with cosines.
     """
 
     def __init__(self, value: Tensor) -> None:
@@ -57,9 +55,9 @@ class PerHead:
         return self.value.device
 
     def unsqueeze(self, dim: int) -> PerHead:
-        """The axis of the heads: it is there already."""
+        """Adds the axis of the heads, which is there already."""
         if dim != 1:
-            raise _unknown(f"unsqueeze({dim})")
+            raise _unsupported(f"unsqueeze({dim})")
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> PerHead:
@@ -70,26 +68,25 @@ class PerHead:
 
     def repeat_interleave(self, times: int, dim: int) -> PerHead:
         if dim != -1:
-            raise _unknown(f"repeat_interleave(dim={dim})")
+            raise _unsupported(f"repeat_interleave(dim={dim})")
         return PerHead(self.value.repeat_interleave(times, -1))
 
     def __getitem__(self, key: Any) -> PerHead:
-        if not (
-            isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis and isinstance(key[1], slice)
-        ):
-            raise _unknown("indexing")
+        last = isinstance(key, tuple) and len(key) == 2 and key[0] is Ellipsis and isinstance(key[1], slice)
+        if not last:
+            raise _unsupported("indexing")
         return PerHead(self.value[key])
 
     def __rmul__(self, other: Tensor) -> Tensor:
-        return other * self.over(other)
+        return other * self.for_heads_of(other)
 
     __mul__ = __rmul__
 
-    def over(self, x: Tensor) -> Tensor:
-        """The lines repeated for the heads of x (B, H, T, D)."""
+    def for_heads_of(self, x: Tensor) -> Tensor:
+        """The rows repeated for the heads of x (B, H, T, D)."""
         rows = self.value.shape[1]
         if x.dim() != 4 or x.shape[1] % rows:
-            raise _unknown(f"product with shape {tuple(x.shape)}")
+            raise _unsupported(f"product with shape {tuple(x.shape)}")
         return self.value.repeat_interleave(x.shape[1] // rows, 1)
 
     @classmethod
@@ -97,12 +94,10 @@ class PerHead:
         cls, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Tensor:
         if func not in (torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__) or kwargs or len(args) != 2:
-            raise _unknown(getattr(func, "__name__", str(func)))
+            raise _unsupported(getattr(func, "__name__", str(func)))
         own, other = args if isinstance(args[0], PerHead) else args[::-1]
         return own.__rmul__(other)
 
 
-def _unknown(what: str) -> UserError:
-    return UserError(
-        f"this host rotates in a way that knows no single heads ({what}); graft it with per_head=False."
-    )
+def _unsupported(what: str) -> UserError:
+    return UserError(f"this host rotates in a way that has no single heads ({what}); graft it with per_head=False.")

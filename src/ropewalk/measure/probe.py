@@ -1,40 +1,49 @@
-"""The probe: how much a frozen, untouched model's predictions depend on each gap between its tokens.
+"""The probe: how much a frozen model's predictions depend on each gap between its tokens.
 
-For the gap before token t, in a line (a layer, or a key head of one), the Fisher sensitivity over the next
-W tokens is the expected squared derivative of their log-probability with respect to that gap, labels drawn
-from the model itself, divided by W: nats per token for a small squared change of the gap. K draws give a
-standard error. Every gap is measured in a stretch of its own, with the same number of tokens before it and
-the same W after it, because a gap early in a text separates more pairs than a late one. Beside it stands
-the derivative for the text as it is: its expectation is zero in a calibrated model, and it does not say
-which spacing a model would prefer. Nothing is trained; gaps are real-valued leaves that enter through the
-host's one intervention, `edit`.
+For the gap before token t, in a row (a layer, or one of its key/value heads), the sensitivity is the Fisher information of
+that gap in the model's own predictions at the W positions from t on, divided by W: S(t) = 1/W sum_p Var_p(d logits / d
+gap), nats per token for a small squared change of the gap. `exact` computes it by forward-mode differentiation; otherwise
+it is the mean square, over draws of labels from the model itself, of the derivative of their log-probability, with a
+standard error. Nothing is trained: gaps enter through the host's `edit`. A sensitivity does not say which spacing a model
+would prefer.
+
+Two modes. Without a plan the text is read as it is and every gap is measured, in one pass or in windows that overlap:
+fast, but an early gap has less text before it and more after it than a late one. With a `ProbePlan` each gap is read in a
+segment of its own with the same number of tokens before it and after it, so that gaps can be compared with each other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ropewalk.core.host import Edit, Host
-from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.tokens.tokenized_text import TokenizedText, tokenize_bytes
+from ropewalk.measure.hosts import opened_host, with_rows_per_layer
+from ropewalk.tokens.tokenized_text import TokenizedText
+from ropewalk.tokens.tokenizer import Start, encode_for
 from ropewalk.traces.trace import Trace
 
+if TYPE_CHECKING:
+    from ropewalk.core.host import Host
+
 UNIT = "squared nats per token and squared token-equivalent"
-FACTORS = (0.0, 0.5, 2.0, 4.0)
+DRAWS = 16
+WINDOW, OVERLAP = 256, 128
+"""Tokens of a window in which a long text is read without a plan, and how many of them it shares with the next."""
+
+Progress = Callable[[int, int], None]
+"""progress(done, total), in gaps."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which gaps are measured, and what that costs.
+class ProbePlan:
+    """Gaps that are measured with equal surroundings.
 
-    window: W, the tokens predicted after a gap; past: the tokens before it; draws: K. gaps: the token of
-    each gap that has both. batch: stretches at a time.
+    window: W, the positions predicted after a gap; past: the tokens before it; draws: label draws. gaps: the token of each
+    gap. batch: segments at a time.
     """
 
     window: int
@@ -45,223 +54,198 @@ class Plan:
 
     @property
     def length(self) -> int:
-        """Tokens in a stretch."""
+        """Tokens in a segment."""
         return self.past + self.window
 
-    def told(self) -> str:
+    def cost(self) -> str:
+        """What the probe will read, in one line."""
         read = len(self.gaps) * self.length
         return (
-            f"{len(self.gaps)} gaps, each with {self.past} tokens before it and {self.window} after: "
-            f"{read:,} tokens "
+            f"{len(self.gaps)} gaps, each with {self.past} tokens before it and {self.window} after: {read:,} tokens "
             f"forward, {read * (self.draws + 1):,} backward"
         )
 
 
 @dataclass(frozen=True)
-class Probe:
-    """What the probe found. All arrays are (N, T), T the measured gaps.
+class ProbeResult:
+    """What the probe found; arrays are (N, T), T the measured gaps.
 
-    trace: the sensitivities, kind "sensitivity"; error: their standard errors; observed: the derivative of
-    the text's own log-probability, nats per token-equivalent, whose expectation is zero.
+    trace: the sensitivities, kind "sensitivity". error: their standard errors, 0 where they are exact. observed: the
+    derivative of the text's own log-probability, nats per token-equivalent, whose expectation is zero in a calibrated
+    model. agreement: the rank correlation of the sensitivities from two halves of the draws, mean over rows; None where
+    they are exact or there are fewer than four gaps.
     """
 
     trace: Trace
     error: np.ndarray
     observed: np.ndarray
+    agreement: float | None = None
+
+    def mean_over_rows(self) -> np.ndarray:
+        """(T,): the mean over rows, each divided by its own mean first, because rows differ by orders of magnitude."""
+        values = self.trace.values.astype(np.float64)
+        return (values / np.maximum(values.mean(1, keepdims=True), 1e-300)).mean(0)
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A finite change of one gap: loss_change in nats per token over the window, and the mean divergence in
-    nats of
-    the next-token distributions from the untouched ones. line None: all lines at once."""
+class Segment:
+    """Tokens to read for one or more gaps: `tokens` (L,), `gaps` as (gap of the text, index in `tokens`), and `ends`, the
+    index after the last position that each gap is scored on."""
 
-    token: int
-    row: Row | None
-    increment: float
-    loss_change: float
-    divergence: float
+    tokens: np.ndarray
+    gaps: tuple[tuple[int, int], ...]
+    ends: tuple[int, ...]
 
 
-def plan(
+def plan_probe(
     tokens: TokenizedText,
     *,
     window: int = 16,
     past: int = 32,
-    draws: int = 8,
+    draws: int = DRAWS,
     batch: int = 16,
-    context: int | None = None,
-) -> Plan:
+    context_length: int | None = None,
+) -> ProbePlan:
     """The gaps of a text that have `past` tokens before them and `window` after.
 
-    UserError when there are none, when a number makes no sense, or when a stretch does not fit into
-    `context`.
+    UserError when there are none, when a number makes no sense, or when a segment does not fit into `context_length`.
     """
     if min(window, past, batch) < 1 or draws < 2:
         raise UserError(
-            f"the probe needs a window, a past and a batch of at least 1 and 2 draws, got {window}, {past}, "
-            f"{batch} "
-            f"and {draws}."
+            f"the probe needs a window, a past and a batch of at least 1 and 2 draws, got {window}, {past}, {batch} and "
+            f"{draws}."
         )
-    if context is not None and past + window + 1 > context:
+    if context_length is not None and past + window + 1 > context_length:
         raise UserError(
-            f"past + window = {past + window} tokens do not fit into the model's context of {context}; "
-            "lower one."
+            f"past + window = {past + window} tokens do not fit into the model's context of {context_length}; lower one."
         )
     first, last = past, len(tokens.ids) - window - 1
     if last < first:
+        third = max(1, len(tokens.ids) // 3)
         raise UserError(
-            f"the text has {len(tokens.ids)} tokens and a gap needs {past} before it and {window + 1} from "
-            "it on; give a "
-            f"longer text, or smaller numbers, such as past {max(1, len(tokens.ids) // 3)} and window "
-            f"{max(1, len(tokens.ids) // 3)}."
+            f"the text has {len(tokens.ids)} tokens and a gap needs {past} before it and {window + 1} from it on; give a "
+            f"longer text, leave out the plan, or choose smaller numbers, such as past {third} and window {third}."
         )
-    return Plan(window, past, draws, tuple(range(first, last + 1)), batch)
+    return ProbePlan(window, past, draws, tuple(range(first, last + 1)), batch)
 
 
-def probe(host: Host, text: str, plan: Plan, *, tokens: TokenizedText | None = None, seed: int = 0) -> Probe:
-    """Measures the gaps of `plan`; `tokens` as in `ropewalk.measure.capture.trace`.
+def probe(
+    host: Host | Any,
+    text: str,
+    plan: ProbePlan | None = None,
+    *,
+    tokens: TokenizedText | None = None,
+    tokenizer: Any = None,
+    start: Start = "auto",
+    draws: int = DRAWS,
+    exact: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> ProbeResult:
+    """Measures how much the predictions of `host` depend on each gap of a text: of every gap, or of those of a plan.
 
-    The trace holds the measured tokens only. Host parameters are left without gradients.
+    host, tokens, tokenizer and start as in `ropewalk.trace`. draws: label draws without a plan. The trace holds the measured
+    tokens only. Host parameters are left without gradients. UserError for a text of fewer than two tokens.
     """
-    tokens = tokens or tokenize_bytes(text)
-    lines, late = host.rows, int(host.gap == "after")
-    shape = (len(lines), len(plan.gaps))
-    squares, observed = np.zeros((plan.draws, *shape)), np.zeros(shape)
-    chance = torch.Generator().manual_seed(seed)
-    for at, rows, prefix in _stretches(tokens, plan):
-        gap = prefix + plan.past
-        leaves = {row: torch.zeros(len(rows), requires_grad=True) for row in lines}
-        with torch.enable_grad():
-            log = _log_probabilities(host, rows, _opening(leaves, gap - late), gap, plan.window)
-            own = rows[:, gap + 1 : gap + 1 + plan.window].to(log.device)
-            for draw in range(plan.draws + 1):
-                if draw == plan.draws:
-                    labels = own
-                else:
-                    flat = log.detach().exp().flatten(0, 1).cpu().double()
-                    labels = torch.multinomial(flat, 1, generator=chance).view(own.shape).to(log.device)
-                value = log.gather(-1, labels[..., None]).sum()
-                grads = torch.autograd.grad(
-                    value, [leaves[row] for row in lines], retain_graph=draw < plan.draws, allow_unused=True
-                )
-                found = np.stack(
-                    [np.zeros(len(rows)) if g is None else g.double().cpu().numpy() for g in grads]
-                )
-                if draw == plan.draws:
-                    observed[:, at] = found
-                else:
-                    squares[draw][:, at] = found**2 / plan.window
+    from ropewalk.measure.probe_passes import exact_sensitivities, sampled_sensitivities
+
+    with opened_host(host, tokenizer) as opened:
+        encoded = encode_for(opened, text, tokenizer, start) if tokens is None else tokens
+        if start == "none":
+            encoded = TokenizedText(encoded.ids, encoded.spans)
+        rows_host = with_rows_per_layer(opened)
+        draws = plan.draws if plan is not None else draws
+        if draws < 2 and not exact:
+            raise UserError(f"the probe needs at least 2 draws, got {draws}; or ask for exact sensitivities.")
+        segments = list(_planned(encoded, plan) if plan is not None else _windows(encoded, rows_host.context_length))
+        gaps = [gap for segment in segments for gap, _ in segment.gaps]
+        if exact:
+            squares, observed = exact_sensitivities(rows_host, segments, progress)
+        else:
+            batch = 1 if plan is None else plan.batch
+            squares, observed = sampled_sensitivities(rows_host, segments, draws, batch, seed, progress)
+        return _result(rows_host, text, encoded, gaps, squares, observed, plan, start)
+
+
+def _result(
+    host: Host,
+    text: str,
+    tokens: TokenizedText,
+    gaps: list[int],
+    squares: np.ndarray,
+    observed: np.ndarray,
+    plan: ProbePlan | None,
+    start: Start,
+) -> ProbeResult:
+    """squares (draws, N, T), a single draw where they are exact."""
     if not np.isfinite(squares).all():
         raise UserError("the model's gradients are not finite numbers; try it in float32.")
-    mean, error = squares.mean(0), squares.std(0, ddof=1) / np.sqrt(plan.draws)
-    measured = list(plan.gaps)
-    return Probe(
-        Trace(
-            text=text,
-            tokens=tokens.ids[measured],
-            spans=tokens.spans[measured],
-            rows=lines,
-            values=mean,
-            kind="sensitivity",
-            unit=UNIT,
-            gap="before",
-            context={
-                "window": plan.window,
-                "past": plan.past,
-                "draws": plan.draws,
-                "first_token": measured[0],
-                "standard_error": np.round(error, 12).tolist(),
-                "observed_gradient": np.round(observed, 12).tolist(),
-            },
-            provenance=host.describe(),
-        ),
-        error,
-        observed,
+    draws = len(squares)
+    exact = draws == 1
+    error = np.zeros_like(squares[0]) if exact else squares.std(0, ddof=1) / np.sqrt(draws)
+    agreement = None if exact else half_agreement(squares)
+    trace = Trace(
+        text=text,
+        tokens=tokens.ids[gaps],
+        spans=tokens.spans[gaps],
+        rows=host.rows,
+        values=squares.mean(0),
+        kind="sensitivity",
+        unit=UNIT,
+        gap="before",
+        context={
+            "mode": "whole text" if plan is None else "equal surroundings",
+            "method": "exact" if exact else "sampled",
+            "window": None if plan is None else plan.window,
+            "past": None if plan is None else plan.past,
+            "draws": None if exact else draws,
+            "first_token": gaps[0],
+            "start": start,
+            "prefix": list(tokens.prefix),
+            "agreement_of_halves": agreement,
+            "standard_error": np.round(error, 12).tolist(),
+            "observed_gradient": np.round(observed, 12).tolist(),
+        },
+        provenance=host.describe(),
     )
+    return ProbeResult(trace, error, observed, agreement)
 
 
-def stretches(
-    host: Host,
-    plan: Plan,
-    tokens: TokenizedText,
-    gaps: Sequence[int],
-    *,
-    factors: Sequence[float] = FACTORS,
-    each_line: bool = False,
-) -> list[Stretch]:
-    """Sets single gaps to `factors` times their increments, in all lines at once and, with each_line, in
-    each alone.
-
-    gaps: tokens of the plan. UserError for others.
-    """
-    if strangers := sorted(set(gaps) - set(plan.gaps)):
-        raise UserError(
-            f"token {strangers[0]} is not among the measured gaps, {plan.gaps[0]} to {plan.gaps[-1]}; "
-            "choose those."
-        )
-    chosen = Plan(plan.window, plan.past, plan.draws, tuple(gaps), plan.batch)
-    groups: list[Row | None] = [None, *(host.rows if each_line and len(host.rows) > 1 else ())]
-    found, late = [], int(host.gap == "after")
-    with torch.no_grad():
-        for at, rows, prefix in _stretches(tokens, chosen):
-            gap = prefix + plan.past
-            plain = _log_probabilities(host, rows, None, gap, plan.window)
-            labels = rows[:, gap + 1 : gap + 1 + plan.window].to(plain.device)[..., None]
-            for row in groups:
-                for factor in factors:
-                    changed = _log_probabilities(
-                        host, rows, _scaling(row, gap - late, factor), gap, plan.window
-                    )
-                    loss = (plain - changed).gather(-1, labels).squeeze(-1).mean(-1)
-                    divergence = (plain.exp() * (plain - changed)).sum(-1).mean(-1)
-                    numbers = zip(chosen.gaps[at], loss.tolist(), divergence.tolist(), strict=True)
-                    found += [Stretch(token, row, factor, *pair) for token, *pair in numbers]
-    return found
+def half_agreement(squares: np.ndarray) -> float | None:
+    """Rank correlation over gaps of two halves of the draws (K, N, T), mean over rows; None for fewer than four gaps."""
+    if squares.shape[2] < 4 or len(squares) < 2:
+        return None
+    halves = [half.mean(0).argsort(1).argsort(1).astype(np.float64) for half in (squares[::2], squares[1::2])]
+    centered = [ranks - ranks.mean(1, keepdims=True) for ranks in halves]
+    norm = np.sqrt((centered[0] ** 2).sum(1) * (centered[1] ** 2).sum(1))
+    return float(((centered[0] * centered[1]).sum(1) / norm).mean())
 
 
-def cost(plan: Plan, gaps: int, rows: int, factors: int = len(FACTORS), *, each_line: bool = False) -> str:
-    """What `stretches` will read, in one line."""
-    passes = 1 + factors * (1 + (rows if each_line and rows > 1 else 0))
-    return f"{gaps} gaps stretched {passes - 1} times: {gaps * plan.length * passes:,} tokens forward"
+def _planned(tokens: TokenizedText, plan: ProbePlan) -> Iterator[Segment]:
+    """One segment per gap: prefix, past, window and one label more."""
+    prefix = np.array(tokens.prefix, np.int64)
+    index = len(prefix) + plan.past
+    for gap in plan.gaps:
+        part = tokens.ids[gap - plan.past : gap + plan.window + 1]
+        yield Segment(np.concatenate([prefix, part]), ((gap, index),), (index + plan.window,))
 
 
-def _stretches(tokens: TokenizedText, plan: Plan) -> Iterator[tuple[slice, Tensor, int]]:
-    """(which gaps, their stretches (B, L), length of the prefix): start symbol, past, window and one
-    label more.
-    """
-    ids = torch.from_numpy(np.array(tokens.ids))
-    prefix = [] if tokens.start is None else [tokens.start]
-    for first in range(0, len(plan.gaps), plan.batch):
-        gaps = plan.gaps[first : first + plan.batch]
-        rows = [
-            torch.cat([torch.tensor(prefix, dtype=ids.dtype), ids[t - plan.past : t + plan.window + 1]])
-            for t in gaps
-        ]
-        yield slice(first, first + len(gaps)), torch.stack(rows), len(prefix)
-
-
-def _log_probabilities(host: Host, rows: Tensor, edit: Edit | None, gap: int, window: int) -> Tensor:
-    """(B, W, V) float32: of the tokens after each of those from the gap's token on."""
-    logits = host(rows[:, :-1], edit=edit).logits
-    return torch.log_softmax(logits[:, gap : gap + window].float(), -1)
-
-
-def _opening(leaves: dict[Row, Tensor], gap: int) -> Edit:
-    def edit(row: Row, d: Tensor) -> Tensor:
-        at = torch.zeros_like(d)
-        at[:, gap] = 1.0
-        return d + at * leaves[row].to(d.device)[:, None]
-
-    return edit
-
-
-def _scaling(chosen: Row | None, gap: int, factor: float) -> Edit:
-    def edit(row: Row, d: Tensor) -> Tensor:
-        if chosen is not None and row != chosen:
-            return d
-        times = torch.ones_like(d)
-        times[:, gap] = factor
-        return d * times
-
-    return edit
+def _windows(tokens: TokenizedText, context_length: int) -> Iterator[Segment]:
+    """The text in windows; each gap is measured where it has most text around it."""
+    prefix = np.array(tokens.prefix, np.int64)
+    skip, count = len(prefix), len(tokens.ids)
+    length = min(WINDOW, context_length - skip)
+    if count < 2:
+        raise UserError("a single token has no gap to measure; give a text of at least two tokens.")
+    stride = max(1, length - OVERLAP) if length > OVERLAP else max(1, length // 2)
+    firsts = [0] if count <= length else [*range(0, count - length, stride), count - length]
+    edge = (length - stride) // 2
+    low = 0 if skip else 1
+    for n, first in enumerate(firsts):
+        last = min(count, first + length)
+        high = count if n + 1 == len(firsts) else max(low, firsts[n + 1] + edge)
+        chosen = tuple((gap, skip + gap - first) for gap in range(low, min(high, last)))
+        low = max(low, min(high, last))
+        if chosen:
+            part = np.concatenate([prefix, tokens.ids[first:last]])
+            yield Segment(part, chosen, (len(part),) * len(chosen))

@@ -1,6 +1,6 @@
-"""The letters that byte-level vocabularies write for bytes: printable ones stand for themselves.
+"""The characters that byte-level vocabularies (GPT-2, Llama 3, Qwen) write for bytes.
 
-The 68 others are written from U+0100 on, in order. Knows nothing of tokenizers.
+Printable bytes stand for themselves; the 68 others are written from U+0100 on, in order.
 """
 
 _PRINTABLE = {*range(33, 127), *range(161, 173), *range(174, 256)}

@@ -6,18 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ropewalk.tokens.utf8_bytes import END, byte_spans, encode
-
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """A text as a host reads it: ids (T,), byte spans (T, 2), and the symbol that starts a document."""
+    """Token ids (T,) int64, half-open byte spans (T, 2) int64, and the tokens that a host reads before the text.
+
+    A token without text has an empty span. Every byte of the text lies in exactly one span. repeat_prefix: a long text that
+    is read in windows has the prefix before each of them, as models expect that were trained so.
+    """
 
     ids: np.ndarray
     spans: np.ndarray
-    start: int | None
+    prefix: tuple[int, ...] = ()
+    repeat_prefix: bool = False
 
-
-def tokenize_bytes(text: str) -> TokenizedText:
-    """The tokens of the native models: UTF-8 bytes, with the end-of-document symbol before the first."""
-    return TokenizedText(np.array(encode(text), dtype=np.int64), byte_spans(text), END)
+    @property
+    def sequence(self) -> np.ndarray:
+        """The prefix and the text's tokens, (P + T,) int64: what a host is given."""
+        return np.concatenate([np.array(self.prefix, np.int64), self.ids])

@@ -1,90 +1,127 @@
-"""How a host reads text: its tokenizer as ids and byte spans.
+"""Tokenizers: a text as token ids with byte spans, and back.
 
-Spans are exact wherever a token's own bytes can be told (byte-level vocabularies, byte fallback); elsewhere
-they are the characters that the tokenizer says a token covers, so that two tokens within one character
-share its span. Knows tokenizers, not models.
+A tokenizer belongs to a host. `ByteTokenizer` is that of the native models; `ropewalk.tokens.huggingface` wraps those
+of transformers. `start` says which tokens come before a text: "auto" the ones that the tokenizer itself adds, "bos"
+its begin-of-text token, "none" nothing, a number that token.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from ropewalk.errors import UserError
-from ropewalk.tokens.byte_level import BYTES
-from ropewalk.tokens.tokenized_text import TokenizedText, tokenize_bytes
-from ropewalk.tokens.utf8_bytes import END, utf8
+from ropewalk.tokens.tokenized_text import TokenizedText
+from ropewalk.tokens.utf8_bytes import END, VOCAB_SIZE, byte_spans, decode, encode
+
+Start = Literal["auto", "bos", "none"] | int
+STARTS = ("auto", "bos", "none")
 
 
-@dataclass(frozen=True)
-class HostTokenizer:
-    """A fast tokenizer of transformers, or raw bytes where it is None."""
-
-    tokenizer: Any = None
+class Tokenizer(Protocol):
+    """How a host reads text."""
 
     @property
-    def start(self) -> int | None:
-        """The symbol put before a text: the tokenizer's begin-of-text, or its end-of-text where it has
-        none.
-        """
-        if self.tokenizer is None:
-            return tokenize_bytes("a").start
-        begin = self.tokenizer.bos_token_id
-        return begin if begin is not None else self.tokenizer.eos_token_id
+    def vocab_size(self) -> int:
+        """How many token ids there are."""
+        ...
 
     @property
     def end(self) -> int | None:
-        """The symbol between documents."""
-        if self.tokenizer is None:
-            return tokenize_bytes("a").start
-        end = self.tokenizer.eos_token_id
-        return end if end is not None else self.tokenizer.bos_token_id
+        """The token between documents."""
+        ...
 
-    def tokens(self, text: str) -> TokenizedText:
-        """A text as the host reads it. UserError for an empty text."""
-        if not text:
-            raise UserError("the text is empty: expected at least one character; give some text.")
-        if self.tokenizer is None:
-            return tokenize_bytes(text)
-        read = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids = read["input_ids"]
-        spans = self._exact(text, ids)
-        if spans is None:
-            starts = np.cumsum([0, *(len(character.encode()) for character in text)])
-            spans = starts[np.array(read["offset_mapping"], np.int64).reshape(-1, 2)]
-            spans = np.maximum.accumulate(spans, 0)
-        return TokenizedText(np.array(ids, np.int64), spans, self.start)
+    def prefix(self, start: Start = "auto") -> tuple[int, ...]:
+        """The tokens before a text."""
+        ...
 
-    def pieces(self, ids: list[int]) -> list[str]:
-        """What each symbol writes, as far as it is text; a piece of a character is U+FFFD."""
-        if self.tokenizer is None:
-            parts: list[bytes | None] = [b"" if i == END else bytes([i]) for i in ids]
-        else:
-            parts = [
-                None if name is None else _bytes(name) for name in self.tokenizer.convert_ids_to_tokens(ids)
-            ]
-        return ["" if part is None else part.decode("utf-8", "replace") for part in parts]
+    def encode(self, text: str, start: Start = "auto") -> TokenizedText:
+        """A text as token ids and byte spans. UserError for an empty text."""
+        ...
 
-    def _exact(self, text: str, ids: list[int]) -> np.ndarray | None:
-        parts = [_bytes(name) for name in self.tokenizer.convert_ids_to_tokens(ids)]
-        known = [part for part in parts if part is not None]
-        whole, extra = b"".join(known), 0
-        if len(known) < len(parts) or whole not in (utf8(text), b" " + utf8(text)):
-            return None
-        extra = len(whole) - len(utf8(text))
-        ends = np.cumsum([len(part) for part in known])
-        starts = ends - [len(part) for part in known]
-        return np.maximum(np.stack([starts, ends], 1) - extra, 0)
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text that token ids write; bytes that are no UTF-8 are shown as U+FFFD."""
+        ...
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each token writes by itself; a part of a character is U+FFFD."""
+        ...
 
 
-def _bytes(name: str) -> bytes | None:
-    """The bytes that a vocabulary entry writes; None if its form is not known."""
-    if len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
-        return bytes([int(name[3:5], 16)])
-    if "▁" in name:
-        return name.replace("▁", " ").encode()
-    if all(letter in BYTES for letter in name):
-        return bytes(BYTES[letter] for letter in name)
-    return name.encode()
+@dataclass(frozen=True)
+class ByteTokenizer:
+    """UTF-8 bytes 0..255, and 256 for the end of a document, which also starts a text."""
+
+    vocab_size: int = VOCAB_SIZE
+
+    @property
+    def end(self) -> int:
+        return END
+
+    def prefix(self, start: Start = "auto") -> tuple[int, ...]:
+        return resolve_prefix(start, (END,), END, self.vocab_size)
+
+    def encode(self, text: str, start: Start = "auto") -> TokenizedText:
+        check_text(text)
+        return TokenizedText(np.array(encode(text), np.int64), byte_spans(text), self.prefix(start))
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return decode(ids)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        return ["" if i == END else bytes([i]).decode("utf-8", "replace") for i in ids]
+
+
+def resolve_prefix(start: Start, auto: tuple[int, ...], bos: int | None, vocab_size: int) -> tuple[int, ...]:
+    """The tokens that `start` means for a tokenizer. UserError for a start that it does not have."""
+    if start == "auto":
+        return auto
+    if start == "none":
+        return ()
+    if start == "bos":
+        if bos is None:
+            raise UserError(
+                'this tokenizer has no begin-of-text token; use start="none", or the number of a token.'
+            )
+        return (bos,)
+    if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < vocab_size:
+        raise UserError(
+            f"start must be auto, bos, none or a token from 0 to {vocab_size - 1}, got {start!r}; choose one of them."
+        )
+    return (start,)
+
+
+def check_text(text: str) -> None:
+    """UserError for an empty text, and for what is no text."""
+    if not isinstance(text, str):
+        raise UserError(f"expected a text, got {type(text).__name__}; pass a string.")
+    if not text:
+        raise UserError("the text is empty: expected at least one character; give some text.")
+
+
+def encode_for(host: Any, text: str, tokenizer: Any = None, start: Start = "auto") -> TokenizedText:
+    """A text as `host` reads it: by `tokenizer`, or by the tokenizer that the host was opened with.
+
+    UserError for a host that has none, and for a tokenizer with more tokens than the host knows.
+    """
+    own = getattr(host, "tokenizer", None) if tokenizer is None else as_tokenizer(tokenizer)
+    if own is None:
+        name = type(getattr(host, "model", host)).__name__
+        raise UserError(
+            f"this {name} does not know its tokenizer, so its text cannot be read; pass tokenizer=, or open the model "
+            "with ropewalk.load."
+        )
+    encoded: TokenizedText = own.encode(text, start)
+    return encoded
+
+
+def as_tokenizer(tokenizer: Any) -> Tokenizer:
+    """A `Tokenizer` from one of ours or one of transformers."""
+    if hasattr(tokenizer, "pieces"):
+        return tokenizer
+    from ropewalk.tokens.huggingface import HuggingFaceTokenizer
+
+    return HuggingFaceTokenizer(tokenizer)

@@ -1,11 +1,12 @@
-"""What is gathered of one text while a host reads it, window by window, until it is a Trace.
+"""Builds a Trace from what a host computes, window by window.
 
-Arrays only: whoever runs the host brings its numbers, and the function that makes nats of its logits.
+Works on arrays: the caller runs the host, and brings the function that turns its logits into nats.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -13,18 +14,22 @@ import numpy as np
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.system import available_memory
-from ropewalk.tokens.tokenized_text import TokenizedText, tokenize_bytes
+from ropewalk.tokens.tokenized_text import TokenizedText
+from ropewalk.tokens.tokenizer import Start
 from ropewalk.traces.trace import Trace
 
-Start = Literal["document", "text"]
-NUMBER = 16  # bytes that a number takes while a trace is made of it
+BYTES_PER_NUMBER = 16
+"""Memory that a number takes while a trace is built."""
+
+LOGITS_BYTES = 1 << 31
+"""Bytes of a window's float32 logits: hosts with large vocabularies read shorter windows."""
 
 Nats = Callable[[Any, np.ndarray], tuple[Any, Any]]
-"""nats(logits (T, V), following (T,)) -> surprisals (T,) and entropies (T,), as numpy reads them."""
+"""nats(logits (T, V), following (T,)) -> surprisals (T,) and entropies (T,), as NumPy reads them."""
 
 
 class HostDescription(Protocol):
-    """What a Trace says of the host that read its text; see `ropewalk.core.host.Host`."""
+    """What a Trace records of the host that read its text; see `ropewalk.core.host.Host`."""
 
     @property
     def rows(self) -> tuple[Row, ...]: ...
@@ -38,62 +43,95 @@ class HostDescription(Protocol):
     def describe(self) -> dict[str, Any]: ...
 
 
+@dataclass(frozen=True)
+class Window:
+    """Tokens for one pass: those of the sequence from `first` on, after `extra` tokens of a repeated prefix.
+
+    Measurements are kept from token `keep` of the sequence on.
+    """
+
+    tokens: np.ndarray
+    first: int
+    keep: int
+    extra: int
+
+
 class TraceBuilder:
-    """What is known so far of one text's tokens, the start symbol before them included: `sequence` (T,) int64.
+    """The measurements of one text so far. `sequence` (T,) int64 are its tokens with the prefix before them.
 
     UserError for an empty text, and for one whose numbers do not fit into memory.
     """
 
-    def __init__(self, host: HostDescription, text: str, tokens: TokenizedText | None, start: Start) -> None:
-        self.text, self.tokens = text, tokens or tokenize_bytes(text)
-        if len(self.tokens.ids) == 0:
+    def __init__(self, host: HostDescription, text: str, tokens: TokenizedText, start: Start = "auto") -> None:
+        if len(tokens.ids) == 0:
             raise UserError("the text is empty: expected at least one character; give some text.")
-        prefix = [self.tokens.start] if start == "document" and self.tokens.start is not None else []
-        self.skip = len(prefix)
-        self.sequence = np.concatenate([np.array(prefix, np.int64), self.tokens.ids])
+        prefix = () if start == "none" else tokens.prefix
+        self.text, self.tokens, self.start, self.prefix = text, tokens, start, prefix
+        self.sequence = np.concatenate([np.array(prefix, np.int64), tokens.ids])
+        self.window = window_length(host)
         count = len(self.sequence)
         available_memory.require_memory(
-            NUMBER * count * (len(host.rows) + 4), f"a trace of {count:,} tokens", "trace it in parts"
+            BYTES_PER_NUMBER * count * (len(host.rows) + 4), f"a trace of {count:,} tokens", "trace it in parts"
         )
-        self.values = np.empty((len(host.rows), len(self.sequence)), np.float32)
-        self.signals = np.full((3, len(self.sequence)), np.nan, np.float32)
+        self.values = np.empty((len(host.rows), count), np.float32)
+        self.signals = np.full((3, count), np.nan, np.float32)
 
-    def take(self, increments: np.ndarray, logits: Any, nats: Nats, first: int, keep: int) -> None:
-        """A window's increments (N, T) and logits (T, V), `first` being its first token, from `keep` on."""
+    def windows(self) -> Iterator[Window]:
+        """The windows to read, in their order."""
+        repeated = np.array(self.prefix if self.tokens.repeat_prefix else (), np.int64)
+        for first, keep, last in windows(len(self.sequence), self.window - len(repeated)):
+            extra = repeated if first else repeated[:0]
+            yield Window(np.concatenate([extra, self.sequence[first:last]]), first, keep, len(extra))
+
+    def add_window(self, window: Window, increments: np.ndarray, logits: Any, nats: Nats) -> None:
+        """Adds a window's increments (N, T) and logits (T, V)."""
+        first, keep, extra = window.first, window.keep, window.extra
+        increments, logits = increments[:, extra:], logits[extra:]
         last = first + len(logits)
         self.values[:, keep:last] = increments[:, keep - first :]
         old = max(keep, first + 1)
         expected = logits[old - first - 1 :]  # of the tokens old..last, and of the one after
         following = np.concatenate([self.sequence[old:last], self.sequence[-1:]])
-        lost, uncertain = nats(expected, following)
-        self.signals[0, old:last] = lost[:-1]
-        self.signals[1, old:last] = uncertain[:-1]
-        self.signals[2, keep:last] = uncertain[keep - last :]
+        surprisal, entropy = nats(expected, following)
+        self.signals[0, old:last] = surprisal[:-1]
+        self.signals[1, old:last] = entropy[:-1]
+        self.signals[2, keep:last] = entropy[keep - last :]
 
-    def trace(self, host: HostDescription, start: Start) -> Trace:
-        """The Trace, once every window was taken. UserError for increments that are not finite."""
+    def trace(self, host: HostDescription) -> Trace:
+        """The Trace, once every window was added. UserError for increments that are not finite."""
         if not np.isfinite(self.values).all():
             raise UserError(
-                "the model gave increments that are not finite numbers; it diverged, so trace another one."
+                "the model's increments are not finite numbers: its training diverged; use an earlier checkpoint."
             )
-        window = host.context_length
-        count = len(list(windows(len(self.sequence), window)))
-        surprisal, entropy, after = self.signals[:, self.skip :]
+        skip = len(self.prefix)
+        surprisal, entropy, after = self.signals[:, skip:]
         return Trace(
             text=self.text,
             tokens=self.tokens.ids,
             spans=self.tokens.spans,
             rows=host.rows,
-            values=self.values[:, self.skip :],
+            values=self.values[:, skip:],
             kind="increment",
             unit="token-equivalents",
             gap=host.gap,
             surprisal=surprisal,
             entropy=entropy,
             entropy_after=after,
-            context={"start": start, "window": window, "overlap": window // 2, "windows": count},
+            context={
+                "start": self.start,
+                "prefix": list(self.prefix),
+                "window": self.window,
+                "overlap": self.window // 2,
+                "windows": sum(1 for _ in self.windows()),
+            },
             provenance=host.describe(),
         )
+
+
+def window_length(host: HostDescription) -> int:
+    """Tokens in a window: the host's context, or fewer where the logits of so many would not fit into memory."""
+    vocab_size = getattr(host, "vocab_size", None) or 1
+    return min(host.context_length, max(512, LOGITS_BYTES // (4 * vocab_size)))
 
 
 def windows(total: int, context: int) -> Iterator[tuple[int, int, int]]:

@@ -1,0 +1,71 @@
+"""Whatever can be measured as a `ropewalk.Host`: native decoders, grafts, PEFT adapters, untouched transformers models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.errors import UserError
+
+if TYPE_CHECKING:
+    from ropewalk.core.host import Host
+    from ropewalk.native.decoder import Decoder
+
+
+@contextmanager
+def opened_host(model: Any, tokenizer: Any = None) -> Iterator[Host]:
+    """A model as a host. An untouched transformers model has d = 1 everywhere, and is left as it was.
+
+    UserError for anything that is no model.
+    """
+    decoder = getattr(model, "decoder", None)
+    if hasattr(decoder, "rows"):  # a native decoder as a transformers model
+        yield decoder  # type: ignore[misc]
+    elif hasattr(model, "rows") and hasattr(model, "describe"):
+        yield model
+    elif not hasattr(model, "named_modules"):
+        raise UserError(f"expected a model, got {type(model).__name__}; open one with ropewalk.load.")
+    else:
+        from ropewalk.hf import graft, graft_of
+
+        carried = graft_of(model)
+        if carried is not None:
+            yield carried
+        elif hasattr(model, "peft_config"):
+            from ropewalk.hf.peft import peft_host
+
+            yield peft_host(model, tokenizer)
+        else:
+            with graft(model, parametrization="integer", tokenizer=tokenizer) as untouched:
+                yield untouched
+
+
+def with_rows_per_layer(host: Host, per_head: bool = False) -> Host:
+    """A host in which the gaps of every layer, or of every key/value head, can be moved by themselves.
+
+    Hosts with learned increments are returned unchanged. One with integer positions computes the same as before; a graft is
+    attached again, a native decoder is copied.
+    """
+    config: Any = getattr(host, "config", None)
+    native: IncrementConfig | None = getattr(config, "increments", None)
+    if native is not None and native.parametrization == "integer":
+        return _per_layer_copy(host, per_head)  # type: ignore[arg-type]
+    if getattr(config, "parametrization", None) == "integer" and config.per_head != per_head:
+        from ropewalk.hf import graft
+
+        return graft(host, parametrization="integer", per_head=per_head)  # type: ignore[arg-type]
+    return host
+
+
+def _per_layer_copy(decoder: Decoder, per_head: bool) -> Decoder:
+    from ropewalk.native.config import DecoderConfig
+    from ropewalk.native.decoder import Decoder
+
+    increments = IncrementConfig(parametrization="constant", per="layer", per_head=per_head, gap=decoder.gap)
+    shape = decoder.config.model_dump() | {"increments": increments.model_dump()}
+    copy = Decoder(DecoderConfig.model_validate(shape))
+    copy.load_state_dict(decoder.state_dict(), strict=False)
+    copy.provenance, copy.compute_dtype = decoder.provenance, decoder.compute_dtype
+    return copy.to(decoder.embedding.device).eval()
