@@ -11,7 +11,7 @@ import typer
 from ropewalk.cli.options import GraftFolder, ModelArgument, TextInput, option_groups, writable
 
 if TYPE_CHECKING:
-    from ropewalk.measure.probe import Plan
+    from ropewalk.measure.probe import ProbePlan
 
 
 @dataclass(frozen=True)
@@ -53,15 +53,16 @@ def probe(
     """
     from rich.console import Console
 
+    from ropewalk.measure import gap_changes
     from ropewalk.measure import probe as probing
     from ropewalk.views import terminal
 
     writable(json, "json")
     content = source.read()
     host, tokens, plan = _prepared(model, content, options, graft)
-    typer.echo(plan.told(), err=True)
+    typer.echo(plan.cost(), err=True)
     if stretch:
-        typer.echo(probing.cost(plan, min(stretch, len(plan.gaps)), len(host.rows)), err=True)
+        typer.echo(gap_changes.change_cost(plan, min(stretch, len(plan.gaps)), len(host.rows)), err=True)
     if dry_run:
         return
     result = probing.probe(host, content, plan, tokens=tokens, seed=options.seed)
@@ -70,15 +71,17 @@ def probe(
     relative = float((result.error / result.trace.values.clip(1e-30)).mean())
     console.print(f"standard error {relative:.0%} of the sensitivity on average", highlight=False)
     if stretch:
-        most = result.trace.values.mean(0).argsort()[::-1][:stretch]
-        rows = probing.stretches(host, plan, tokens, sorted(plan.gaps[i] for i in most))
+        most = result.mean_over_rows().argsort()[::-1][:stretch]
+        rows = gap_changes.scale_gaps(host, plan, tokens, sorted(plan.gaps[i] for i in most))
         console.print(_stretch_table(rows, host.tokenizer.pieces(tokens.ids.tolist())), markup=False)
     if json is not None:
         result.trace.save(json)
         typer.echo(f"wrote {json}", err=True)
 
 
-def _prepared(model: str, content: str, options: ProbeOptions, graft: Path | None) -> tuple[Any, Any, Plan]:
+def _prepared(
+    model: str, content: str, options: ProbeOptions, graft: Path | None
+) -> tuple[Any, Any, ProbePlan]:
     from ropewalk.loading import load
     from ropewalk.measure import probe as probing
     from ropewalk.measure.hosts import with_rows_per_layer
@@ -86,13 +89,13 @@ def _prepared(model: str, content: str, options: ProbeOptions, graft: Path | Non
     opened = load(model, per_head=options.per_head) if graft is None else load(graft, base=model)
     host: Any = with_rows_per_layer(opened, options.per_head)
     tokens = host.tokenizer.encode(content)
-    plan = probing.plan(
+    plan = probing.plan_probe(
         tokens,
         window=options.window,
         past=options.past,
         draws=options.draws,
         batch=options.batch_size,
-        context=host.context_length,
+        context_length=host.context_length,
     )
     return host, tokens, plan
 
@@ -104,5 +107,5 @@ def _stretch_table(rows: Any, pieces: list[str]) -> Any:
     table = Table("gap before", "increment", "loss change (nats/token)", "divergence (nats)")
     for row in rows:
         name = Text(f"{row.token} {pieces[row.token]!r}")
-        table.add_row(name, f"x {row.increment:g}", f"{row.loss_change:+.4f}", f"{row.divergence:.4f}")
+        table.add_row(name, f"x {row.factor:g}", f"{row.loss_change:+.4f}", f"{row.divergence:.4f}")
     return table

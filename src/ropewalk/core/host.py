@@ -18,6 +18,8 @@ from ropewalk.core.rows import Row
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from ropewalk.tokens.tokenizer import Tokenizer
+
 Edit = Callable[[Row, Tensor], Tensor]
 """edit(row, d) -> d: receives a row's increments (B, T), in token-equivalents, and returns those to use."""
 
@@ -49,6 +51,16 @@ class Host(Protocol):
     @property
     def gap(self) -> Literal["before", "after"]:
         """Whether a token's increment is the gap before it or the gap after it."""
+        ...
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """How the model reads text; None where it was given no tokenizer."""
+        ...
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens that the model knows."""
         ...
 
     def describe(self) -> dict[str, Any]:

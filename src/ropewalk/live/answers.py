@@ -6,7 +6,7 @@ A request is {"model", "text", "edits", "hold"}; an answer holds plain json valu
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from ropewalk.core.host import Edit, Host, Output
 from ropewalk.errors import UserError
 from ropewalk.live import gaps
 from ropewalk.measure.capture import trace
-from ropewalk.tokens.tokenized_text import TokenizedText, tokenize_bytes
-from ropewalk.traces.builder import windows
+from ropewalk.tokens.tokenized_text import TokenizedText
+from ropewalk.tokens.tokenizer import encode_for
+from ropewalk.traces.builder import window_length, windows
 from ropewalk.traces.trace import Trace
 from ropewalk.views import overlays, page
 
@@ -28,10 +29,13 @@ GUESSES = 3
 
 @dataclass(frozen=True)
 class Model:
-    """A host to ask, and how it reads text (UTF-8 bytes by default)."""
+    """A host to ask."""
 
     host: Host
-    read: Callable[[str], TokenizedText] = tokenize_bytes
+
+    def read(self, text: str) -> TokenizedText:
+        """The text as the host reads it, the prefix before its first window only."""
+        return replace(encode_for(self.host, text), repeat_prefix=False)
 
 
 class Answers:
@@ -52,9 +56,9 @@ class Answers:
         with self._lock:
             wanted = gaps.read(request.get("edits", []), model.host.rows, len(tokens.ids))
             held = self._base(name, text, tokens) if request.get("hold") and wanted else None
-            skip = 0 if tokens.start is None else 1
+            skip = len(tokens.prefix)
             asked = _Recorder(model.host, len(tokens.ids), skip, lambda place: gaps.edit(wanted, place, held))
-            result = trace(asked, text, tokens=tokens, together=1)  # one window a pass, in their order
+            result = trace(asked, text, tokens=tokens, tokens_per_pass=1)  # one window a pass, in their order
             expected, following = asked.expected()
             if not wanted:
                 self._remember(name, text, result)
@@ -113,13 +117,13 @@ class _Recorder:
 
     def __init__(self, host: Host, count: int, skip: int, edit: Callable[[int], Edit | None]) -> None:
         self.host, self.skip, self.make_edit = host, skip, edit
-        self.rows, self.context_length, self.gap, self.describe = (
-            host.rows,
+        self.rows, self.tokenizer, self.vocab_size = host.rows, host.tokenizer, host.vocab_size
+        self.context_length, self.gap, self.describe = (
             host.context_length,
             host.gap,
             host.describe,
         )
-        self.windows = list(windows(count + skip, host.context_length))
+        self.windows = list(windows(count + skip, window_length(host)))
         self.likeliest: list[list[Any]] = []
 
     def __call__(

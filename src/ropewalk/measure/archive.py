@@ -18,12 +18,13 @@ from ropewalk.measure.capture import trace_many
 from ropewalk.system.files import write_atomically
 from ropewalk.traces import archive
 from ropewalk.traces.archive import Shard
-from ropewalk.traces.builder import Start
+from ropewalk.tokens.tokenizer import Start
+from ropewalk.traces.builder import window_length
 from ropewalk.traces.trace import SIGNALS
 
 
 def trace_shards(
-    host: Host, shards: Iterable[Shard], folder: str | Path, *, start: Start = "document"
+    host: Host, shards: Iterable[Shard], folder: str | Path, *, start: Start = "auto"
 ) -> Iterator[tuple[Shard, bool]]:
     """Trace shards into `folder`; yield each once it is there, and whether it had been there before.
 
@@ -71,7 +72,12 @@ def _shared_metadata(host: Host, start: Start) -> dict[str, Any]:
         "unit": "token-equivalents",
         "gap": host.gap,
         "rows": [[row.layer, row.head] for row in host.rows],
-        "context": {"start": start, "window": host.context_length, "overlap": host.context_length // 2},
+        "context": {
+            "start": start,
+            "prefix": list(host.tokenizer.prefix(start)) if host.tokenizer is not None else [],
+            "window": window_length(host),
+            "overlap": window_length(host) // 2,
+        },
         "provenance": host.describe(),
     }
     return dict(json.loads(json.dumps(metadata)))

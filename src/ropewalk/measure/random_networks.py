@@ -22,7 +22,7 @@ from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
-from ropewalk.traces.builder import Start
+from ropewalk.tokens.tokenizer import Start, Tokenizer
 from ropewalk.traces.trace import Trace
 
 DRAWS = 99
@@ -56,10 +56,7 @@ class RandomNetworks:
         )
         self.host, self.draws, self.seed = host, DRAWS if draws is None else draws, seed
         self.networks = [
-            [
-                _network(config, width, seed * 1_000_003 + draw * 1_009 + layer)
-                for draw in range(self.draws)
-            ]
+            [_network(config, width, seed * 1_000_003 + draw * 1_009 + layer) for draw in range(self.draws)]
             for layer in range(len(self.read))
         ]
 
@@ -74,6 +71,15 @@ class RandomNetworks:
     @property
     def gap(self) -> Literal["before", "after"]:
         return self.host.gap
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """That of the trained host."""
+        return getattr(self.host, "tokenizer", None)
+
+    @property
+    def vocab_size(self) -> int:
+        return self.host.vocab_size
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -92,7 +98,9 @@ class RandomNetworks:
         activations: Collection[str] = (),
         kv_cache: object | None = None,
     ) -> Output:
-        output = self.host(tokens, position_ids, document_ids=document_ids, activations=[*activations, *self.read])
+        output = self.host(
+            tokens, position_ids, document_ids=document_ids, activations=[*activations, *self.read]
+        )
         drawn = tuple(
             torch.cat([network(output.activations[name].float().cpu(), tokens) for network in members], -1)
             for name, members in zip(self.read, self.networks, strict=True)
@@ -107,7 +115,7 @@ def untrained(model: Decoder, seed: int) -> Decoder:
 
 
 def random_networks(
-    host: Host, text: str, *, draws: int | None = None, seed: int = 0, start: Start = "document"
+    host: Host, text: str, *, draws: int | None = None, seed: int = 0, start: Start = "auto"
 ) -> Trace:
     """`draws` random networks on the input of every layer that has increments, kind "increment"."""
     return trace(RandomNetworks(host, draws, seed), text, start=start)
@@ -124,6 +132,8 @@ def _increment_inputs(host: Host) -> tuple[tuple[str, ...], int, IncrementConfig
 
 
 def _network(config: IncrementConfig, width: int, seed: int) -> Network:
-    network = cast(Network, increments.build_increments(config, hidden_size=width, num_kv_heads=1, vocab_size=1))
+    network = cast(
+        Network, increments.build_increments(config, hidden_size=width, num_kv_heads=1, vocab_size=1)
+    )
     init_weights(network, seed, std=width**-0.5)
     return network.eval()

@@ -25,6 +25,8 @@ from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.kv_cache import KVCache, LayerKVCache
+from ropewalk.tokens.tokenizer import ByteTokenizer
+from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -186,6 +188,11 @@ class Decoder(nn.Module):
         return self.config.vocab_size
 
     @property
+    def tokenizer(self) -> ByteTokenizer | None:
+        """UTF-8 bytes; None for a model of another vocabulary."""
+        return ByteTokenizer() if self.config.vocab_size == VOCAB_SIZE else None
+
+    @property
     def gap(self) -> positions.Gap:
         return self.config.increments.gap
 
@@ -298,6 +305,11 @@ class Decoder(nn.Module):
 
     def _training_pass(self, tokens: Tensor, position_ids: Tensor) -> Output:
         """The pass in pieces that may be compiled: no documents, edit, activations or cache."""
+        x, emitted = self.run_layers(tokens, position_ids)
+        return Output(self._logits(x), emitted)
+
+    def run_layers(self, tokens: Tensor, position_ids: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The residual stream after the last layer, before the final norm, and the increments r of each module."""
         x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
         emitted: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
@@ -308,7 +320,7 @@ class Decoder(nn.Module):
                 emitted.append(r)
             else:
                 x = self.layer_fn(layer, x, cos, sin)
-        return Output(self._logits(x), tuple(emitted))
+        return x, tuple(emitted)
 
     def _logits(self, x: Tensor) -> Tensor:
         return linear(self.norm(x), self.embedding.to(x.dtype))

@@ -14,6 +14,8 @@ import numpy as np
 
 from ropewalk.core.rows import Row
 from ropewalk.native.config import DecoderConfig
+from ropewalk.tokens.tokenizer import ByteTokenizer
+from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 
 SATURATION = 30.0  # as in ropewalk.core.increments
 EPS = float(np.finfo(np.float32).eps)
@@ -39,6 +41,15 @@ class NumpyDecoder:
     @property
     def context_length(self) -> int:
         return self.config.context_length
+
+    @property
+    def vocab_size(self) -> int:
+        return self.config.vocab_size
+
+    @property
+    def tokenizer(self) -> ByteTokenizer | None:
+        """UTF-8 bytes; None for a model of another vocabulary."""
+        return ByteTokenizer() if self.config.vocab_size == VOCAB_SIZE else None
 
     @property
     def gap(self) -> Literal["before", "after"]:
