@@ -191,13 +191,14 @@ def _trained(plan: GraftRecipe, folder: Path, team: Any, resume: bool) -> Report
     from ropewalk.cli.progress import watching
     from ropewalk.cli.train import stopped
     from ropewalk.corpus import prepare
+    from ropewalk.hf.opening import tokenizer_of
     from ropewalk.system.cache_folder import cache_folder
     from ropewalk.training import distributed
     from ropewalk.training.graft import paired
-    from ropewalk.training.graft.corpus_tokens import read_corpus, reader_of
+    from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 
     with distributed.one_at_a_time(cache_folder()):
-        corpus = read_corpus(prepare(plan.corpus), reader_of(plan.model.base))
+        corpus = tokenize_corpus(prepare(plan.corpus), tokenizer_of(plan.model.base))
     try:
         with watching(folder, plan.train.steps, unit="token") if team.first else nullcontext() as watch:
             return paired.train(plan, corpus, folder, resume=resume, watch=watch)

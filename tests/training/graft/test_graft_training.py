@@ -20,10 +20,11 @@ from ropewalk.hf import Graft, graft, load
 from ropewalk.hf.llama_export import byte_tokenizer
 from ropewalk.hf.loading import open_tokenizer
 from ropewalk.system import available_memory
-from ropewalk.tokens.tokenizer import HostTokenizer
+from ropewalk.tokens.huggingface import HuggingFaceTokenizer
+from ropewalk.tokens.tokenizer import ByteTokenizer
 from ropewalk.training import recipe
 from ropewalk.training.graft import memory_estimate, paired, trainable
-from ropewalk.training.graft.corpus_tokens import read_corpus
+from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, rates
 from ropewalk.training.memory_estimate import MemoryEstimate
 from ropewalk.training.optimizer import OptimizerConfig
@@ -143,12 +144,35 @@ def test_resumes_as_if_it_had_never_stopped(how: str, base: str, corpus: Corpus,
 
 
 def test_a_corpus_is_read_by_a_tokenizer_once(base: str, corpus: Corpus, tmp_path: Path) -> None:
-    read = read_corpus(corpus, HostTokenizer(open_tokenizer(base)), tmp_path)
+    tokenizer = HuggingFaceTokenizer(open_tokenizer(base))
+    read = tokenize_corpus(corpus, tokenizer, tmp_path)
     assert np.array_equal(read.train, corpus.train) and np.array_equal(read.validation, corpus.validation)
-    assert read.hash != corpus.hash and read_corpus(corpus, HostTokenizer(), tmp_path) is corpus
+    assert read.hash != corpus.hash and tokenize_corpus(corpus, ByteTokenizer(), tmp_path) is corpus
     stamp = next((tmp_path / "tokens").iterdir()).stat().st_mtime_ns
-    read_corpus(corpus, HostTokenizer(open_tokenizer(base)), tmp_path)
+    tokenize_corpus(corpus, tokenizer, str(tmp_path))
     assert next((tmp_path / "tokens").iterdir()).stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("damage", ["zeros", "short", "beyond", "index", "no index", "missing"])
+def test_damaged_tokens_are_noticed_and_made_again(
+    damage: str, base: str, corpus: Corpus, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer = HuggingFaceTokenizer(open_tokenizer(base))
+    before = np.array(tokenize_corpus(corpus, tokenizer, tmp_path).train)
+    folder = next((tmp_path / "tokens").iterdir())
+    data = (folder / "train.bin").read_bytes()
+    if damage == "zeros":
+        (folder / "train.bin").write_bytes(data[: len(data) // 2] + bytes(len(data) - len(data) // 2))
+    elif damage == "short":
+        (folder / "train.bin").write_bytes(data[:-4])
+    elif damage == "beyond":
+        (folder / "train.bin").write_bytes(b"\xff" * len(data))
+    elif damage == "index":
+        (folder / "index.json").write_text("{}")
+    else:
+        (folder / ("index.json" if damage == "no index" else "validation.bin")).unlink()
+    after = tokenize_corpus(corpus, tokenizer, tmp_path)
+    assert np.array_equal(after.train, before) and "are damaged" in caplog.text
 
 
 def needed(base: str, ranks: int = 1, **model: Any) -> MemoryEstimate:

@@ -1,13 +1,16 @@
-"""A prepared corpus read by a tokenizer: the same documents and splits, other symbols.
+"""A prepared corpus in the tokens of a base model: the same documents and splits.
 
-Kept beside the corpus under a hash of both, so that it is made once. Symbols are uint32; documents end with
-the tokenizer's end-of-text.
+Kept in the cache folder under a hash of corpus and tokenizer, so that it is made once, with the hash of its files, which
+is checked at every use: a damaged copy is made again. Tokens are uint32; documents end with the tokenizer's end token.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,65 +19,92 @@ import numpy as np
 
 from ropewalk.corpus import Corpus
 from ropewalk.errors import UserError
-from ropewalk.hf.llama_export import byte_tokenizer
-from ropewalk.hf.loading import open_config, open_tokenizer
 from ropewalk.system.cache_folder import cache_folder
-from ropewalk.system.files import read_json
+from ropewalk.system.files import read_json, sha256
 from ropewalk.system.folders import write_folder
-from ropewalk.tokens.tokenizer import HostTokenizer
-from ropewalk.tokens.utf8_bytes import END, VOCAB_SIZE
+from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
+from ropewalk.tokens.utf8_bytes import END
 
+SCHEMA = 1
 SPLITS = ("train", "validation")
-TOGETHER = 256
-SYMBOL = np.dtype("<u4")
+INDEX = "index.json"
+BATCH = 256
+"""Documents that are tokenized together."""
+TOKEN = np.dtype("<u4")
+
+log = logging.getLogger("ropewalk.training")
 
 
-def reader_of(base: str) -> HostTokenizer:
-    """How a base reads text: by its tokenizer, or as raw bytes where those are its symbols."""
-    size = int(open_config(base).get_text_config().vocab_size)
-    if size == VOCAB_SIZE and Path(base).is_dir() and not any(Path(base).glob("*token*")):
-        return HostTokenizer()
-    tokenizer = open_tokenizer(base)
-    return (
-        HostTokenizer() if tokenizer.get_vocab() == byte_tokenizer().get_vocab() else HostTokenizer(tokenizer)
-    )
+def tokenize_corpus(corpus: Corpus, tokenizer: Tokenizer, cache: str | Path | None = None) -> Corpus:
+    """The corpus in the tokenizer's tokens; the corpus itself where the tokens are bytes.
 
-
-def read_corpus(corpus: Corpus, reader: HostTokenizer, cache: Path | None = None) -> Corpus:
-    """The corpus in the reader's symbols; the corpus itself where it reads raw bytes."""
-    if reader.tokenizer is None:
+    UserError where a split has no tokens, or where the cache folder cannot be written to.
+    """
+    if isinstance(tokenizer, ByteTokenizer):
         return corpus
-    tokenizer = reader.tokenizer.backend_tokenizer.to_str()
-    digest = hashlib.sha256(f"{corpus.hash} {reader.end} {tokenizer}".encode()).hexdigest()[:32]
+    inner: Any = tokenizer.tokenizer  # type: ignore[attr-defined]  (of transformers)
+    described = f"{SCHEMA} {corpus.hash} {tokenizer.end} {inner.backend_tokenizer.to_str()}"
+    digest = hashlib.sha256(described.encode()).hexdigest()[:32]
     folder = Path(cache or cache_folder()) / "tokens" / digest
-    if not folder.exists():
-        write_folder(folder, lambda temporary: _write(corpus, reader, temporary))
-    counts = read_json(folder / "index.json")["tokens"]
+    problem = _problem(folder, tokenizer.vocab_size) if folder.exists() else "missing"
+    if problem is not None:
+        if folder.exists():
+            log.warning("%s: the tokens are damaged (%s) and are made again", folder, problem)
+            shutil.rmtree(folder, ignore_errors=True)
+        write_folder(folder, lambda temporary: _write(corpus, inner, tokenizer.end, temporary))
+        problem = _problem(folder, tokenizer.vocab_size)
+    if problem is not None:
+        raise UserError(f"{folder}: the tokens cannot be used ({problem}); check the disk and the tokenizer.")
+    counts = read_json(folder / INDEX)["tokens"]
     found = {
-        split: np.memmap(folder / f"{split}.bin", SYMBOL, "r", shape=(counts[split],)) for split in SPLITS
+        split: np.memmap(folder / f"{split}.bin", TOKEN, "r", shape=(counts[split],)) for split in SPLITS
     }
     return replace(corpus, hash=digest, train=found["train"], validation=found["validation"])
 
 
-def _write(corpus: Corpus, reader: HostTokenizer, folder: Path) -> None:
-    counts: dict[str, Any] = {}
+def _problem(folder: Path, vocab_size: int) -> str | None:
+    """What is wrong with a folder of tokens, each of which is read; None for nothing."""
+    try:
+        index = read_json(folder / INDEX)
+        for split in SPLITS:
+            path, count = folder / f"{split}.bin", index["tokens"][split]
+            if path.stat().st_size != count * TOKEN.itemsize or count < 1:
+                return f"{path.name} has another size than the index says"
+            if sha256(path) != index["sha256"][split]:
+                return f"{path.name} does not match its hash"
+            if not 0 <= index["largest"][split] < vocab_size:
+                return f"{path.name} holds tokens beyond the {vocab_size} of the tokenizer"
+    except (OSError, UserError, KeyError, TypeError) as error:
+        return str(error).partition("\n")[0] or type(error).__name__
+    return None
+
+
+def _write(corpus: Corpus, tokenizer: Any, end: int | None, folder: Path) -> None:
+    index: dict[str, Any] = {"schema": SCHEMA, "tokens": {}, "sha256": {}, "largest": {}}
     for split in SPLITS:
-        counts[split] = 0
+        digest, count, largest = hashlib.sha256(), 0, 0
         with (folder / f"{split}.bin").open("wb") as file:
             for texts in _documents(getattr(corpus, split)):
-                read = reader.tokenizer(texts, add_special_tokens=False)["input_ids"]
-                for ids in read:
-                    symbols = np.array(ids + ([] if reader.end is None else [reader.end]), SYMBOL)
-                    file.write(symbols.tobytes())
-                    counts[split] += len(symbols)
-        if not counts[split]:
+                for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
+                    tokens = np.array(ids + ([] if end is None else [end]), TOKEN)
+                    file.write(tokens.data)
+                    digest.update(tokens.data)
+                    count += len(tokens)
+                    largest = max(largest, int(tokens.max(initial=0)))
+        if not count:
             raise UserError(f"the {split} split of the corpus has no tokens; add documents.")
-    (folder / "index.json").write_text(json.dumps({"tokens": counts}))
+        index["tokens"][split], index["sha256"][split], index["largest"][split] = (
+            count,
+            digest.hexdigest(),
+            largest,
+        )
+    (folder / INDEX).write_text(json.dumps(index))
 
 
-def _documents(symbols: np.ndarray) -> Any:
-    ends = np.flatnonzero(symbols == END)
+def _documents(tokens: np.ndarray) -> Iterator[list[str]]:
+    """The texts of a split of bytes, some at a time."""
+    ends = np.flatnonzero(tokens == END)
     starts = np.concatenate([[0], ends[:-1] + 1])
-    for first in range(0, len(ends), TOGETHER):
-        pairs = zip(starts[first : first + TOGETHER], ends[first : first + TOGETHER], strict=True)
-        yield [symbols[a:b].astype(np.uint8).tobytes().decode("utf-8", "replace") for a, b in pairs]
+    for first in range(0, len(ends), BATCH):
+        pairs = zip(starts[first : first + BATCH], ends[first : first + BATCH], strict=True)
+        yield [tokens[a:b].astype(np.uint8).tobytes().decode("utf-8", "replace") for a, b in pairs]
