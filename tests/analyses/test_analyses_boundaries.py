@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import made
 import numpy as np
 import pytest
@@ -13,31 +15,32 @@ from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
 GOLD = made.gold(240)
+DRAWS = 39
 
 
 def part(knows: dict[int, float], *, seed: int = 0, entropy: float = 0.0, chance: bool = False) -> Part:
     trace = made.trace(GOLD, knows, seed=seed, entropy=entropy)
     random = None
     if chance:
-        drawn = made.trace(GOLD, {}, rows=6, seed=seed + 50)
+        drawn = made.trace(GOLD, {}, rows=2 * DRAWS, seed=seed + 50)
         random = Trace(
             **{
                 name: getattr(drawn, name)
                 for name in ("text", "tokens", "spans", "values", "kind", "unit", "gap")
             },
-            rows=tuple(Row(i // 2, i % 2) for i in range(6)),
+            rows=tuple(Row(i % 2, i // 2) for i in range(2 * DRAWS)),
         )
     dev, test = GOLD.halves()
     return Part(gap_analysis.gaps(trace, GOLD, dev, random), gap_analysis.gaps(trace, GOLD, test, random))
 
 
-def test_the_line_that_knows_is_chosen_with_its_sign_and_the_others_are_nothing():
+def test_the_row_that_knows_is_chosen_with_its_sign_and_the_others_are_nothing():
     for strength in (1.0, -1.0):
         result = boundaries([part({1: strength}, chance=True)])
         row = result.find(reader="increment L1")
         assert row["auc"] == pytest.approx(0.76, abs=0.04) and row["holm"] < 0.05
         assert row["auc_low"] < row["auc"] < row["auc_high"]
-        assert result.primary.verdict == "above" and "Lines chosen: L1" in result.notes[0]
+        assert result.primary.verdict == "above" and "Rows chosen: L1" in result.notes[0]
         assert result.primary.estimate.value == row["auc"] and "better" in result.notes[0]
         assert result.find(reader="increment L0")["holm"] > 0.05
 
@@ -63,7 +66,7 @@ def test_two_runs_agree_exactly_and_seeds_are_averaged():
         boundaries([parts[0], Part(parts[1].dev, parts[1].dev)])
 
 
-def test_other_segmenters_stand_beside_and_gold_itself_is_perfect():
+def test_other_segmenters_are_rows_and_gold_itself_is_perfect():
     known = part({}).test.characters
     beside = boundaries([part({})], {"gold": known})
     row = beside.find(reader="gold")
@@ -81,6 +84,12 @@ def test_gain_sees_news_and_no_news():
     assert nothing.find(added="nothing", model="signals and first byte")["verdict"] == "above"
 
 
+def test_few_draws_decide_nothing():
+    p = part({1: 1.0}, chance=True)
+    few = [Part(*(replace(g, chance=g.chance[:19]) for g in (p.dev, p.test)))]
+    assert boundaries(few).primary.verdict == gain(few).primary.verdict == "undecided"
+
+
 def test_a_copy_of_a_signal_is_no_gain():
     p = part({}, entropy=2.0)
     same = [Part(*(made_same(g) for g in (p.dev, p.test)))]
@@ -88,8 +97,6 @@ def test_a_copy_of_a_signal_is_no_gain():
 
 
 def made_same(g: gap_analysis.Gaps) -> gap_analysis.Gaps:
-    from dataclasses import replace
-
     return replace(g, rows=np.stack([g.signals["entropy before"]] * 3))
 
 

@@ -58,8 +58,11 @@ def test_the_tokenizer_says_what_delimits() -> None:
         delimiters("def f(:\n  (")
 
 
+DRAWS = 39
+
+
 def read(knows: dict[int, float], *, seed: int = 0, files: int = 12, shuffled: bool = False) -> Marks:
-    """Files of random code: `knows` says how strongly a line stands out where a scope is delimited."""
+    """Files of random code: `knows` says how strongly a row stands out where a scope is delimited."""
     stream = np.random.default_rng([seed, 3])
     traces, truth, chance = [], [], []
     for number in range(files):
@@ -70,29 +73,29 @@ def read(knows: dict[int, float], *, seed: int = 0, files: int = 12, shuffled: b
         known = delimiters(text)
         labels = stream.permutation(known.labels) if shuffled else known.labels
         tokens = np.array(encode(text))
-        noise = stream.normal(size=(3 + 8, len(tokens)))
+        noise = stream.normal(size=(3 + DRAWS, len(tokens)))
         noise[:, :] += 5 * (tokens == 10)  # which says nothing among bytes of one value
-        for line, strength in knows.items():
-            noise[line, known.at] += strength * labels
+        for row, strength in knows.items():
+            noise[row, known.at] += strength * labels
         common = {"text": text, "tokens": tokens, "spans": byte_spans(text), "kind": "increment"}
         common |= {"unit": "token-equivalents", "gap": "before"}
         signals = dict(
             zip(("surprisal", "entropy", "entropy_after"), stream.random((3, len(tokens))), strict=True)
         )
         traces.append(
-            Trace(**common, **signals, lines=tuple(map(Row, range(3))), values=np.exp(0.1 * noise[:3]))
+            Trace(**common, **signals, rows=tuple(map(Row, range(3))), values=np.exp(0.1 * noise[:3]))
         )
-        lines = tuple(Row(0, draw) for draw in range(8))
-        chance.append(Trace(**common, lines=lines, values=np.exp(0.1 * noise[3:])))
+        drawn = tuple(Row(0, draw) for draw in range(DRAWS))
+        chance.append(Trace(**common, rows=drawn, values=np.exp(0.1 * noise[3:])))
         truth.append(known)
     return marks(traces, truth, chance)
 
 
 @pytest.mark.parametrize("strength", [1.5, -1.5])
-def test_the_line_that_isolates_delimiters_is_chosen_with_its_sign(strength: float) -> None:
+def test_the_row_that_isolates_delimiters_is_chosen_with_its_sign(strength: float) -> None:
     told = scopes([read({1: strength}, seed=s) for s in (0, 1)])
-    row = told.find(reader="increment, line chosen on development")
-    assert "Lines chosen: L1, L1" in told.notes[0] and told.primary.verdict == "above"
+    row = told.find(reader="increment, row chosen on development")
+    assert "Rows chosen: L1, L1" in told.notes[0] and told.primary.verdict == "above"
     assert row["auc"] == pytest.approx(0.855, abs=0.04) and row["auc_low"] < row["auc"] < row["auc_high"]
     assert told.find(reader="increment L1")["holm"] < 0.05 < told.find(reader="increment L0")["holm"]
     assert all(row[kind] > 0.75 for kind in DELIMITERS)

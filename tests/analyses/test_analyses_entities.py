@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tiny
@@ -9,12 +11,12 @@ from ropewalk.analyses.entities import entities
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
-from ropewalk.measure.entities import Entities, controls
-from ropewalk.measure.entities import entities as measure
-from ropewalk.measure.phrases import Reading, read
+from ropewalk.measure.entities import Entities, choose_controls, read_entities
+from ropewalk.measure.phrases import Reading, read_phrases
 from ropewalk.native.decoder import Decoder
+from ropewalk.tokens.utf8_bytes import encode
 
-LINES = tuple(Row(i) for i in range(4))
+ROWS = tuple(Row(i) for i in range(4))
 
 
 def made(effect: float, seed: int, count: int = 60) -> dict[str, Entities]:
@@ -43,47 +45,70 @@ def test_the_list_is_long_and_no_word_occurs_twice():
 
 
 def test_a_planted_effect_is_found_where_it_is_and_not_elsewhere():
-    result = entities(LINES, [made(0.3, s) for s in range(2)])
+    result = entities(ROWS, [made(0.3, s) for s in range(2)])
     assert result.primary.verdict == "smaller than the control"
-    row = result.find(comparison="equal surprisal, second word", language="all", line="L3")
+    row = result.find(comparison="equal surprisal, second word", language="all", row="L3")
     assert row["share"] > 0.75 and row["holm"] < 0.01 and row["difference"] < -0.2 and row["pairs"] < 120
-    gap = result.find(comparison="reversed order, inner gap", language="all", line="L3")
+    gap = result.find(comparison="reversed order, inner gap", language="all", row="L3")
     assert gap["holm"] > 0.05 and gap["share_low"] < 0.5 < gap["share_high"]
 
 
+DRAWS = 39
+
+
+def random(effect: float, seed: int) -> dict[str, Entities]:
+    """What `DRAWS` random networks on each of four layers read: names are smaller by `effect`."""
+
+    def drawn(language: str, place: int) -> Reading:
+        stream = np.random.default_rng([seed, place, language == "zh"])
+        second = stream.normal(1, 0.2, (60, 4, DRAWS))
+        second -= effect * (place == 0)
+        return Reading(second.reshape(60, -1), second.reshape(60, -1), np.ones(60), np.ones(60))
+
+    matched = {language: e.matched for language, e in made(0.0, seed).items()}
+    return {
+        language: Entities(drawn(language, 0), drawn(language, 1), drawn(language, 2), matched[language])
+        for language in ("en", "zh")
+    }
+
+
 def test_an_effect_must_clear_random_networks():
-    drawn = tuple(Row(i // 2, i % 2) for i in range(8))
-
-    def wider(effect: float, seed: int) -> dict[str, Entities]:
-        def twice(r: Reading) -> Reading:
-            return Reading(r.gap.repeat(2, 1), r.second.repeat(2, 1), r.surprisal, r.word)
-
-        return {
-            name: Entities(twice(e.real), twice(e.reversed), twice(e.control), e.matched)
-            for name, e in made(effect, seed).items()
-        }
-
+    drawn = tuple(Row(layer, draw) for layer in range(4) for draw in range(DRAWS))
     read = [made(0.1, s) for s in range(2)]
-    assert entities(LINES, read).primary.verdict == "smaller than the control"
-    weak = entities(LINES, read, drawn, [wider(0.0, s + 20) for s in range(2)])
-    assert weak.primary.null < 0.6
-    strong = entities(LINES, read, drawn, [wider(0.3, s) for s in range(2)])
+    assert entities(ROWS, read).primary.verdict == "smaller than the control"
+    weak = entities(ROWS, read, drawn, [random(0.0, s) for s in range(2)])
+    assert weak.primary.null < 0.65
+    strong = entities(ROWS, read, drawn, [random(0.4, s) for s in range(2)])
     assert strong.primary.verdict == "undecided" and strong.primary.null > 0.8
-    row = strong.find(comparison="equal surprisal, second word", language="all", line="L3")
+    row = strong.find(comparison="equal surprisal, second word", language="all", row="L3")
     assert row["chance"] > 0.8
-    assert strong.find(comparison="equal surprisal, second word", language="en", line="L3")["chance"] is None
+    assert strong.find(comparison="equal surprisal, second word", language="en", row="L3")["chance"] > 0.8
+    assert any(note.startswith("en alone: ") for note in strong.notes)
+
+
+def test_rounding_is_no_difference():
+    still = {}
+    for language, e in made(0.0, 0).items():
+        rounded = [
+            replace(r, second=np.ones_like(r.second) - 4e-8 * i) for i, r in enumerate((e.real, e.control))
+        ]
+        still[language] = replace(e, real=rounded[1], control=rounded[0])
+    row = entities(ROWS, [still, still]).find(
+        comparison="equal surprisal, second word", language="all", row="L3"
+    )
+    assert row["share"] == 0.5 and row["p"] == 1.0
 
 
 def test_no_effect_gives_no_verdict():
-    verdicts = [entities(LINES, [made(0.0, s)]).primary.verdict for s in range(8)]
+    verdicts = [entities(ROWS, [made(0.0, s)]).primary.verdict for s in range(8)]
     assert verdicts.count("undecided") >= 7
     with pytest.raises(UserError, match="no model"):
-        entities(LINES, [])
+        entities(ROWS, [])
 
 
 def test_reading_agrees_with_a_trace_of_the_whole_sentence():
     model = tiny.moved(Decoder(tiny.config(init="random")))
-    got = read(model, [("New", " ", "York"), ("ab", "", "c")], ["See {} now."])
+    got = read_phrases(model, [("New", " ", "York"), ("ab", "", "c")], ["See {} now."])
     t = trace(model, "See New York now.")
     at = b"See New".__len__()
     np.testing.assert_allclose(got.gap[0], t.increments[:, at], rtol=1e-5)
@@ -96,9 +121,13 @@ def test_reading_agrees_with_a_trace_of_the_whole_sentence():
 def test_a_control_keeps_the_first_word_so_the_inner_gap_is_the_same():
     model = tiny.moved(Decoder(tiny.config(init="random")))
     words = [(p.first, p.second) for p in name_pairs.pairs()[:12]]
-    chosen = controls(model, words, " ", ["We saw {}."])
-    found = measure(model, words, " ", ["We saw {}."], chosen)
+    chosen = choose_controls(model, words, " ", ["We saw {}."])
+    found = read_entities(model, words, " ", ["We saw {}."], chosen)
     np.testing.assert_allclose(found.real.gap, found.control.gap, rtol=1e-4, atol=1e-5)
-    assert not np.allclose(found.real.second, found.control.second)
+    assert not np.isclose(found.real.second, found.control.second, rtol=0, atol=1e-6).all(1).any()
+    first = [(encode(own)[0], encode(other)[0]) for (_, own), other in zip(words, chosen, strict=True)]
+    assert all(
+        own != other for own, other in first
+    )  # the same byte would have the same increment, by causality
     apart = np.abs(found.control.surprisal - found.real.surprisal)
     assert (apart[found.matched] <= 0.5).all() and np.median(apart) < 2

@@ -37,9 +37,12 @@ def trace(of: Truth, effect: float, *, seed: int = 0, rows: int = 4) -> Trace:
     )  # fmt: skip
 
 
+DRAWS = 39
+
+
 def random_networks(of: Truth, seed: int) -> Trace:
-    plain = trace(of, 0.0, seed=seed, rows=12)
-    return replace(plain, rows=tuple(Row(i // 3, i % 3) for i in range(12)))
+    plain = trace(of, 0.0, seed=seed, rows=4 * DRAWS)
+    return replace(plain, rows=tuple(Row(i // DRAWS, i % DRAWS) for i in range(4 * DRAWS)))
 
 
 @pytest.mark.parametrize("script", ["spaced", "unspaced"])
@@ -60,15 +63,15 @@ def test_gaps_lie_where_the_language_says(script: str) -> None:
     assert not set(found.controls["between words"].tolist()) & set(stops.tolist())
 
 
-def test_a_smaller_inner_gap_is_found_by_its_line() -> None:
+def test_a_smaller_inner_gap_is_found_by_its_row() -> None:
     of = truth()
     told = planted([trace(of, 0.15, seed=s) for s in (1, 2)], of, [random_networks(of, s) for s in (8, 9)])
     assert told.primary.verdict == "smaller than between words"
     for kind in ("entity", "phrase"):
-        row = told.find(pair=kind, control="between words", line="L3")
+        row = told.find(pair=kind, control="between words", row="L3")
         assert row["share_low"] > 0.7 and row["holm"] < 0.01
         assert row["difference"] == pytest.approx(-0.15, abs=0.02)
-        assert told.find(pair=kind, control="between words", line="L0")["holm"] > 0.05
+        assert told.find(pair=kind, control="between words", row="L0")["holm"] > 0.05
     wide = planted([trace(of, -0.15, seed=s) for s in (1, 2)], of)
     assert wide.primary.verdict == "larger than between words"
 

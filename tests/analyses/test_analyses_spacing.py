@@ -8,6 +8,7 @@ import tiny
 import torch
 
 from ropewalk.analyses import byte_kinds, spacing
+from ropewalk.analyses.surface import surface
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure.byte_table import context_free
@@ -65,8 +66,8 @@ def test_kinds_of_characters(text, kind):
 
 def test_every_byte_of_the_published_table_has_one_kind():
     numbers = byte_kinds.byte_kind_numbers(np.arange(END + 1))
-    for i, symbols in enumerate(byte_kinds.BYTE_KINDS.values()):
-        assert (numbers[symbols] == i).all()
+    for i, members in enumerate(byte_kinds.BYTE_KINDS.values()):
+        assert (numbers[members] == i).all()
     assert numbers[0xE0] == len(byte_kinds.BYTE_KINDS)
 
 
@@ -87,7 +88,7 @@ def test_sentences_end_after_their_marks_and_not_in_numbers():
     assert parts == ["One 3.5 is. ", "Two!\n", "Three 三。", "四？ ", "End"]
 
 
-def test_the_table_by_byte_is_the_law_on_each_embedding():
+def test_the_table_by_byte_is_the_parametrization_on_each_embedding():
     for parametrization, per in (("positive", "shared"), ("bounded", "layer")):
         model = tiny.moved(Decoder(tiny.config(parametrization, per=per)))
         rows, table = context_free(model)
@@ -103,7 +104,7 @@ def test_the_table_by_byte_is_the_law_on_each_embedding():
         )
         assert result.find(kind="end of document")["mean"] == pytest.approx(table[0, END])
     signed = tiny.moved(Decoder(tiny.config("bounded", per_head=True)))
-    assert [str(line) for line in context_free(signed)[0]] == ["L0.h0", "L0.h1", "L0.h2", "L0.h3"]
+    assert [str(row) for row in context_free(signed)[0]] == ["L0.h0", "L0.h1", "L0.h2", "L0.h3"]
 
 
 def test_means_by_character_find_what_was_planted_and_say_what_saturates():
@@ -112,18 +113,24 @@ def test_means_by_character_find_what_was_planted_and_say_what_saturates():
     assert space["mean_low"] < 3 < space["mean_high"] and space["mean"] == pytest.approx(3, abs=0.1)
     assert result.find(row="L0", kind="space")["mean"] == pytest.approx(1, abs=0.1)
     assert space["ceiling"] > 0.3 and result.find(row="L0", kind="space")["ceiling"] == 0
-    assert "ceiling of 3.0" in result.notes[0]
+    assert "maximum of 3.0" in result.notes[0]
 
 
 def test_surface_finds_planted_marks_and_nothing_in_noise():
-    found = spacing.surface([trace(), trace(seed=1)])
+    found = surface([trace(), trace(seed=1)])
     assert found.primary.verdict == "above" and found.primary.estimate.value > 0.9
     assert "increment L1" in found.primary.what and found.find(reader="increment L1")["f1"] > 0.9
-    drawn = replace(trace(seed=9), rows=tuple(Row(0, i) for i in range(len(trace().rows))))
-    told = spacing.surface([trace()], [drawn])
+    assert found.find(reader="increment L1")["holm"] < 0.001
+    drawn = trace()
+    same = replace(
+        drawn,
+        rows=tuple(Row(0, i) for i in range(39)),
+        values=np.stack([drawn.values[1]] * 39),
+    )
+    told = surface([trace()], [same])
     assert told.primary.verdict == "undecided" and told.primary.null > 0.9
     assert told.find(reader="increment L1")["chance"] == told.primary.null
-    verdicts = [spacing.surface([trace(wide_at="", seed=s)]).primary.verdict for s in range(5)]
+    verdicts = [surface([trace(wide_at="", seed=s)]).primary.verdict for s in range(5)]
     assert verdicts.count("above") <= 1
     with pytest.raises(UserError, match="one text"):
         other = Trace(
@@ -136,12 +143,12 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
             "x",
             "before",
         )
-        spacing.surface([trace(), other])
+        surface([trace(), other])
 
 
 def test_extremes_show_the_gap_in_its_context():
     t = trace(noise=0.0)
-    rows = [row for row in spacing.extremes(t, count=3, around=4).rows if row["line"] == "L1"]
+    rows = [row for row in spacing.extremes(t, count=3, around=4).rows if row["row"] == "L1"]
     assert [row["end"] for row in rows] == ["widest"] * 3 + ["narrowest"] * 3
     _, right = str(rows[0]["context"]).split("‖")
     assert right[0] in " .,!⏎" and rows[0]["increment"] == 3.0 and rows[3]["increment"] == 1.0
@@ -151,7 +158,25 @@ def test_a_table_by_byte_must_clear_untrained_models():
     stream = np.random.default_rng(3)
     tables = 1 + 0.001 * stream.normal(size=(3, 1, 257))
     tables[:, :, [0x20, 0x0A]] += 0.02
-    start = 1 + 0.05 * stream.normal(size=(19, 1, 257))
+    untrained = 1 + 0.05 * stream.normal(size=(99, 1, 257))
     assert spacing.by_byte([Row(0)], tables).primary.verdict == "above"
-    told = spacing.by_byte([Row(0)], tables, start=start).primary
+    told = spacing.by_byte([Row(0)], tables, untrained=untrained).primary
     assert told.verdict == "undecided" and told.null > 1.02
+
+
+def test_one_contrast_is_not_the_published_order():
+    """Space and newline are wide, all else in reverse: the contrast agrees, the order of all kinds does not."""
+    table = np.ones((1, 257))
+    ordered = sorted(byte_kinds.PUBLISHED["shared"].items(), key=lambda item: item[1])
+    for place, (kind, _) in enumerate(ordered):
+        table[0, byte_kinds.BYTE_KINDS[kind]] = 2 - 0.05 * place
+    r, p = spacing.published_order(table, "shared")
+    assert r == pytest.approx(-1) and p < 0.01
+    table[0, byte_kinds.BYTE_KINDS["space"] + byte_kinds.BYTE_KINDS["newline"]] = 3.0
+    result = spacing.by_byte([Row()], np.stack([table] * 3))
+    assert result.primary.verdict == "above"
+    row = result.find(kind=spacing.ALL_KINDS)
+    assert row["order"] < 0.2 and row["order_p"] > 0.05
+    for kind, mean in ordered:
+        table[0, byte_kinds.BYTE_KINDS[kind]] = mean
+    assert spacing.published_order(table, "shared")[0] == pytest.approx(1)

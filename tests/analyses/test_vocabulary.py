@@ -57,12 +57,12 @@ def test_unseen_tokens_are_left_out_and_counted() -> None:
     assert [row["category"] for row in found.rows] == ["end of text", "newline"]
     assert "2 of 4 tokens; 1 left out because training never saw them, 1 because" in found.notes[0]
     row = found.find(category="end of text")
-    assert row["mean"] == 2.0 and row["centred"] == pytest.approx(2.0 - 5 / 4)
+    assert row["mean"] == 2.0 and row["centered"] == pytest.approx(2.0 - 5 / 4)
 
 
 def test_movers_are_the_ends_of_the_pattern() -> None:
     found = vocabulary.movers(table([1.0, 5.0, 0.2, 1.1], [1, 1, 1, 1]), count=1)
-    assert [(row["way"], row["token"]) for row in found.rows] == [("up", 1), ("down", 2)]
+    assert [(row["direction"], row["token"]) for row in found.rows] == [("up", 1), ("down", 2)]
 
 
 def test_patterns_not_levels_are_compared() -> None:

@@ -10,7 +10,7 @@ from ropewalk.studies.claims import Claim, claims, judge, verdict
 
 
 def claim(rule: str, null: float = 0.5) -> Claim:
-    return Claim("x", "s", "0.6", "v", "t", "t", {"line": "L0"}, "auc", rule, null)  # type: ignore[arg-type]
+    return Claim("x", "s", "0.6", "v", "t", "t", {"row": "L0"}, "auc", rule, null)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
     result = Result(
         "t",
         "T",
-        {"line": "line", "auc": "AUC"},
-        ({"line": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.7},),
+        {"row": "line", "auc": "AUC"},
+        ({"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.7},),
         ("auc",),
         command="again",
         provenance={"models": ["a", "b"]},
@@ -67,19 +67,19 @@ def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
 
 
 def test_an_auc_of_boundaries_must_clear_random_networks():
-    row = {"line": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65}
+    row = {"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65}
     words = []
     for null in (0.5, 0.58):
         primary = Endpoint("AUC", Estimate(0.6, 0.55, 0.65), null, "")
-        result = Result("boundaries", "T", {"line": "line", "auc": "AUC"}, (row,), ("auc",), primary)
-        one = Claim("x", "s", "0.6", "v", "t", "boundaries", {"line": "L0"}, "auc", "above", 0.5)
+        result = Result("boundaries", "T", {"row": "line", "auc": "AUC"}, (row,), ("auc",), primary)
+        one = Claim("x", "s", "0.6", "v", "t", "boundaries", {"row": "L0"}, "auc", "above", 0.5)
         words.append(judge(iter([one]), "g", {"g/v/t": [result]}, "3 MB")[0]["verdict"])
     assert words == ["replicated", "undecided at 3 MB"]
 
 
 def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
-    row = {"line": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65, "chance": 0.58}
-    columns = {"line": "line", "auc": "AUC", "chance": "to clear"}
+    row = {"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65, "chance": 0.58}
+    columns = {"row": "line", "auc": "AUC", "chance": "to clear"}
     words = []
     for chance, models in ((0.58, "ab"), (0.8, "ab"), (0.52, "ab"), (0.52, "a")):
         told = Result(

@@ -136,8 +136,8 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     assert tables["graft/lora/neutrality", "neutrality"]["rows"][0]["moved"] > 0
     readers = {row["reader"] for row in tables["graft/frozen per-layer/sensed ours", "sensed"]["rows"]}
     assert readers >= {
-        "increment L1", "increment line chosen on development", "sensitivity over 1 of the base L0",
-        "sensitivity over 3 of an untrained model line chosen on development", "entropy before",
+        "increment L1", "increment row chosen on development", "sensitivity over 1 of the base L0",
+        "sensitivity over 3 of an untrained model row chosen on development", "entropy before",
         "random networks, highest of 2 draws, lines chosen alike",
     }  # fmt: skip
     claims = {row["id"]: row for row in found["claims"]}
@@ -203,7 +203,7 @@ def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
     )
     mean, highest = (float(row["auc"]) for row in result.rows[-2:])  # type: ignore[arg-type]
     assert 0.3 < mean < highest < 0.8
-    assert result.find(reader="two lines line chosen on development")["auc"] == 1.0
+    assert result.find(reader="two lines row chosen on development")["auc"] == 1.0
     assert (
         0.3 < result.find(reader="blind")["auc"] < 0.7 and result.find(reader="two lines L0")["models"] == 2
     )

@@ -24,8 +24,8 @@ def made(verdict: str, models: int = 3) -> list[Result]:
         Result(
             "t",
             "A table",
-            {"line": "line"},
-            ({"line": "L0"},),
+            {"row": "line"},
+            ({"row": "L0"},),
             (),
             primary,
             None,

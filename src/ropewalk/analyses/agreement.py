@@ -1,13 +1,15 @@
 """Agreement: do two trainings space the same text alike, beyond what the kind of byte explains?
 
-Lines are matched on one half of the sentences by the correlation of what is left after each kind's mean is
-taken off; the other half is scored. Layers may come in another order: the match is free. Any two functions of a text
-agree somewhat under a free match and sign, so random networks stand under the same protocol.
+Rows are matched on one half of the sentences by the correlation that is left after each kind's mean is taken off; the
+other half is scored. Layers may come in another order: the match is free. Any two functions of a text agree somewhat
+under a free match and sign, so random networks go through the same protocol. Pairs of models share models, so
+intervals come from a jackknife over models.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -15,96 +17,141 @@ import numpy as np
 
 from ropewalk.analyses import statistics
 from ropewalk.analyses.byte_kinds import byte_kind_numbers, sentences
+from ropewalk.analyses.draws import by_draw
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
+COLUMNS = {
+    "models": "models",
+    "row": "row",
+    "other": "matched row",
+    "first": "r, first half",
+    "r": "r, second half",
+}
+WORDS = {"above": "they agree", "below": "they disagree"}
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Two models: their matched rows as table rows; the mean r on the second half, its samples (B,)."""
+
+    models: tuple[int, int]
+    rows: list[dict[str, Any]]
+    same_place: int
+    value: float
+    samples: np.ndarray
+
 
 def agreement(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
-    """traces: the same text in two or more models. chance: random networks on each one's residual streams, the
-    draw in place of the head. Primary endpoint: mean correlation of the matched lines on the second half, over
-    all pairs of models, against the most that two draws reach."""
-    if len(traces) < 2:
-        raise UserError("agreement needs at least two traces of one text; trace it with another model too.")
-    if any(t.text != traces[0].text or not np.array_equal(t.tokens, traces[0].tokens) for t in traces):
-        raise UserError("the traces are not of one text; trace the same file with each model.")
-    group = sentences(traces[0])
-    if group.max() < 3:
-        raise UserError("agreement needs a text of at least four sentences; give a longer one.")
-    first, second = group % 2 == 0, group % 2 == 1
-    clusters = np.unique(group[second], return_inverse=True)[1]
+    """traces: the same text in two or more models. chance: random networks on each one's residual streams.
+
+    Primary endpoint: mean correlation of the matched rows on the second half, over all pairs of models, against what
+    pairs of draws reach.
+    """
+    halves, kinds, clusters = _halves(traces)
     weights = statistics.draws(int(clusters.max()) + 1)
-    kinds = byte_kind_numbers(traces[0].tokens)
-    halves = [[_within(t.increments[:, half], kinds[half]) for half in (first, second)] for t in traces]
-    rows: list[dict[str, Any]] = []
-    matched, same = [], []
-    for a, b in combinations(range(len(traces)), 2):
-        seen = _correlations(halves[a][0], halves[b][0])
-        pairs = _match(np.abs(seen))
-        found = []
-        for i, j in pairs:
-            sign = 1.0 if seen[i, j] >= 0 else -1.0
-            value, samples = _correlation(halves[a][1][i], sign * halves[b][1][j], clusters, weights)
-            found.append((value, samples))
-            e = statistics.interval(value, samples)
-            rows.append(
-                {
-                    "models": f"{a + 1} and {b + 1}",
-                    "line": str(traces[a].rows[i]),
-                    "other": str(traces[b].rows[j]),
-                    "first": abs(seen[i, j]),
-                    "r": e.value,
-                    "r_low": e.low,
-                    "r_high": e.high,
-                }
-            )
-            if i == j:
-                same.append(value)
-        matched.append((np.mean([v for v, _ in found]), np.mean([s for _, s in found], 0)))
-    e = statistics.interval(float(np.mean([v for v, _ in matched])), np.mean([s for _, s in matched], 0))
-    null = max([0.0, *_drawn(chance, first, second, kinds)])
-    word = {"above": "they agree", "below": "they disagree"}
+    values = [[_within(t.increments[:, half], kinds[half]) for half in halves] for t in traces]
+    pairs = [
+        _compare(traces, (a, b), values, clusters, weights) for a, b in combinations(range(len(traces)), 2)
+    ]
+    e = _over_models(pairs, len(traces), len(weights[0]))
+    reached = _drawn(chance, halves, kinds)
+    level = statistics.to_clear(e.value, reached, 0.0)
+    verdict = WORDS.get(statistics.cleared(e, level, 0.0), "undecided")
+    if len(traces) < 3:
+        verdict = "two models, no verdict"
+    rows = [row for pair in pairs for row in pair.rows]
     return Result(
         "agreement",
         "Do two trainings space a text alike, within each kind of byte?",
-        {
-            "models": "models",
-            "line": "line",
-            "other": "matched line",
-            "first": "r, first half",
-            "r": "r, second half",
-        },
+        COLUMNS,
         tuple(rows),
         ("r",),
-        Endpoint(
-            "Mean correlation of matched lines on the second half",
-            e,
-            null,
-            word.get(statistics.cleared(e, null, 0.0), "undecided"),
-        ),
-        Chart("bars", "line", "r", by="models", base=0.0),
+        Endpoint("Mean correlation of matched rows on the second half", e, level, verdict),
+        Chart("bars", "row", "r", by="models", base=0.0),
         (
-            f"{len(same)} of {len(rows)} lines were matched to the line of the same place. Intervals draw "
-            "sentences again. Every single line is exploratory.",
+            f"{sum(pair.same_place for pair in pairs)} of {len(rows)} rows were matched to the row of the same place. "
+            f"The interval of the endpoint: jackknife over {len(traces)} models and bootstrap over sentences; a verdict "
+            "needs three models. Every single row is exploratory, and its interval covers sentences only.",
         ),
         provenance={"traces": [t.hash for t in traces]},
     )
 
 
-def _drawn(chance: Sequence[Trace], first: np.ndarray, second: np.ndarray, kinds: np.ndarray) -> list[float]:
-    """What each draw of random networks reaches over all pairs of models, matched as the trained lines are."""
+def _halves(traces: Sequence[Trace]) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray, np.ndarray]:
+    """Two halves of the tokens by sentence, the kinds of all tokens, the sentence of each token of the second."""
+    if len(traces) < 2:
+        raise UserError("agreement needs at least two traces of one text; trace it with another model too.")
+    first = traces[0]
+    if any(t.text != first.text or not np.array_equal(t.tokens, first.tokens) for t in traces):
+        raise UserError("the traces are not of one text; trace the same file with each model.")
+    group = sentences(first)
+    if group.max() < 3:
+        raise UserError("agreement needs a text of at least four sentences; give a longer one.")
+    halves = (group % 2 == 0, group % 2 == 1)
+    return halves, byte_kind_numbers(first.tokens), np.unique(group[halves[1]], return_inverse=True)[1]
+
+
+def _compare(
+    traces: Sequence[Trace],
+    models: tuple[int, int],
+    values: list[list[np.ndarray]],
+    clusters: np.ndarray,
+    weights: np.ndarray,
+) -> _Pair:
+    a, b = models
+    matching = _correlations(values[a][0], values[b][0])
+    rows, found, same = [], [], 0
+    for i, j in _match(np.abs(matching)):
+        sign = 1.0 if matching[i, j] >= 0 else -1.0
+        value, samples = _correlation(values[a][1][i], sign * values[b][1][j], clusters, weights)
+        found.append((value, samples))
+        same += i == j
+        e = statistics.over_seeds(np.array([value]), samples[None], len(weights[0]), (-1, 1))
+        rows.append(
+            {
+                "models": f"{a + 1} and {b + 1}",
+                "row": str(traces[a].rows[i]),
+                "other": str(traces[b].rows[j]),
+                "first": abs(matching[i, j]),
+                "r": e.value,
+                "r_low": e.low,
+                "r_high": e.high,
+            }
+        )
+    return _Pair(models, rows, same, float(np.mean([v for v, _ in found])), np.mean([s for _, s in found], 0))
+
+
+def _over_models(pairs: Sequence[_Pair], count: int, clusters: int) -> statistics.Estimate:
+    """The mean over pairs, with a jackknife over models: each is left out with all of its pairs."""
+    left_out = [
+        np.mean([p.value for p in pairs if model not in p.models]) if count > 2 else np.nan
+        for model in range(count)
+    ]
+    value = float(np.mean([p.value for p in pairs]))
+    samples = np.mean([p.samples for p in pairs], 0)
+    return statistics.jackknife(value, np.array(left_out), samples, clusters)
+
+
+def _drawn(chance: Sequence[Trace], halves: tuple[np.ndarray, np.ndarray], kinds: np.ndarray) -> np.ndarray:
+    """What each draw of random networks reaches over all pairs of models (D,), matched as the trained rows are."""
+    if not chance:
+        return np.empty(0)
     found = []
-    for head in sorted({row.head or 0 for trace in chance for row in trace.rows}):
-        halves = []
-        for trace in chance:
-            own = trace.values[[(row.head or 0) == head for row in trace.rows]].astype(np.float64)
-            halves.append([_within(own[:, half], kinds[half]) for half in (first, second)])
+    for places in zip(*(by_draw(trace.rows) for trace in chance), strict=True):
+        drawn = [
+            [_within(trace.values[own][:, half].astype(np.float64), kinds[half]) for half in halves]
+            for trace, own in zip(chance, places, strict=True)
+        ]
         scores = []
-        for a, b in combinations(halves, 2):
-            seen, later = _correlations(a[0], b[0]), _correlations(a[1], b[1])
-            scores += [np.sign(seen[i, j]) * later[i, j] for i, j in _match(np.abs(seen))]
+        for a, b in combinations(drawn, 2):
+            matching, later = _correlations(a[0], b[0]), _correlations(a[1], b[1])
+            scores.append(
+                np.mean([np.sign(matching[i, j]) * later[i, j] for i, j in _match(np.abs(matching))])
+            )
         found.append(float(np.mean(scores)))
-    return found
+    return np.array(found)
 
 
 def _within(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:
@@ -114,7 +161,7 @@ def _within(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:
 
 
 def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(N, M) of rows that have a mean of zero; 0 where a row never changes."""
+    """(N, M) of rows that have a mean of zero; 0 where a row is constant."""
     x, y = (v / np.maximum(np.sqrt((v**2).sum(1, keepdims=True)), 1e-12) for v in (a, b))
     return x @ y.T
 
@@ -137,7 +184,7 @@ def _correlation(
 
     def r(s: np.ndarray) -> np.ndarray:
         n, x, y, xx, yy, xy = np.moveaxis(s, -1, 0)
-        spread = np.sqrt(np.maximum((xx - x * x / n) * (yy - y * y / n), 0))
-        return np.where(spread > 1e-12, (xy - x * y / n) / np.where(spread > 1e-12, spread, 1), 0.0)
+        scale = np.sqrt(np.maximum((xx - x * x / n) * (yy - y * y / n), 0))
+        return np.where(scale > 1e-12, (xy - x * y / n) / np.where(scale > 1e-12, scale, 1), 0.0)
 
     return statistics.ratio(sums, weights, r)

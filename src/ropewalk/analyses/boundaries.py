@@ -1,8 +1,8 @@
-"""Boundaries: do a model's increments know where words start, better than what they are made from?
+"""Boundaries: do a model's increments know where words start, better than what they are computed from?
 
-Sign, line and threshold are fixed on a development part; the test part is scored once. Beside the increments
-stand signals of the same model and random networks of the parametrization's own shape on the same residual streams, under
-the same protocol. Several models (seeds) of one kind are averaged; intervals draw sentences and seeds again.
+Sign, row and threshold are chosen on a development part; the test part is scored once. Signals of the same model and
+random networks of the parametrization's own shape on the same residual streams go through the same protocol. Several
+models (seeds) of one kind are averaged; intervals cover sentences and seeds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.analyses.statistics import Estimate, Ranking
 from ropewalk.errors import UserError
 
+CHOSEN = "increment, row chosen on development"
 COLUMNS = {
     "reader": "reader",
     "reads": "has read",
@@ -27,7 +28,7 @@ COLUMNS = {
     "holm": "p (Holm)",
     "boundary_f1": "boundary F1",
     "word_f1": "word F1",
-    "ceiling": "at ceiling",
+    "ceiling": "at the maximum",
 }
 
 
@@ -55,65 +56,36 @@ def boundaries(
 ) -> Result:
     """The table for one kind of model. segmenters: name -> the test part's characters, cut by others.
 
-    Primary endpoint: test AUC of the line chosen on the development part, against the highest that random
-    networks reach by the same choice. UserError for models that read different gaps.
+    Primary endpoint: test AUC of the row chosen on the development part, against what random networks reach by the
+    same choice. UserError for models that read different gaps.
     """
     first = parts[0].test
     if any(not np.array_equal(p.test.labels, first.labels) or p.test.names != first.names for p in parts):
-        raise UserError(
-            "the models differ in their lines or read different gaps; compare models of one kind."
-        )
+        raise UserError("the models differ in their rows or read different gaps; compare models of one kind.")
     weights = statistics.draws(first.sentences, seed=seed)
-    rows: list[dict[str, Any]] = []
-
-    def add(name: str, reads: str, readings: list[Reading], **more: Any) -> None:
-        rows.append({"reader": name, "reads": reads, **_row(readings, weights, seed), **more})
-
-    per_line = [
+    by_row = [
         [read(p, p.dev.rows[i], p.test.rows[i], weights) for p in parts] for i in range(len(first.names))
     ]
-    p_values = [
-        statistics.bootstrap_p(statistics.crossed(np.stack([r.samples for r in readings]), seed), 0.5)
-        for readings in per_line
-    ]
-    for i, (name, readings) in enumerate(zip(first.names, per_line, strict=True)):
-        full = float(np.mean([p.test.saturated[i] for p in parts]))
-        add(f"increment {name}", "same", readings, holm=statistics.holm(p_values)[i], ceiling=full)
-    best = [max(range(len(first.names)), key=lambda i: per_line[i][s].dev) for s in range(len(parts))]
-    chosen = [per_line[i][s] for s, i in enumerate(best)]
-    add("increment, line chosen on development", "same", chosen)
-    rivals: dict[str, list[Reading]] = {}
-    for name, reads in READS.items():
-        readings = [read(p, p.dev.signals[name], p.test.signals[name], weights) for p in parts]
-        add(name, reads, readings)
-        rivals |= {name: readings} if reads != "more" else {}
-    rivals["first byte"] = [read(p, *identity(p), weights) for p in parts]
-    add("first byte", "same", rivals["first byte"])
-    null, notes = 0.5, []
-    if first.chance is not None:
-        drawn = np.array([by_chance(p) for p in parts]).mean(0)
-        null = max(0.5, float(drawn.max()))
-        rows += [
-            {"reader": f"random networks, mean of {len(drawn)} draws", "reads": "same", "auc": drawn.mean()},
-            {"reader": "random networks, highest draw", "reads": "same", "auc": drawn.max()},
-        ]
+    best = [max(range(len(first.names)), key=lambda i: by_row[i][s].dev) for s in range(len(parts))]
+    chosen = [by_row[i][s] for s, i in enumerate(best)]
+    signals = {
+        name: [read(p, p.dev.signals[name], p.test.signals[name], weights) for p in parts] for name in READS
+    }
+    identities = [read(p, *identity(p), weights) for p in parts]
+    reached = chance_aucs(parts)
+
+    rows = _increment_rows(parts, by_row, weights)
+    rows.append({"reader": CHOSEN, "reads": "same", **_row(chosen, weights)})
+    rows += [{"reader": name, "reads": READS[name], **_row(r, weights)} for name, r in signals.items()]
+    rows.append({"reader": "first byte", "reads": "same", **_row(identities, weights)})
+    rows += chance_rows(reached, reads="same")
     rows += [_cut(first, name, choice) for name, choice in _fixed(first).items()]
     for name, known in (segmenters or {}).items():
         rows += _other(first, name, known)
-    e = _auc(chosen, seed)
-    rival = max(rivals, key=lambda name: float(np.mean([r.dev for r in rivals[name]])))
-    d = _difference(chosen, rivals[rival], seed)
-    notes.append(
-        f"Lines chosen: {', '.join(first.names[i] for i in best)}. Against the best signal of the development "
-        f"part that has read no more ({rival}): AUC {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}], "
-        f"{_word(d)}."
-    )
-    notes.append(
-        f"{len(first.labels)} gaps between two Chinese characters in {first.sentences} sentences, "
-        f"{first.labels.mean():.1%} of them word boundaries; {len(parts)} model(s). Intervals draw sentences"
-        f"{' and models' if len(parts) > 1 else ''} again. Letters and digits hang together and punctuation "
-        "stands alone, for every method alike. Every row but the primary endpoint is exploratory."
-    )
+
+    e = _auc(chosen)
+    level = statistics.to_clear(e.value, reached, 0.5)
+    rivals = {name: r for name, r in signals.items() if READS[name] != "more"} | {"first byte": identities}
     return Result(
         "boundaries",
         "Word boundaries between Chinese characters",
@@ -121,13 +93,13 @@ def boundaries(
         tuple(rows),
         ("auc", "word_f1"),
         Endpoint(
-            "Test AUC of the increments (line and sign chosen on development)",
+            "Test AUC of the increments (row and sign chosen on development)",
             e,
-            null,
-            statistics.cleared(e, null, 0.5),
+            level,
+            statistics.cleared(e, level, 0.5),
         ),
         Chart("bars", "reader", "auc", base=0.5),
-        tuple(notes),
+        (_against_rivals(first.names, best, chosen, rivals), _what(first, len(parts))),
     )
 
 
@@ -157,7 +129,7 @@ def identity(part: Part) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_chance(part: Part) -> list[float]:
-    """The test AUC of every draw of random networks, its line and sign chosen as those of the increments."""
+    """The test AUC of every draw of random networks, its row and sign chosen as those of the increments."""
     found = []
     for dev, test in zip(_drawn(part.dev), _drawn(part.test), strict=True):
         scored = [statistics.auc(values, part.dev.labels) for values in dev]
@@ -167,27 +139,91 @@ def by_chance(part: Part) -> list[float]:
     return found
 
 
+def chance_aucs(parts: Sequence[Part]) -> np.ndarray:
+    """What each draw reaches (D,), averaged over models as the increments are; empty without draws."""
+    if parts[0].test.chance is None:
+        return np.empty(0)
+    return np.array([by_chance(p) for p in parts]).mean(0)
+
+
+def chance_rows(reached: np.ndarray, column: str = "auc", **more: str) -> list[dict[str, Any]]:
+    """Two table rows about what random networks reach (D,): their mean, and the upper end of 95 % of them."""
+    if not len(reached):
+        return []
+    name = f"random networks, {{}} of {len(reached)} draws"
+    return [
+        {"reader": name.format("mean"), column: float(reached.mean()), **more},
+        {"reader": name.format("97.5th percentile"), column: float(np.quantile(reached, 0.975)), **more},
+    ]
+
+
+def _increment_rows(
+    parts: Sequence[Part], by_row: list[list[Reading]], weights: np.ndarray
+) -> list[dict[str, Any]]:
+    adjusted = statistics.holm([_auc(readings).p(0.5) for readings in by_row])
+    return [
+        {
+            "reader": f"increment {name}",
+            "reads": "same",
+            **_row(readings, weights),
+            "holm": adjusted[i],
+            "ceiling": float(np.mean([p.test.saturated[i] for p in parts])),
+        }
+        for i, (name, readings) in enumerate(zip(parts[0].test.names, by_row, strict=True))
+    ]
+
+
+def _against_rivals(
+    names: Sequence[str],
+    best: Sequence[int],
+    chosen: list[Reading],
+    rivals: Mapping[str, list[Reading]],
+) -> str:
+    """The increments against the signal that the development part prefers."""
+    rival = max(rivals, key=lambda name: float(np.mean([r.dev for r in rivals[name]])))
+    pairs = list(zip(chosen, rivals[rival], strict=True))
+    d = statistics.over_seeds(
+        np.array([a.auc - b.auc for a, b in pairs]),
+        np.stack([a.samples - b.samples for a, b in pairs]),
+        len(chosen[0].boundaries),
+    )
+    word = {"above": "better", "below": "worse"}.get(d.verdict(), "undecided")
+    return (
+        f"Rows chosen: {', '.join(names[i] for i in best)}. Against the best signal of the development part that has "
+        f"read no more ({rival}): AUC {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}], {word}."
+    )
+
+
+def _what(gaps: Gaps, models: int) -> str:
+    return (
+        f"{len(gaps.labels)} gaps between two Chinese characters in {gaps.sentences} sentences, "
+        f"{gaps.labels.mean():.1%} of them word boundaries; {models} model(s). Intervals cover sentences"
+        f"{' and models' if models > 1 else ''}. Letters and digits form one word and punctuation "
+        "stands alone, for every method alike. Every row but the primary endpoint is exploratory."
+    )
+
+
 def _drawn(gaps: Gaps) -> np.ndarray:
     return gaps.chance if gaps.chance is not None else np.empty((0, len(gaps.names), len(gaps.labels)))
 
 
-def _auc(readings: list[Reading], seed: int) -> Estimate:
-    value = float(np.mean([r.auc for r in readings]))
-    return statistics.interval(value, statistics.crossed(np.stack([r.samples for r in readings]), seed))
+def _auc(readings: list[Reading]) -> Estimate:
+    return statistics.over_seeds(
+        np.array([r.auc for r in readings]),
+        np.stack([r.samples for r in readings]),
+        len(readings[0].boundaries),
+        (0, 1),
+    )
 
 
-def _difference(one: list[Reading], other: list[Reading], seed: int) -> Estimate:
-    value = float(np.mean([a.auc - b.auc for a, b in zip(one, other, strict=True)]))
-    pairs = np.stack([a.samples - b.samples for a, b in zip(one, other, strict=True)])
-    return statistics.interval(value, statistics.crossed(pairs, seed))
-
-
-def _row(readings: list[Reading], weights: np.ndarray, seed: int) -> dict[str, Any]:
-    e = _auc(readings, seed)
+def _row(readings: list[Reading], weights: np.ndarray) -> dict[str, Any]:
+    e = _auc(readings)
     words = [statistics.ratio(r.words, weights, segmentation.f1) for r in readings]
-    w = statistics.interval(
-        float(np.mean([value for value, _ in words])),
-        statistics.crossed(np.stack([samples for _, samples in words]), seed),
+    w = statistics.over_seeds(
+        np.array([value for value, _ in words]),
+        np.stack([samples for _, samples in words]),
+        len(readings[0].words),
+        (0, 1),
     )
     return {
         "dev": float(np.mean([r.dev for r in readings])),
@@ -202,17 +238,13 @@ def _row(readings: list[Reading], weights: np.ndarray, seed: int) -> dict[str, A
 
 
 def _fixed(gaps: Gaps) -> dict[str, np.ndarray]:
-    return {
-        "every character": np.ones(len(gaps.labels), bool),
-        "two characters": segmentation.every_other(gaps.characters)[_readable(gaps)],
-    }
-
-
-def _readable(gaps: Gaps) -> np.ndarray:
-    """All candidates: a model of bytes reads every one of them."""
+    """Segmentations that know nothing. UserError where a model's tokens hide some of the gaps."""
     if gaps.characters.candidate.sum() != len(gaps.labels):
         raise UserError("this model's tokens hide some of the gaps; segmentation needs a model of bytes.")
-    return np.ones(len(gaps.labels), bool)
+    return {
+        "every character": np.ones(len(gaps.labels), bool),
+        "two characters": segmentation.every_other(gaps.characters),
+    }
 
 
 def _cut(gaps: Gaps, name: str, choice: np.ndarray) -> dict[str, Any]:
@@ -235,7 +267,3 @@ def _other(gaps: Gaps, name: str, known: Characters) -> list[dict[str, Any]]:
         "word_f1": segmentation.f1(alone.sum(0)),
     }
     return [_cut(gaps, name, known.gold[known.candidate]), own]
-
-
-def _word(e: Estimate) -> str:
-    return {"above": "better", "below": "worse", "undecided": "undecided"}[e.verdict()]

@@ -1,9 +1,9 @@
-"""Gaps: what a model says at each place between two Chinese characters, beside whether a word starts there.
+"""Gaps: what a model says between any two Chinese characters, and whether a word starts there.
 
 A candidate gap lies between two characters of U+4E00..9FFF of one sentence, and is read at the first token of
 the right-hand character: an increment there has read that token and nothing further. Other gaps are decided by
-one rule for every method: letters and digits hang together, a punctuation mark stands alone unless it is
-repeated, any change between these kinds is a boundary. Knows no protocol: `boundaries` has it.
+one rule for every method: letters and digits form one word, a punctuation mark stands alone unless it is
+repeated, any change between these kinds is a boundary. The protocol is in `boundaries`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.gold import Gold
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
@@ -23,7 +24,7 @@ READS = {
     "entropy after": "same",
     "surprisal of the character": "more",
 }
-"""Which signals have read as much of the text as an increment has."""
+"""How much of the text each signal has read, compared with an increment."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Characters:
     candidate: np.ndarray
 
     def of(self, sentences: np.ndarray) -> Characters:
-        """The characters of some sentences, which are numbered anew from 0."""
+        """The characters of some sentences, renumbered from 0."""
         keep = np.isin(self.sentence, sentences)
         number = np.unique(self.sentence[keep], return_inverse=True)[1]
         return Characters(self.starts[keep], number, self.gold[keep], self.rule[keep], self.candidate[keep])
@@ -67,10 +68,10 @@ def characters(gold: Gold) -> Characters:
 
 @dataclass(frozen=True, eq=False)
 class Gaps:
-    """n candidate gaps. labels (n,) bool; sentence (n,); signals name -> (n,); lines (N, n); first (n,) tokens.
+    """n candidate gaps. labels (n,) bool; sentence (n,); signals name -> (n,); rows (N, n); first (n,) tokens.
 
-    `characters` are those of the same sentences; `chance` (D, N, n) are random networks in place of the parametrizations,
-    D draws of them, or None. `saturated` (N,) is the share of gaps at the ceiling, NaN without one.
+    `characters` are those of the same sentences; `chance` (D, N, n) are D draws of random networks in place of the
+    trained ones, or None. `saturated` (N,) is the share of gaps at the largest increment, NaN without one.
     """
 
     labels: np.ndarray
@@ -91,8 +92,8 @@ class Gaps:
 def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace | None = None) -> Gaps:
     """The candidate gaps of `gold` as `trace` reads them; part: numbers of sentences, all when None.
 
-    chance: a Trace of the same tokens whose lines are random networks, layer by layer, the draw in place of
-    the head. UserError for a trace of another text and where no gap is readable.
+    chance: a Trace of the same tokens by `measure.random_networks`. UserError for a trace of another text and where no
+    gap is readable.
     """
     trace.require("increment")
     if trace.text != gold.text:
@@ -118,9 +119,9 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace
         "entropy after": trace.entropy_after[at],
         "surprisal of the character": total[np.maximum(ends, at + 1)] - total[at],
     }
-    ceiling = trace.provenance.get("ceiling")
+    largest = trace.provenance.get("max_increment")
     values = trace.increments[:, at]
-    full = (values > 0.99 * ceiling).mean(1) if ceiling else np.full(len(values), np.nan)
+    full = (values > 0.99 * largest).mean(1) if largest else np.full(len(values), np.nan)
     return Gaps(
         labels=known.gold[chosen],
         sentence=known.sentence[chosen],
@@ -130,12 +131,5 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace
         first=trace.tokens[at],
         characters=known,
         saturated=full,
-        chance=None if chance is None else _draws(chance, at),
+        chance=None if chance is None else stack_draws(chance.values[:, at], chance.rows),
     )
-
-
-def _draws(chance: Trace, at: np.ndarray) -> np.ndarray:
-    """(D, N, n) values of a trace of random networks, at these tokens."""
-    values = chance.values[:, at]
-    heads = sorted({row.head or 0 for row in chance.rows})
-    return np.stack([values[[(row.head or 0) == head for row in chance.rows]] for head in heads])

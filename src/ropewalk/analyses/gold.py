@@ -1,7 +1,7 @@
 """Gold: a text whose words are known, from a segmented file, a segmenter, or the planted language.
 
 A segmented file has one sentence a line and one space between words; the text is the same without the spaces.
-Spans are half-open byte offsets into the text's UTF-8. Knows no model.
+Spans are half-open byte offsets into the text's UTF-8.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""The curve: how well increments and entropy tell word boundaries, against the bytes a model has seen."""
+"""The learning curve: how well increments and entropy tell word boundaries, against the bytes a model has seen."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,30 +22,30 @@ class Point:
     part: Part
 
 
-def curve(points: Sequence[Point], name: str) -> Result:
-    """Test AUC of the line and sign chosen on development, and of the entropy before the character."""
-    rows = []
+def learning_curve(points: Sequence[Point]) -> Result:
+    """Test AUC of the row and sign chosen on development, and of the entropy before the character."""
+    rows: list[dict[str, Any]] = []
     for point in points:
         dev, test = point.part.dev, point.part.test
         scored = [statistics.auc(values, dev.labels) for values in dev.rows]
-        line = int(np.argmax(np.abs(np.array(scored) - 0.5)))
-        increment = statistics.auc(test.rows[line], test.labels)
+        best = int(np.argmax(np.abs(np.array(scored) - 0.5)))
+        increment = statistics.auc(test.rows[best], test.labels)
         entropy = statistics.auc(test.signals["entropy before"], test.labels)
         for reader, value in (
-            (f"increments, seed {point.seed}", increment if scored[line] >= 0.5 else 1 - increment),
+            (f"increments, seed {point.seed}", increment if scored[best] >= 0.5 else 1 - increment),
             (f"entropy, seed {point.seed}", entropy),
         ):
             rows.append(
-                {"reader": reader, "megabytes": point.megabytes, "auc": value, "line": dev.names[line]}
+                {"reader": reader, "megabytes": point.megabytes, "auc": value, "row": dev.names[best]}
             )
-    rows.sort(key=lambda row: (str(row["reader"]), float(str(row["megabytes"]))))
+    rows.sort(key=lambda row: (str(row["reader"]), float(row["megabytes"])))
     return Result(
         "curve",
-        f"Word boundaries against bytes seen, {name}",
-        {"reader": "reader", "megabytes": "MB seen", "auc": "AUC, test", "line": "line chosen"},
-        tuple(rows),  # type: ignore[arg-type]
+        "Word boundaries against bytes seen",
+        {"reader": "reader", "megabytes": "MB seen", "auc": "AUC, test", "row": "row chosen"},
+        tuple(rows),
         chart=Chart("lines", "megabytes", "auc", by="reader", base=0.5),
         notes=(
-            "Exploratory. The rate of learning falls as a cosine, so that a point is no shorter training.",
+            "Exploratory. The learning rate decays, so a point is not what a shorter training would reach.",
         ),
     )

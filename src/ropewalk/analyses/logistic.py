@@ -1,7 +1,7 @@
 """Ridge logistic regression, and how much one model gains over a smaller one inside it.
 
-Features are standardised with the mean and spread of the data that the model is fitted on. Exact to rounding:
-Newton steps, no random numbers.
+Features are standardized with the mean and standard deviation of the data that the model is fitted on. Exact to
+rounding: Newton steps, no random numbers.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-RIDGE = 1.0  # added to the Hessian's diagonal, as of one gap: nothing beside thousands, a guard beside few
+RIDGE = 1.0
+"""Added to the diagonal of the Hessian, the weight of about one gap: negligible for thousands, a guard for few."""
 STEPS = 50
 
 
@@ -50,7 +51,7 @@ def fit(x: np.ndarray, labels: np.ndarray) -> Logistic:
 
 
 def squares(x: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """x (n, k), its squares and the products of its columns, centred as `like` (m, k): a bend is no news."""
+    """x (n, k), its squares and the products of its columns, centered as `like` (m, k)."""
     k = x.shape[1]
     c = (x - like.mean(0)) / np.where(like.std(0) > 1e-12, like.std(0), 1.0)
     return np.column_stack([x, *(c[:, i] * c[:, j] for i in range(k) for j in range(i, k))])

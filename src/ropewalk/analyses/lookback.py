@@ -1,4 +1,8 @@
-"""Look-back: do heads whose line takes wider steps attend nearer?"""
+"""Look-back: do heads whose row takes wider steps attend nearer?
+
+Heads of a layer share its depth, and depth may shape both increments and attention in every training alike. So the
+null permutes layers as blocks, in the same order for all seeds, and heads within each layer of each seed.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +15,87 @@ from ropewalk.analyses import statistics
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.measure.lookback import Lookback
 
+COLUMNS = {
+    "layer": "layer",
+    "head": "head",
+    "distance": "attended distance, tokens",
+    "increment": "mean increment",
+}
+WORDS = {1: "wider steps, farther attention", -1: "wider steps, nearer attention"}
+
 
 def lookback(found: Sequence[Lookback]) -> Result:
     """found: one per model (seed), on the same windows.
 
-    Primary endpoint: Spearman's correlation over heads between mean increment and attended distance (over
-    layers where all heads of a layer share a line). Within layers it is exploratory.
+    Primary endpoint: Spearman's correlation over heads between mean increment and attended distance (over layers where
+    all heads of a layer share a row), by permutation. The correlation within layers is exploratory.
     """
-    count = len(found[0].distance)
-    weights = statistics.draws(count)
-    rows: list[dict[str, Any]] = []
-    distance = np.mean([f.distance.mean(0) for f in found], 0)
+    weights = statistics.draws(len(found[0].distance))
+    ones = np.ones((1, len(found[0].distance)))
+
+    def estimate(within: bool) -> statistics.Estimate:
+        values = np.array([_correlation(f, ones, within)[0] for f in found])
+        samples = np.stack([_correlation(f, weights, within) for f in found])
+        return statistics.over_seeds(values, samples, weights.shape[1], (-1, 1))
+
+    e, inside = estimate(within=False), estimate(within=True)
+    p = permutation_p(found)
+    verdict = WORDS[int(np.sign(e.value))] if p < statistics.LEVEL and e.value else "undecided"
+    what = (
+        "undefined: the heads of a layer share one row"
+        if np.isnan(inside.value)
+        else f"{inside.value:.3f} [{inside.low:.3f}, {inside.high:.3f}]"
+    )
+    return Result(
+        "lookback",
+        "How far behind itself each head attends",
+        COLUMNS,
+        tuple(_rows(found, weights)),
+        ("distance",),
+        None
+        if np.isnan(e.value)
+        else Endpoint("Spearman's correlation of increment and attended distance", e, 0.0, verdict, p),
+        Chart("bars", "layer", "distance", by="head"),
+        (
+            f"Within layers: {what}. {len(found)} model(s), {len(ones[0])} windows; the window's first token is left "
+            "out. The interval covers windows and models, that is how well these heads are measured. The verdict "
+            f"follows from a permutation test, p = {p:.3g}: layers in blocks, in one order for all models, and heads "
+            "within layers.",
+        ),
+    )
+
+
+def permutation_p(found: Sequence[Lookback], seed: int = 0) -> float:
+    """p of the mean correlation over seeds under permutations of layers, and of heads within layers."""
+    distance = [f.distance.mean(0) for f in found]  # (L, H) each
+    increment = [f.increments.mean(0) for f in found]
+    if all((d == d[:, :1]).all() for d in increment):  # a row per layer, or one for all
+        distance, increment = (
+            [v.mean(1, keepdims=True) for v in distance],
+            [v[:, :1] for v in increment],
+        )
+    layers, heads = distance[0].shape
+    stream = np.random.default_rng([seed, 3])
+
+    def score(arranged: Sequence[np.ndarray]) -> float:
+        a, b = (np.stack([v.ravel() for v in values]) for values in (increment, arranged))
+        return float(statistics.spearman(a, b).mean())
+
+    if heads == 1:
+        permuted = [score([d[order] for d in distance]) for order in statistics.orders(layers, seed)]
+    else:
+        permuted = []
+        for _ in range(statistics.PERMUTATIONS):
+            order = stream.permutation(layers)
+            permuted.append(score([stream.permuted(d[order], axis=1) for d in distance]))
+    return statistics.permutation_p(score(distance), np.array(permuted))
+
+
+def _rows(found: Sequence[Lookback], weights: np.ndarray) -> list[dict[str, Any]]:
     increment = np.mean([f.increments.mean(0) for f in found], 0)
-    for layer, head in np.ndindex(distance.shape):
-        samples = statistics.crossed(np.stack([weights @ f.distance[:, layer, head] / count for f in found]))
-        e = statistics.interval(distance[layer, head], samples)
+    rows = []
+    for layer, head in np.ndindex(increment.shape):
+        e = statistics.window_mean(np.stack([f.distance[:, layer, head] for f in found]), weights)
         rows.append(
             {
                 "layer": f"L{layer}",
@@ -36,68 +106,17 @@ def lookback(found: Sequence[Lookback]) -> Result:
                 "increment": increment[layer, head],
             }
         )
-    across = np.stack([_samples(f, weights, within=False) for f in found])
-    inside = np.stack([_samples(f, weights, within=True) for f in found])
-    ones = np.ones((1, count))
-    value = float(np.mean([_samples(f, ones, within=False)[0] for f in found]))
-    e = statistics.interval(value, statistics.crossed(across))
-    w = statistics.interval(
-        float(np.mean([_samples(f, ones, within=True)[0] for f in found])), statistics.crossed(inside)
-    )
-    what = (
-        "undefined: the heads of a layer share one line"
-        if np.isnan(w.value)
-        else (f"{w.value:.3f} [{w.low:.3f}, {w.high:.3f}]")
-    )
-    word = {"above": "wider steps, farther attention", "below": "wider steps, nearer attention"}
-    primary = (
-        None
-        if np.isnan(value)
-        else Endpoint(
-            "Spearman's correlation of increment and attended distance",
-            e,
-            0.0,
-            word.get(e.verdict(), "undecided"),
-        )
-    )
-    return Result(
-        "lookback",
-        "How far behind itself each head attends",
-        {
-            "layer": "layer",
-            "head": "head",
-            "distance": "attended distance, tokens",
-            "increment": "mean increment",
-        },
-        tuple(rows),
-        ("distance",),
-        primary,
-        Chart("bars", "layer", "distance", by="head"),
-        (
-            f"Within layers: {what}. {len(found)} model(s), {count} windows; the window's first token is left out. "
-            "Intervals draw windows and models again; a model has few heads, so that the interval says how well "
-            "these heads are measured, not what other heads would do.",
-        ),
-    )
+    return rows
 
 
-def _samples(found: Lookback, weights: np.ndarray, within: bool) -> np.ndarray:
+def _correlation(found: Lookback, weights: np.ndarray, within: bool) -> np.ndarray:
     """Spearman's correlation under each draw of windows (B,); NaN where the increments are all the same."""
     distance = np.tensordot(weights, found.distance, 1) / weights.sum(1)[:, None, None]
     increment = np.tensordot(weights, found.increments, 1) / weights.sum(1)[:, None, None]
     if within:
-        layers = [_spearman(increment[:, i], distance[:, i]) for i in range(distance.shape[1])]
-        return np.mean(layers, 0)
+        return np.mean(
+            [statistics.spearman(increment[:, i], distance[:, i]) for i in range(distance.shape[1])], 0
+        )
     if (increment == increment[:, :, :1]).all():
-        return _spearman(increment.mean(2), distance.mean(2))
-    return _spearman(increment.reshape(len(weights), -1), distance.reshape(len(weights), -1))
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Row by row, (B, n) and (B, n) -> (B,)."""
-    rank = statistics.stats().rankdata
-    x, y = (rank(v, axis=1) for v in (a, b))
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
-    spread = np.sqrt((x**2).sum(1) * (y**2).sum(1))
-    with np.errstate(invalid="ignore"):
-        return np.where(spread > 0, (x * y).sum(1) / np.where(spread > 0, spread, 1), np.nan)
+        return statistics.spearman(increment.mean(2), distance.mean(2))
+    return statistics.spearman(increment.reshape(len(weights), -1), distance.reshape(len(weights), -1))

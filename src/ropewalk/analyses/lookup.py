@@ -1,7 +1,7 @@
-"""Look-up: how often are the questions answered rightly, by each way of spacing, and where does it fail?
+"""Key-value look-up: how often are the questions answered correctly, by each variant, and where does it fail?
 
-Accuracies draw documents and models again. A difference between two ways of spacing is one number per seed:
-its interval is Student's over paired seeds, because another training differs more than another document.
+Intervals of accuracies cover documents and models. A difference between two variants is one number per seed: its
+interval is Student's over paired seeds, because another training differs more than another document.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ COLUMNS = {
     "holm": "p different (Holm)",
     "verdict": "verdict",
 }
-FAR = 3  # thirds of the distance
+DISTANCES = 3
+"""Groups of equal size by distance."""
 
 
 def lookup(
     answers: Mapping[str, Mapping[int, Answers]], baseline: str | None = None, seen: str = ""
 ) -> Result:
-    """answers: variant -> seed -> its answers to the same questions.
+    """answers: variant -> seed -> its answers to the same questions. seen: what the runs saw, such as "20 MB".
 
-    Primary endpoint: mean accuracy of the first variant minus the baseline's, over paired seeds; without a
-    baseline, its accuracy against chance. UserError for models that were asked different questions.
+    Primary endpoint: mean accuracy of the first variant minus the baseline's, over paired seeds; without a baseline,
+    its accuracy against chance. Verdicts of the table are corrected by Holm over variants. UserError for models that
+    were asked different questions.
     """
     first = next(iter(next(iter(answers.values())).values()))
     if any(not np.array_equal(a.distance, first.distance) for by in answers.values() for a in by.values()):
@@ -45,47 +47,81 @@ def lookup(
     base = answers.get(baseline, {}) if baseline is not None else {}
     weights = statistics.draws(int(first.document.max()) + 1)
     chance = 1 / (first.pairs - 1)
-    rows: list[dict[str, Any]] = []
-    primary = None
-    for variant, by_seed in answers.items():
-        for name, chosen in _slices(first):
-            found = [_accuracy(a, chosen, weights) for a in by_seed.values()]
-            value = float(np.mean([v for v, _ in found]))
-            samples = statistics.crossed(np.stack([s for _, s in found]))
-            e = statistics.interval(value, samples)
-            row: dict[str, Any] = {
-                "variant": variant,
-                "questions": name,
-                "models": len(by_seed),
-                "accuracy": value,
-                "accuracy_low": e.low,
-                "accuracy_high": e.high,
-                "chance": float(chance[chosen].mean()),
-                "nats": float(np.mean([a.nats[chosen].mean() for a in by_seed.values()])),
-            }
-            if name == "all":
-                row |= _against(by_seed, base if variant != baseline else {}, chosen, e, row["chance"], seen)
-                if primary is None:
-                    primary = _primary(variant, baseline if row.get("paired") else None, row, e)
-            rows.append(row)
-    whole = [row for row in rows if "p" in row]
-    for row, adjusted in zip(whole, statistics.holm([row["p"] for row in whole]), strict=True):
-        row["holm"] = adjusted
+    rows = [
+        _accuracy_row(variant, name, by_seed, chosen, chance, weights)
+        for variant, by_seed in answers.items()
+        for name, chosen in _slices(first)
+    ]
+    whole = {str(row["variant"]): row for row in rows if row["questions"] == "all"}
+    differences = {
+        variant: _differences(by_seed, base)
+        for variant, by_seed in answers.items()
+        if variant != baseline and by_seed.keys() & base.keys()
+    }
+    _judge(whole, differences, f" at {seen}" if seen else "")
+    variant = next((name for name in answers if name != baseline), next(iter(answers)))
     return Result(
         "lookup",
         "Questions about key-value pairs",
         COLUMNS,
         tuple(rows),
         ("accuracy", "difference"),
-        primary,
+        _primary(variant, baseline if variant in differences else None, whole[variant]),
         Chart("bars", "questions", "accuracy", by="variant", base=float(chance.mean())),
         (
-            f"{len(first.right)} questions about {int(first.document.max()) + 1} documents. The right letter is set "
-            "against the document's others but the key. Distance: bytes between the answer and the pair that holds "
-            "it, in thirds. Differences are over paired seeds, with Student's interval; accuracies draw documents"
-            " and models again. Every row but the primary endpoint is exploratory.",
+            f"{len(first.right)} questions about {int(first.document.max()) + 1} documents. The right letter is ranked "
+            "among the document's letters without the key. Distance: bytes between the answer and the pair that holds "
+            "it, in thirds. Differences are over paired seeds, with Student's interval; intervals of accuracies cover "
+            "documents and models. Every row but the primary endpoint is exploratory.",
         ),
     )
+
+
+def _accuracy_row(
+    variant: str,
+    name: str,
+    by_seed: Mapping[int, Answers],
+    chosen: np.ndarray,
+    chance: np.ndarray,
+    weights: np.ndarray,
+) -> dict[str, Any]:
+    found = [_accuracy(a, chosen, weights) for a in by_seed.values()]
+    e = statistics.over_seeds(
+        np.array([value for value, _ in found]),
+        np.stack([samples for _, samples in found]),
+        weights.shape[1],
+        (0, 1),
+    )
+    return {
+        "variant": variant,
+        "questions": name,
+        "models": len(by_seed),
+        "accuracy": e.value,
+        "accuracy_low": e.low,
+        "accuracy_high": e.high,
+        "chance": float(chance[chosen].mean()),
+        "nats": float(np.mean([a.nats[chosen].mean() for a in by_seed.values()])),
+    }
+
+
+def _judge(whole: Mapping[str, dict[str, Any]], differences: Mapping[str, np.ndarray], at: str) -> None:
+    """Fills in each variant's difference and verdict: against the baseline, or against chance without pairs."""
+    estimates = {variant: statistics.paired(d) for variant, d in differences.items()}
+    adjusted = dict(zip(estimates, statistics.holm([e.p() for e in estimates.values()]), strict=True))
+    for variant, row in whole.items():
+        e = estimates.get(variant)
+        if e is None:
+            row["verdict"] = "above chance" if row["accuracy_low"] > row["chance"] else f"undecided{at}"
+            continue
+        decided = adjusted[variant] < statistics.LEVEL
+        word = ("better" if e.value > 0 else "worse") if decided else f"undecided{at}"
+        row |= {
+            "difference": e.value,
+            "difference_low": e.low,
+            "difference_high": e.high,
+            "holm": adjusted[variant],
+            "verdict": word if len(differences[variant]) > 1 else f"one pair, no verdict{at}",
+        }
 
 
 def _slices(asked: Answers) -> Iterator[tuple[str, np.ndarray]]:
@@ -95,7 +131,7 @@ def _slices(asked: Answers) -> Iterator[tuple[str, np.ndarray]]:
         yield f"{hops} step{'s' if hops > 1 else ''}", asked.hops == hops
     for pairs in np.unique(asked.pairs):
         yield f"{pairs} pairs", asked.pairs == pairs
-    ends = np.quantile(asked.distance, np.linspace(0, 1, FAR + 1))
+    ends = np.quantile(asked.distance, np.linspace(0, 1, DISTANCES + 1))
     for low, high in pairwise(ends.tolist()):
         above = asked.distance > low if low > ends[0] else asked.distance >= low
         if (chosen := above & (asked.distance <= high)).any():
@@ -106,37 +142,14 @@ def _accuracy(a: Answers, chosen: np.ndarray, weights: np.ndarray) -> tuple[floa
     return statistics.mean(a.right[chosen].astype(np.float64), a.document[chosen], weights)
 
 
-def _against(
-    own: Mapping[int, Answers],
-    base: Mapping[int, Answers],
-    chosen: np.ndarray,
-    accuracy: statistics.Estimate,
-    chance: float,
-    seen: str,
-) -> dict[str, Any]:
-    """The difference from the baseline over the seeds that both have; against chance where there are none."""
-    at = f" at {seen}" if seen else ""
-    seeds = sorted(own.keys() & base.keys())
-    learned = accuracy.verdict(chance) == "above"
-    if not seeds:
-        return {"verdict": "above chance" if learned else f"undecided{at}"}
-    d = np.array([own[s].right.mean() - base[s].right.mean() for s in seeds])
-    e = statistics.paired(d)
-    word = {"above": "better", "below": "worse"}.get(e.verdict(), f"undecided{at}")
-    if len(seeds) < 2:
-        word = f"one pair, no verdict{at}"
-    return {
-        "paired": True,
-        "difference": e.value,
-        "difference_low": e.low,
-        "difference_high": e.high,
-        "p": statistics.t_test(d),
-        "verdict": word,
-    }
+def _differences(own: Mapping[int, Answers], base: Mapping[int, Answers]) -> np.ndarray:
+    """Accuracy minus the baseline's, for the seeds that both have."""
+    return np.array([own[s].right.mean() - base[s].right.mean() for s in sorted(own.keys() & base.keys())])
 
 
-def _primary(variant: str, baseline: str | None, row: dict[str, Any], e: statistics.Estimate) -> Endpoint:
+def _primary(variant: str, baseline: str | None, row: dict[str, Any]) -> Endpoint:
     if baseline is None:
+        e = statistics.Estimate(row["accuracy"], row["accuracy_low"], row["accuracy_high"])
         return Endpoint(f"{variant}: accuracy over all questions", e, row["chance"], row["verdict"])
-    d = statistics.Estimate(row["difference"], row["difference_low"], row["difference_high"])
-    return Endpoint(f"{variant} minus {baseline}, accuracy over all questions", d, 0.0, row["verdict"])
+    e = statistics.Estimate(row["difference"], row["difference_low"], row["difference_high"])
+    return Endpoint(f"{variant} minus {baseline}, accuracy over all questions", e, 0.0, row["verdict"])

@@ -1,8 +1,7 @@
-"""Pairs: our own two-word names in English and Chinese, and sentences to carry them. No word occurs twice.
+"""Two-word names in English and Chinese, and carrier sentences for them. No word occurs twice.
 
-Each English line is "first second": the reversed order is the control that keeps the words; any other second
-word after the same first one is the control that keeps the context. Chinese pairs are two words of two
-characters or more.
+Each entry is "first second". Controls: the reversed order keeps the words; another second word after the same first
+one keeps the context. Chinese pairs are two words of two characters or more.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Pair:
     language: Language
 
     def joined(self, second: str | None = None) -> str:
-        """The two words as a sentence writes them; `second` in place of the second one."""
+        """The two words as in a sentence; `second` in place of the second one."""
         return f"{self.first}{' ' if self.language == 'en' else ''}{second or self.second}"
 
     def reversed(self) -> Pair:

@@ -1,9 +1,8 @@
-"""Neutrality: does a way of spacing change the loss? Two questions, two flags.
+"""Neutrality: does a variant change the loss? Two questions, two answers.
 
-"Different": the 95 % interval of the mean paired difference leaves zero. "Equivalent": two one-sided tests over at
-least `PAIRS` seeds place it within the margin, stated here before any run, and the increments have moved: a parametrization that
-still stands at its start is integer RoPE, whose loss it shares for no reason worth telling. A difference can be both,
-or neither.
+"Different": the mean paired difference leaves zero, after Holm's correction over variants. "Equivalent": two one-sided
+tests over at least `PAIRS` seeds place it within `MARGIN`, which was fixed before any run, and the increments have
+moved: a parametrization that is still at its initialization is integer RoPE. A difference can be both, or neither.
 """
 
 from __future__ import annotations
@@ -17,9 +16,24 @@ from ropewalk.analyses import statistics
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.errors import UserError
 
-MARGIN = 0.003  # nats per byte
-PAIRS = 3  # seeds that an equivalence needs
-MOVED = 0.01  # root mean square of d - 1 below which increments have hardly left their start
+MARGIN = 0.003
+"""Nats per byte."""
+PAIRS = 3
+"""Seeds that an equivalence needs."""
+MOVED = 0.01
+"""Standard deviation within rows, over the row's mean, below which increments have hardly left their initialization."""
+COLUMNS = {
+    "variant": "variant",
+    "pairs": "seeds",
+    "loss": "nats per byte",
+    "moved": "std within rows / mean",
+    "difference": "minus {baseline}",
+    "holm": "p different (Holm)",
+    "tost": "p equivalent",
+    "equivalent": "equivalent",
+    "different": "different",
+    "verdict": "verdict",
+}
 
 
 def neutrality(
@@ -30,86 +44,81 @@ def neutrality(
     seen: str = "",
     name: str = "neutrality",
 ) -> Result:
-    """losses: variant -> seed -> held-out loss, nats per byte; all from the same data and bytes. moved: root mean
-    square of d - 1 of each variant that learns increments.
+    """losses: variant -> seed -> held-out loss, nats per byte; all from the same data and bytes. moved: standard
+    deviation of increments within rows over their mean, of each variant that learns increments; a change of scale is
+    no movement. seen: what the runs saw, such as "20 MB".
 
-    Primary endpoint: the first variant's mean paired difference from `baseline`. seen: what the runs saw, such
-    as "20 MB". UserError when no variant shares a seed with the baseline.
+    Primary endpoint: the first variant's mean paired difference from `baseline`. UserError when no variant shares a
+    seed with the baseline.
     """
     if baseline not in losses:
         raise UserError(f"there is no '{baseline}' to compare with; the runs are {', '.join(losses)}.")
-    rows: list[dict[str, Any]] = []
-    p, primary = [], None
-    for variant, by_seed in losses.items():
-        seeds = sorted(by_seed.keys() & losses[baseline].keys())
-        if not seeds or variant == baseline:
-            continue
-        d = np.array([by_seed[seed] - losses[baseline][seed] for seed in seeds])
-        e = statistics.paired(d)
-        close = statistics.equivalence(d, MARGIN)
-        p.append(statistics.t_test(d))
-        spread = (moved or {}).get(variant)
-        still = spread is not None and spread < MOVED
-        equivalent = bool(close < 0.05) and len(seeds) >= PAIRS and not still
-        told = flags(e, equivalent, seen)
-        if close < 0.05 and not equivalent:
-            told += ": the increments have hardly moved" if still else f": equivalence needs {PAIRS} seeds"
-        rows.append(
-            {
-                "variant": variant,
-                "pairs": len(seeds),
-                "loss": float(np.mean([by_seed[s] for s in seeds])),
-                "difference": e.value,
-                "difference_low": e.low,
-                "difference_high": e.high,
-                "tost": close,
-                "equivalent": equivalent,
-                "moved": spread,
-                "different": e.verdict() != "undecided",
-                "verdict": told,
-            }
-        )
-        if primary is None:
-            primary = Endpoint(f"{variant} minus {baseline}, nats per byte", e, 0.0, told)
-    if not rows:
+    differences = {
+        variant: np.array([by_seed[s] - losses[baseline][s] for s in seeds])
+        for variant, by_seed in losses.items()
+        if variant != baseline and (seeds := sorted(by_seed.keys() & losses[baseline].keys()))
+    }
+    if not differences:
         raise UserError(f"no variant shares a seed with '{baseline}'; train them with the same seeds.")
-    for row, adjusted in zip(rows, statistics.holm(p), strict=True):
-        row["holm"] = adjusted
-    base = losses[baseline]
+    adjusted = statistics.holm([statistics.paired(d).p() for d in differences.values()])
+    rows = [
+        _row(variant, losses[variant], d, holm, (moved or {}).get(variant), seen)
+        for (variant, d), holm in zip(differences.items(), adjusted, strict=True)
+    ]
+    first = rows[0]
+    e = statistics.Estimate(first["difference"], first["difference_low"], first["difference_high"])
+    base = list(losses[baseline].values())
     return Result(
         name,
         f"Held-out loss against {baseline}",
-        {
-            "variant": "variant",
-            "pairs": "seeds",
-            "loss": "nats per byte",
-            "moved": "increments moved",
-            "difference": f"minus {baseline}",
-            "holm": "p different (Holm)",
-            "tost": "p equivalent",
-            "equivalent": "equivalent",
-            "different": "different",
-            "verdict": "verdict",
-        },
+        {key: heading.format(baseline=baseline) for key, heading in COLUMNS.items()},
         tuple(rows),
         ("difference",),
-        primary,
+        Endpoint(f"{first['variant']} minus {baseline}, nats per byte", e, 0.0, first["verdict"]),
         Chart("bars", "variant", "difference", base=0.0),
         (
-            f"{baseline}: {np.mean(list(base.values())):.4f} nats per byte over {len(base)} seeds. Pairs share seed, "
-            f"data and bytes. Equivalent: within +-{MARGIN} nats per byte by two one-sided tests at 5 % over at "
-            f"least {PAIRS} seeds, of increments that have moved: the root mean square of d - 1 is at least {MOVED}. "
-            "Every variant but the first is exploratory.",
+            f"{baseline}: {np.mean(base):.4f} nats per byte over {len(base)} seeds. Pairs share seed, data and bytes. "
+            f"Different: p below 5 % after Holm's correction over variants. Equivalent: within +-{MARGIN} nats per "
+            f"byte by two one-sided tests at 5 % over at least {PAIRS} seeds, of increments that have moved: their "
+            f"standard deviation within rows is at least {MOVED} of the row's mean. Every variant but the first is "
+            "exploratory.",
         ),
     )
 
 
-def flags(e: statistics.Estimate, equivalent: bool, seen: str = "") -> str:
-    """Both answers in words, from the interval and whether it is equivalent."""
+def _row(
+    variant: str, loss: Mapping[int, float], d: np.ndarray, holm: float, moved: float | None, seen: str
+) -> dict[str, Any]:
+    e = statistics.paired(d)
+    close = statistics.equivalence(d, MARGIN)
+    still = moved is not None and moved < MOVED
+    equivalent = bool(close < statistics.LEVEL) and len(d) >= PAIRS and not still
+    different = bool(holm < statistics.LEVEL)
+    verdict = in_words(e, different, equivalent, seen)
+    if close < statistics.LEVEL and not equivalent:
+        verdict += ": the increments have hardly moved" if still else f": equivalence needs {PAIRS} seeds"
+    return {
+        "variant": variant,
+        "pairs": len(d),
+        "loss": float(np.mean(list(loss.values()))),
+        "difference": e.value,
+        "difference_low": e.low,
+        "difference_high": e.high,
+        "holm": holm,
+        "tost": close,
+        "equivalent": equivalent,
+        "moved": moved,
+        "different": different,
+        "verdict": verdict,
+    }
+
+
+def in_words(e: statistics.Estimate, different: bool, equivalent: bool, seen: str = "") -> str:
+    """Both answers in words."""
     at = f" at {seen}" if seen else ""
-    different = {"above": "worse", "below": "better"}.get(e.verdict())
+    word = ("worse" if e.value > 0 else "better") if different else ""
     if np.isnan(e.low):
         return f"one pair, no verdict{at}"
     if equivalent:
-        return f"equivalent, though {different}" if different else "equivalent"
-    return different or f"undecided{at}"
+        return f"equivalent, though {word}" if word else "equivalent"
+    return word or f"undecided{at}"

@@ -1,10 +1,10 @@
-"""Planted pairs: is the gap inside a planted phrase or entity unlike other gaps that surprise as much?
+"""Planted pairs: is the gap inside a planted phrase or entity unlike other gaps of equal surprisal?
 
-The planted language knows its pairs exactly. The gap before a pair's second word is set against gaps of the same
-text: before other words (is a pair more of a unit than any two words?) and within words (is it as close as the
-inside of a word?). Every gap is matched to one with the same first token and a surprisal within a caliper, because
-the second word of an entity is expected and a common word is not. The unit is the pair, averaged over its
-occurrences. Knows no model.
+The planted language knows its pairs exactly. The gap before a pair's second word is compared with gaps of the same
+text: before other words (is a pair more of a unit than any two words?) and within words (is it as close as the inside
+of a word?). Every gap is matched to one with the same token and a surprisal within a caliper, because the second word
+of an entity is expected and a common word is not; the token before the gap differs. The unit is the pair, averaged
+over its occurrences.
 """
 
 from __future__ import annotations
@@ -16,15 +16,28 @@ from typing import Any
 import numpy as np
 
 from ropewalk.analyses import statistics
-from ropewalk.analyses.entities import deeper, scaled, share
+from ropewalk.analyses.draws import by_draw
+from ropewalk.analyses.entities import FEWEST, deeper, scaled, share, smaller
 from ropewalk.analyses.gold import Gold
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
-CALIPER = 0.5  # nats: a gap whose token is further away in surprisal is no match
+CALIPER = 0.5
+"""Nats: a gap whose token is further away in surprisal is no match."""
 CONTROLS = ("between words", "within a word")
-FEWEST = 5  # pairs: fewer give no interval
+PRIMARY = ("entity", CONTROLS[0])
+COLUMNS = {
+    "pair": "pair",
+    "control": "against",
+    "row": "row",
+    "pairs": "pairs",
+    "share": "share smaller",
+    "difference": "mean difference",
+    "holm": "p (Holm)",
+}
+WHAT = "Share of entities with a smaller inner gap than matched gaps between words, deeper half"
+WORDS = {"above": "smaller than between words", "below": "larger than between words"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +62,7 @@ def places(truth: Truth) -> Places:
     """Gaps of the text; the first word of a sentence and its full stop are left out."""
     text, words = truth.gold.text.encode(), truth.gold.words
     begins = set(truth.gold.sentences[:, 0].tolist())
-    stops = set((truth.gold.sentences[:, 1]).tolist())
+    stops = set(truth.gold.sentences[:, 1].tolist())
     inner: dict[str, list[int]] = {}
     names: dict[str, list[bytes]] = {}
     starts = words[:, 0]
@@ -64,10 +77,10 @@ def places(truth: Truth) -> Places:
     for start, end in words.tolist():
         if end in stops:
             continue
-        first = 0 if not begins or start - 1 not in stops else 1
-        if start not in taken and start not in begins and first == 0:
+        first = begins and start - 1 in stops
+        if start not in taken and start not in begins and not first:
             between.append(start)
-        within += [at for at in range(start + 1, end) if _symbol(text, start, at)]
+        within += [at for at in range(start + 1, end) if _begins_symbol(text, start, at)]
     return Places(
         {kind: np.array(found) for kind, found in inner.items()},
         {kind: np.unique(np.array(found), return_inverse=True)[1] for kind, found in names.items()},
@@ -75,77 +88,74 @@ def places(truth: Truth) -> Places:
     )
 
 
-def _symbol(text: bytes, start: int, at: int) -> bool:
-    """Does a symbol of the language begin here? Two letters, or one character of several bytes."""
+def _begins_symbol(text: bytes, start: int, at: int) -> bool:
+    """Whether a symbol of the planted language begins here: two letters, or one character of several bytes."""
     return (text[at] & 0xC0) != 0x80 if text[start] >= 0x80 else (at - start) % 2 == 0
 
 
 def planted(models: Sequence[Trace], truth: Truth, chance: Sequence[Trace] = ()) -> Result:
     """models: the planted text in models of one kind, one per seed; chance: the same text's random networks.
 
-    Primary endpoint: share of entities whose inner gap is smaller than matched gaps between words, over the lines
-    of the deeper half of the model, each in units of its own spread.
+    Primary endpoint: share of entities whose inner gap is smaller than matched gaps between words, over the rows of
+    the deeper half of the model, each in units of its own standard deviation.
     """
     known = places(truth)
     if any(t.text != truth.gold.text or t.rows != models[0].rows for t in models):
         raise UserError("expected traces of the planted text in models of one kind; trace them again.")
-    lines = models[0].rows
-    deep = deeper(lines)
     rows: list[dict[str, Any]] = []
-    primary, notes = None, []
+    primary, matched = None, []
     for kind in ("entity", "phrase"):
         for control in CONTROLS:
             found = [_differences(t, known, kind, control) for t in models]
             keep = np.logical_and.reduce([np.isfinite(d).all(1) for d, _ in found])
             d = np.stack([differences[keep] for differences, _ in found])
-            notes.append(f"{kind}, {control}: {np.mean([share for _, share in found]):.0%}")
-            drawn = [_of_chance(t, known, kind, control, keep) for t in chance]
-            p = [
-                statistics.signed_rank(d[:, :, n].mean(0)) if d.shape[1] else np.nan
-                for n in range(len(lines))
-            ]
-            for n, (row, adjusted) in enumerate(zip(lines, statistics.holm(p), strict=True)):
-                rows.append(
-                    {
-                        "pair": kind,
-                        "control": control,
-                        "line": str(row),
-                        "pairs": d.shape[1],
-                        **share(d[:, :, n]),
-                        "difference": float(d[:, :, n].mean()) if d.shape[1] else None,
-                        "holm": adjusted,
-                    }
-                )
-            if primary is None:
-                primary = _primary(d, deep, drawn)
+            matched.append(f"{kind}, {control}: {np.mean([part for _, part in found]):.0%}")
+            rows += _rows(kind, control, models[0], d)
+            if (kind, control) == PRIMARY:
+                drawn = [_of_chance(t, known, kind, control, keep) for t in chance]
+                primary = _primary(d, deeper(models[0].rows), drawn)
     return Result(
         "planted",
         "The gap inside planted entities and phrases",
-        {
-            "pair": "pair",
-            "control": "against",
-            "line": "line",
-            "pairs": "pairs",
-            "share": "share smaller",
-            "difference": "mean difference",
-            "holm": "p (Holm)",
-        },
+        COLUMNS,
         tuple(rows),
         ("share",),
         primary,
-        Chart("bars", "line", "share", by="pair", base=0.5, where={"control": CONTROLS[0]}),
+        Chart("bars", "row", "share", by="pair", base=0.5, where={"control": CONTROLS[0]}),
         (
-            f"{len(models)} model(s). A match has the same first token and is within {CALIPER} nats of surprisal; "
-            f"matched: {'; '.join(notes)}. The unit is the pair, averaged over its occurrences; intervals draw pairs"
-            f"{' and models' if len(models) > 1 else ''} again. Holm over lines. Every row but the primary "
-            "endpoint is exploratory.",
+            f"{len(models)} model(s). A match has the same token and is within {CALIPER} nats of surprisal; matched: "
+            f"{'; '.join(matched)}. The unit is the pair, averaged over its occurrences; intervals cover pairs"
+            f"{' and models' if len(models) > 1 else ''}. Holm over rows. Every row but the primary endpoint is "
+            "exploratory.",
         ),
     )
 
 
+def _rows(kind: str, control: str, trace: Trace, d: np.ndarray) -> list[dict[str, Any]]:
+    """One kind of pair against one control, d (S, P, N)."""
+    p = [statistics.signed_rank(d[:, :, n].mean(0)) if d.shape[1] else np.nan for n in range(len(trace.rows))]
+    rows = []
+    for n, (row, adjusted) in enumerate(zip(trace.rows, statistics.holm(p), strict=True)):
+        e = share(d[:, :, n])
+        rows.append(
+            {
+                "pair": kind,
+                "control": control,
+                "row": str(row),
+                "pairs": d.shape[1],
+                "share": e.value,
+                "share_low": e.low,
+                "share_high": e.high,
+                "difference": float(d[:, :, n].mean()) if d.shape[1] else None,
+                "holm": adjusted,
+            }
+        )
+    return rows
+
+
 def _differences(trace: Trace, known: Places, kind: str, control: str) -> tuple[np.ndarray, float]:
     """(P, N): mean increment of each pair's inner gaps less that of their matches, NaN without a match; and
-    which share of the gaps was matched."""
+    the share of gaps that was matched."""
     token = np.full(len(trace.text.encode()), -1)
     token[trace.spans[:, 0]] = np.arange(len(trace.tokens))
     at, other = token[known.pairs[kind]], token[known.controls[control]]
@@ -161,11 +171,11 @@ def _differences(trace: Trace, known: Places, kind: str, control: str) -> tuple[
 
 
 def _nearest(trace: Trace, at: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """For each token of `at`, that of `other` with its symbol and the nearest surprisal; -1 beyond the caliper."""
+    """For each token of `at`, the equal token of `other` with the nearest surprisal; -1 beyond the caliper."""
     match = np.full(len(at), -1)
-    for symbol in np.unique(trace.tokens[at]):
-        mine = np.flatnonzero(trace.tokens[at] == symbol)
-        theirs = other[trace.tokens[other] == symbol]
+    for token in np.unique(trace.tokens[at]):
+        mine = np.flatnonzero(trace.tokens[at] == token)
+        theirs = other[trace.tokens[other] == token]
         if not len(theirs):
             continue
         theirs = theirs[np.argsort(trace.surprisal[theirs], kind="stable")]
@@ -180,24 +190,18 @@ def _nearest(trace: Trace, at: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 def _primary(d: np.ndarray, deep: list[int], drawn: list[np.ndarray]) -> Endpoint:
     """d (S, P, N); drawn: per model the shares that random networks reach."""
-    told = share(scaled(d, deep))
-    e = statistics.Estimate(told["share"], told["share_low"], told["share_high"])
-    null = statistics.beyond(e.value, np.mean(drawn, 0) if drawn else np.empty(0), 0.5)
+    e = share(scaled(d, deep))
     if d.shape[1] < FEWEST:
-        return Endpoint(_WHAT, statistics.Estimate(e.value), null, "too few pairs were matched")
-    word = {"above": "smaller than between words", "below": "larger than between words"}
-    return Endpoint(_WHAT, e, null, word.get(statistics.cleared(e, null, 0.5), "undecided"))
-
-
-_WHAT = "Share of entities with a smaller inner gap than matched gaps between words, deeper half"
+        return Endpoint(WHAT, e, 0.5, "too few pairs were matched")
+    level = statistics.to_clear(e.value, np.mean(drawn, 0) if drawn else np.empty(0), 0.5)
+    return Endpoint(WHAT, e, level, WORDS.get(statistics.cleared(e, level, 0.5), "undecided"))
 
 
 def _of_chance(trace: Trace, known: Places, kind: str, control: str, keep: np.ndarray) -> np.ndarray:
     """The share that each draw of random networks reaches (D,), over the deeper half as the increments."""
     d, _ = _differences(trace, known, kind, control)
     found = []
-    for head in sorted({row.head or 0 for row in trace.rows}):
-        own = [n for n, row in enumerate(trace.rows) if (row.head or 0) == head]
-        rows = [trace.rows[n] for n in own]
-        found.append(share(scaled(d[None, keep][:, :, own], deeper(rows)))["share"])
+    for own in by_draw(trace.rows):
+        deep = deeper([trace.rows[n] for n in own])
+        found.append(float(smaller(scaled(d[None, keep][:, :, own], deep)).mean()))
     return np.array(found)

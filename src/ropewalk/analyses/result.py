@@ -1,7 +1,7 @@
-"""The Result: one table with its primary endpoint, its figure, and the command that makes it again.
+"""The Result: one table with its primary endpoint, its figure, and the command that reproduces it.
 
-A Result is plain values: rows of names and numbers. It knows nothing of how it is drawn; `views.chart` draws
-it. Everything but the primary endpoint is exploratory, and says so.
+A Result is plain values: rows of names and numbers. `views.chart` draws it. Everything but the primary endpoint is
+exploratory.
 """
 
 from __future__ import annotations
@@ -16,22 +16,24 @@ from ropewalk.analyses.statistics import Estimate
 from ropewalk.errors import UserError
 from ropewalk.system.files import read_whole, write_atomically
 
-SCHEMA = 1
+SCHEMA = 2
 Cell = str | float | int | bool | None
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The one number that was named beforehand.
+    """The one number that was named before the measurement.
 
-    what: what it is, with its unit. null: what it would be if there were nothing. verdict: a word that follows
-    from the interval by code.
+    what: what it is, with its unit. null: what the value must lie beyond; without random networks, what it would be if
+    there were nothing. verdict: words that follow from interval, null and p by code. p: of the test that decides, where
+    that is another one than the interval.
     """
 
     what: str
     estimate: Estimate
     null: float
     verdict: str
+    p: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,9 @@ class Chart:
 class Result:
     """A table. columns: key -> heading with unit. rows: one value per column, None where undefined.
 
-    intervals: the columns that have one; a row holds it beside the value as key_low and key_high. notes: sentences a reader needs. command: what makes the same numbers again. provenance: plain json.
+    intervals: the columns that have one; a row holds it as key_low and key_high. notes: sentences a reader needs.
+    command: what reproduces the numbers. provenance: plain JSON, with the hash of the code behind the verdict as "code"
+    where an experiment made it.
     """
 
     name: str
@@ -74,7 +78,7 @@ class Result:
         object.__setattr__(self, "rows", rows)
 
     def by_command(self, command: str) -> Result:
-        """The same table, with the command that makes it again."""
+        """The same table, with the command that reproduces it."""
         return replace(self, command=command)
 
     def find(self, **wanted: Cell) -> dict[str, Cell]:
@@ -87,7 +91,7 @@ class Result:
         )
 
     def cells(self, row: dict[str, Cell]) -> list[str]:
-        """A row for people: a value with its interval in one cell."""
+        """A row as text: a value with its interval in one cell."""
         found = []
         for key in self.columns:
             text = shown(row[key])
@@ -107,8 +111,9 @@ class Result:
                     key: _plain(value)
                     for key, value in (("value", e.value), ("low", e.low), ("high", e.high))
                 },
-                "null": self.primary.null,
+                "null": _plain(self.primary.null),
                 "verdict": self.primary.verdict,
+                "p": _plain(self.primary.p),
             }
         return {
             "schema": SCHEMA,
@@ -125,29 +130,33 @@ class Result:
         }
 
     @staticmethod
-    def from_json(told: dict[str, Any]) -> Result:
-        """What `to_json` gave. UserError when it is something else."""
+    def from_json(data: dict[str, Any]) -> Result:
+        """The inverse of `to_json`. UserError for anything else."""
         try:
-            if told["schema"] != SCHEMA:
-                raise ValueError(f"schema {told['schema']}, expected {SCHEMA}")
-            primary = told["primary"]
+            if data["schema"] != SCHEMA:
+                raise ValueError(f"schema {data['schema']}, expected {SCHEMA}")
+            primary = data["primary"]
             if primary is not None:
                 e = Estimate(*(_number(primary[key]) for key in ("value", "low", "high")))
                 primary = Endpoint(
-                    _word(primary["what"]), e, _number(primary["null"]), _word(primary["verdict"])
+                    _word(primary["what"]),
+                    e,
+                    _number(primary["null"]),
+                    _word(primary["verdict"]),
+                    None if primary["p"] is None else _number(primary["p"]),
                 )
-            chart = None if told["chart"] is None else Chart(**told["chart"])
+            chart = None if data["chart"] is None else Chart(**data["chart"])
             return Result(
-                _word(told["name"]),
-                _word(told["title"]),
-                {key: _word(heading) for key, heading in told["columns"].items()},
-                tuple({key: _cell(value) for key, value in row.items()} for row in told["rows"]),
-                tuple(map(_word, told["intervals"])),
+                _word(data["name"]),
+                _word(data["title"]),
+                {key: _word(heading) for key, heading in data["columns"].items()},
+                tuple({key: _cell(value) for key, value in row.items()} for row in data["rows"]),
+                tuple(map(_word, data["intervals"])),
                 primary,
                 chart,
-                tuple(map(_word, told["notes"])),
-                _word(told["command"]),
-                dict(told["provenance"]),
+                tuple(map(_word, data["notes"])),
+                _word(data["command"]),
+                dict(data["provenance"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise UserError(
@@ -155,18 +164,18 @@ class Result:
             ) from error
 
     def save(self, path: str | Path) -> None:
-        """Write the result as json, whole or not at all; the same result gives the same bytes."""
+        """Writes the result as JSON, atomically; the same result gives the same bytes."""
         text = json.dumps(self.to_json(), indent=1, ensure_ascii=False, allow_nan=False)
         write_atomically(path, text.encode() + b"\n")
 
     @staticmethod
     def load(path: str | Path) -> Result:
-        """Read a saved result."""
+        """Reads a saved result."""
         try:
-            told = json.loads(read_whole(path))
+            data = json.loads(read_whole(path))
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path} is no readable result ({error}); measure it again.") from error
-        return Result.from_json(told)
+        return Result.from_json(data)
 
     def markdown(self) -> str:
         """The table, its primary endpoint, its notes and its command, as Markdown."""
@@ -191,7 +200,7 @@ class Result:
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in self.cells(row)))
         below = [f"Primary endpoint: {sentence(self.primary)}"] if self.primary else []
-        below += [*self.notes, *([f"Again: {self.command}"] if self.command else [])]
+        below += [*self.notes, *([f"Command: {self.command}"] if self.command else [])]
         return Group(table, *(Text(line) for line in below))
 
 
@@ -199,11 +208,14 @@ def sentence(endpoint: Endpoint) -> str:
     """The endpoint in words: what, value, interval, verdict."""
     e = endpoint.estimate
     inside = f" [{shown(e.low)}, {shown(e.high)}]" if math.isfinite(e.low) else ""
-    return f"{endpoint.what}: {shown(e.value)}{inside}, against {shown(endpoint.null)}: {endpoint.verdict}."
+    p = "" if endpoint.p is None else f", p = {shown(endpoint.p)}"
+    return (
+        f"{endpoint.what}: {shown(e.value)}{inside}, against {shown(endpoint.null)}{p}: {endpoint.verdict}."
+    )
 
 
 def shown(value: Cell) -> str:
-    """A cell for people: four digits, an empty string where undefined."""
+    """A cell as text: four digits, an empty string where undefined."""
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ""
     if isinstance(value, bool):
@@ -214,7 +226,7 @@ def shown(value: Cell) -> str:
 
 
 def _plain(value: Any) -> Cell:
-    """A json value: NumPy scalars become Python's, numbers that are not finite become None."""
+    """A JSON value: NumPy scalars become Python's, numbers that are not finite become None."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value
 

@@ -1,4 +1,4 @@
-"""Code: which bytes of Python source delimit a scope, by Python's own tokenizer, and which only look as if they did.
+"""Which bytes of Python source delimit a scope, by Python's own tokenizer, and which only look as if they did.
 
 newline     the line feed that ends a logical line; others end comments and blank lines, or lie within brackets
             and strings
@@ -6,7 +6,7 @@ colon       the one that opens a block; others slice, annotate, map keys to valu
 bracket     one that opens or closes; others lie within strings and comments
 indent      a space before the first token of a logical line; others are elsewhere
 
-What lies within a formatted string counts as string, as in Pythons before 3.12. Knows no model.
+The inside of a formatted string counts as string, as in Python before 3.12.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Delimiters:
 
 
 def delimiters(source: str, limit: int | None = None) -> Delimiters:
-    """All bytes of `source` (the first `limit` ones) that are one of DELIMITERS. UserError for what is no Python."""
+    """All bytes of `source` (of its first `limit` bytes) that are in DELIMITERS. UserError for what is not Python."""
     data = np.frombuffer(source.encode(), np.uint8)
     true = np.zeros(len(data), bool)
     true[list(_true(source))] = True
     number = np.full(256, -1)
-    for i, symbols in enumerate(DELIMITERS.values()):
-        number[list(symbols)] = i
+    for i, members in enumerate(DELIMITERS.values()):
+        number[list(members)] = i
     at = np.flatnonzero(number[data[:limit]] >= 0)
     return Delimiters(at, data[at], number[data[at]], true[at])
 
@@ -94,7 +94,7 @@ def _true(source: str) -> Iterator[int]:
 
 
 def _ends(line: str, column: int) -> bool:
-    """Is nothing but a comment behind this column? A soft keyword's colon opens a block only then."""
+    """Whether only a comment follows this column. A soft keyword's colon opens a block only then."""
     return not line[column:].split("#")[0].strip()
 
 

@@ -1,8 +1,8 @@
 """Segmentation: a choice at every candidate gap becomes words, scored against gold.
 
 Boundary F1 counts candidate gaps only. Word F1 counts whole words of the whole sentence, with the rule's
-boundaries everywhere else (see `gaps`), so that every method is given the same help. Counts are per sentence:
-a bootstrap sums them.
+boundaries everywhere else (see `gaps`), so that every method gets the same help. Counts are per sentence: a
+bootstrap sums them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def boundary_counts(labels: np.ndarray, chosen: np.ndarray, sentence: np.ndarray
 def word_counts(known: Characters, chosen: np.ndarray, everywhere: bool = False) -> np.ndarray:
     """(sentences, 3): right, proposed and true words. chosen: bool at every candidate gap, in order.
 
-    everywhere: `chosen` (C,) speaks for every character's gap, and the rule is not asked.
+    everywhere: `chosen` (C,) has an entry for every character's gap, and the rule is not used.
     """
     size = int(known.sentence.max()) + 1
     proposed = chosen.copy() if everywhere else known.rule.copy()

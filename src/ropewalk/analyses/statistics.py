@@ -1,14 +1,17 @@
-"""Statistics: intervals that resample sentences and seeds, tests for pairs, corrections for many lines.
+"""Statistics: intervals over sentences and seeds, tests for pairs, rank-based nulls, corrections for many rows.
 
-The unit that is drawn again is always a whole sentence (or a pair, or a seed), never a single gap: gaps of one
-sentence are not independent. Every function is deterministic: the draws are named by a seed. Knows numbers, not
-what they mean.
+The unit of resampling is a whole sentence (or a pair, or a window), never a single gap: gaps of one sentence are
+not independent. Seeds are few, so they enter intervals through Student's t and not through resampling
+(`over_seeds`). `scripts/coverage.py` measures the coverage of every interval here, `scripts/false_positives.py` the
+false-decision rate of every endpoint. Every function is deterministic: random draws are named by a seed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import permutations
+from math import factorial
 from typing import Any
 
 import numpy as np
@@ -16,21 +19,49 @@ import numpy as np
 from ropewalk.errors import UserError
 
 REPLICATES = 1_000
+PERMUTATIONS = 2_000
+LEVEL = 0.05
+TOLERANCE = 1e-6
+"""Differences of increments smaller than this are rounding and count as no difference."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95 % interval; the interval is NaN where it is not defined."""
+    """A number with its 95 % interval; the interval is NaN where it is not defined.
+
+    error: its standard error; freedom: the degrees of freedom of its Student distribution.
+    """
 
     value: float
     low: float = float("nan")
     high: float = float("nan")
+    error: float = field(default=float("nan"), compare=False)
+    freedom: float = field(default=float("nan"), compare=False)
 
     def verdict(self, null: float = 0.0) -> str:
         """ "above" or "below" `null` when the whole interval is, else "undecided"."""
         if self.low > null:
             return "above"
         return "below" if self.high < null else "undecided"
+
+    def p(self, null: float = 0.0) -> float:
+        """Two-sided p of `null`, by Student's t; NaN where there is no standard error."""
+        if not (np.isfinite(self.error) and self.freedom > 0):
+            return float("nan")
+        if self.error == 0:
+            return 1.0 if self.value == null else 0.0
+        return float(2 * stats().t.sf(abs(self.value - null) / self.error, self.freedom))
+
+
+def student(
+    value: float, error: float, freedom: float, bounds: tuple[float, float] = (-np.inf, np.inf)
+) -> Estimate:
+    """Value +- t * error, cut at `bounds`; without an interval where the error or the freedom is undefined."""
+    if not (np.isfinite(error) and freedom > 0):
+        return Estimate(float(value))
+    reach = float(stats().t.ppf(1 - LEVEL / 2, freedom)) * error
+    low, high = max(bounds[0], value - reach), min(bounds[1], value + reach)
+    return Estimate(float(value), float(low), float(high), float(error), float(freedom))
 
 
 def draws(clusters: int, replicates: int = REPLICATES, seed: int = 0) -> np.ndarray:
@@ -41,25 +72,53 @@ def draws(clusters: int, replicates: int = REPLICATES, seed: int = 0) -> np.ndar
     return stream.multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates).astype(np.float64)
 
 
-def interval(value: float, samples: np.ndarray) -> Estimate:
-    """The value with the 2.5th and 97.5th percentile of its bootstrap samples (NaN samples are left out)."""
-    good = samples[np.isfinite(samples)]
-    if len(good) < 2:
-        return Estimate(value)
-    low, high = np.percentile(good, [2.5, 97.5])
-    return Estimate(float(value), float(low), float(high))
+def over_seeds(
+    values: np.ndarray,
+    samples: np.ndarray,
+    clusters: int,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+) -> Estimate:
+    """The mean of a statistic over seeds, with an interval over seeds and clusters.
 
-
-def crossed(samples: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Bootstrap samples of a mean over seeds, (B,): seeds are drawn again too, sentences as they were drawn.
-
-    samples: (S, B), a statistic of S seeds under the same B draws of sentences.
+    values: (S,), the statistic of each seed. samples: (S, B), its bootstrap samples, where all seeds use the same B
+    draws of the `clusters`. The squared standard error is the variance of the seeds' values over S plus the
+    bootstrap variance of their mean; the degrees of freedom are Satterthwaite's. With one seed the interval covers
+    clusters only. Noise that differs by seed and sentence enters both terms, which errs on the wide side.
     """
-    count, replicates = samples.shape
+    count = len(values)
+    within = _bootstrap_variance(samples.mean(0), clusters)
     if count == 1:
-        return samples[0]
-    picked = np.random.default_rng([seed, 1]).integers(0, count, size=(count, replicates))
-    return np.take_along_axis(samples, picked, axis=0).mean(0)
+        return student(float(values[0]), np.sqrt(within), clusters - 1, bounds)
+    between = float(np.var(values, ddof=1)) / count
+    return student(
+        float(np.mean(values)), *satterthwaite((between, count - 1), (within, clusters - 1)), bounds=bounds
+    )
+
+
+def satterthwaite(*parts: tuple[float, float]) -> tuple[float, float]:
+    """Standard error and degrees of freedom of a sum of variances (variance, freedom); undefined parts are left out."""
+    known = [(v, f) for v, f in parts if np.isfinite(v) and f > 0]
+    total = sum(v for v, _ in known)
+    if not known:
+        return float("nan"), float("nan")
+    if total == 0:
+        return 0.0, min(f for _, f in known)
+    return float(np.sqrt(total)), total**2 / sum(v**2 / f for v, f in known)
+
+
+def jackknife(value: float, left_out: np.ndarray, samples: np.ndarray, clusters: int) -> Estimate:
+    """A statistic of all models with an interval over models and clusters.
+
+    left_out (S,): the statistic without each of the S models, such as a mean over pairs of models, which share
+    models. samples (B,): its bootstrap samples over clusters. With fewer than three models the interval covers
+    clusters only.
+    """
+    count = len(left_out)
+    within = _bootstrap_variance(samples, clusters)
+    if count < 3:
+        return student(value, np.sqrt(within), clusters - 1)
+    between = (count - 1) / count * float(((left_out - left_out.mean()) ** 2).sum())
+    return student(value, *satterthwaite((between, count - 1), (within, clusters - 1)))
 
 
 def mean(values: np.ndarray, clusters: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -68,6 +127,11 @@ def mean(values: np.ndarray, clusters: np.ndarray, weights: np.ndarray) -> tuple
     counts = np.bincount(clusters, minlength=weights.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):
         return float(sums.sum() / counts.sum()), (weights @ sums) / (weights @ counts)
+
+
+def window_mean(values: np.ndarray, weights: np.ndarray) -> Estimate:
+    """The mean of values (S, W), one per seed and window, with an interval over both."""
+    return over_seeds(values.mean(1), values @ weights.T / values.shape[1], values.shape[1])
 
 
 def ratio(
@@ -116,16 +180,12 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def paired(differences: np.ndarray) -> Estimate:
     """Mean difference of pairs with Student's 95 % interval; no interval from a single pair."""
-    value, error, freedom = _spread(differences)
-    if freedom < 1:
-        return Estimate(value)
-    reach = float(stats().t.ppf(0.975, freedom)) * error
-    return Estimate(value, value - reach, value + reach)
+    return student(*_mean_and_error(differences))
 
 
 def equivalence(differences: np.ndarray, margin: float) -> float:
     """p of two one-sided t tests: small when the mean difference lies within +-margin. NaN from a single pair."""
-    value, error, freedom = _spread(differences)
+    value, error, freedom = _mean_and_error(differences)
     if freedom < 1:
         return float("nan")
     if error == 0:
@@ -134,34 +194,80 @@ def equivalence(differences: np.ndarray, margin: float) -> float:
     return float(max(t.sf((value + margin) / error, freedom), t.cdf((value - margin) / error, freedom)))
 
 
-def beyond(value: float, reached: np.ndarray, null: float) -> float:
-    """What an effect must clear: the most that chance reached (D,) on the side of `null` where `value` lies."""
-    return float(np.max(reached, initial=null) if value >= null else np.min(reached, initial=null))
+def rank_p(value: float, reached: np.ndarray) -> float:
+    """Two-sided p of `value` among what random networks reached (D,); NaN without any.
 
-
-def cleared(e: Estimate, null: float, neutral: float) -> str:
-    """ "above" or "below" when the whole interval is beyond both `null`, what chance reached, and `neutral`, what
-    nothing at all would give; else "undecided"."""
-    if e.low > max(null, neutral):
-        return "above"
-    return "below" if e.high < min(null, neutral) else "undecided"
-
-
-def t_test(differences: np.ndarray) -> float:
-    """p of Student's two-sided test of a mean difference of zero; NaN from a single pair."""
-    d = np.asarray(differences, np.float64)
-    if len(d) < 2:
+    At the level of 5 % at least 39 draws are needed to decide anything.
+    """
+    if not len(reached):
         return float("nan")
-    if d.std() == 0:
-        return 1.0 if d[0] == 0 else 0.0
-    return float(stats().ttest_1samp(d, 0.0).pvalue)
+    tail = min((reached >= value).sum(), (reached <= value).sum())
+    return float(min(1.0, 2 * (1 + tail) / (1 + len(reached))))
+
+
+def to_clear(value: float, reached: np.ndarray, neutral: float) -> float:
+    """What `value` must lie beyond for a two-sided rank test at 5 % against `reached` (D,), on its side of `neutral`.
+
+    `neutral` is what it would be if there were nothing; without draws it is all there is to clear. Infinite where
+    the draws are too few to decide.
+    """
+    if not len(reached):
+        return neutral
+    above = value >= neutral
+    place = int(np.floor(LEVEL / 2 * (1 + len(reached)) + 1e-9))
+    ordered = np.sort(reached)
+    if place < 1:
+        return float("inf") if above else float("-inf")
+    return float(max(neutral, ordered[-place]) if above else min(neutral, ordered[place - 1]))
+
+
+def cleared(e: Estimate, level: float, neutral: float) -> str:
+    """ "above" or "below" when the interval leaves out `neutral` and the value lies beyond `level`; else "undecided".
+
+    level: of `to_clear`. The interval answers "is it more than nothing", the level "is it more than any function
+    of the same activations would show".
+    """
+    if e.low > neutral and e.value > level:
+        return "above"
+    return "below" if e.high < neutral and e.value < level else "undecided"
+
+
+def permutation_p(value: float, permuted: np.ndarray) -> float:
+    """Two-sided p of `value` among its permutations (P,), which hold the identity if they are all of them."""
+    good = permuted[np.isfinite(permuted)]
+    if not len(good) or not np.isfinite(value):
+        return float("nan")
+    extreme = (np.abs(good) >= abs(value) - 1e-12).sum()
+    return float(min(1.0, (1 + extreme) / (1 + len(good))))
+
+
+def orders(size: int, seed: int = 0, most: int = PERMUTATIONS) -> Iterator[np.ndarray]:
+    """All permutations of `size` but the identity where they are at most `most`; else `most` random ones."""
+    if size <= 10 and factorial(size) <= most:
+        every = permutations(range(size))
+        next(every)
+        yield from (np.array(one) for one in every)
+        return
+    stream = np.random.default_rng([seed, 2])
+    for _ in range(most):
+        yield stream.permutation(size)
+
+
+def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Spearman's correlation row by row, (B, n) and (B, n) -> (B,); NaN where one is constant."""
+    rank = stats().rankdata
+    x, y = (rank(v, axis=1) for v in (a, b))
+    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    scale = np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    return np.where(scale > 0, (x * y).sum(1) / np.where(scale > 0, scale, 1), np.nan)
 
 
 def signed_rank(differences: np.ndarray) -> float:
-    """p of Wilcoxon's two-sided signed-rank test; 1 where every difference is zero."""
-    if not np.any(differences):
+    """p of Wilcoxon's two-sided signed-rank test; 1 where no difference exceeds `TOLERANCE`."""
+    d = np.where(np.abs(differences) > TOLERANCE, differences, 0.0)
+    if not np.any(d):
         return 1.0
-    return float(stats().wilcoxon(differences).pvalue)
+    return float(stats().wilcoxon(d).pvalue)
 
 
 def holm(p: list[float]) -> list[float]:
@@ -175,15 +281,6 @@ def holm(p: list[float]) -> list[float]:
     return adjusted
 
 
-def bootstrap_p(samples: np.ndarray, null: float = 0.0) -> float:
-    """A two-sided p from bootstrap samples: how rarely they fall on the other side of `null`."""
-    good = samples[np.isfinite(samples)]
-    if not len(good):
-        return float("nan")
-    tail = min((good <= null).sum(), (good >= null).sum())
-    return float(min(1.0, 2 * (tail + 1) / (len(good) + 1)))
-
-
 def stats() -> Any:
     """scipy.stats; UserError when it is not installed."""
     try:
@@ -193,7 +290,15 @@ def stats() -> Any:
     return scipy.stats
 
 
-def _spread(differences: np.ndarray) -> tuple[float, float, int]:
+def _bootstrap_variance(samples: np.ndarray, clusters: int) -> float:
+    """Variance of bootstrap samples (B,), without its bias from few clusters; samples that are undefined are left out."""
+    good = samples[np.isfinite(samples)]
+    if clusters < 2 or len(good) < 2:
+        return float("nan")
+    return float(good.var()) * clusters / (clusters - 1)
+
+
+def _mean_and_error(differences: np.ndarray) -> tuple[float, float, int]:
     """Mean, standard error, degrees of freedom."""
     d = np.asarray(differences, np.float64)
     if not len(d):

@@ -1,9 +1,8 @@
 """Vocabulary: which tokens a model pushes apart and which it packs together, by category and one by one.
 
-Read from a table of mean increments (V, N), from Traces or from a measurement, and from what each token
-writes. Tokens never seen in training can drift to any value and are left out and counted. A constant
-increment is only a change of scale, so patterns are compared after centring: each line's mean over
-occurrences is taken off.
+Input: a table of mean increments (V, N), from Traces or from a measurement, and the text of each token. Tokens never
+seen in training can drift to any value and are left out and counted. A constant increment is only a change of scale,
+so patterns are compared after centering: each row's mean over occurrences is subtracted.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _OPERATORS = set("+-*/=%&|^~@#$\\_`")
 
 
 def category(piece: str) -> str:
-    """The category of what a token writes, with its leading space; "" is a token without text."""
+    """The category of a token's text, with its leading space; "" is a token without text."""
     if not piece:
         return "end of text"
     if "\ufffd" in piece:
@@ -88,10 +87,9 @@ def _sign(word: str) -> str:
 class Vocabulary:
     """A table of increments by token.
 
-    ids (V,): the tokens; pieces: what each writes; d (V, N): mean increments, token-equivalents; counts
-    (V,): how often each was measured; seen (V,): how often each occurred in training, None where that is
-    not known. `gap` is the convention of the increments: with "after" the published comparison, with
-    "before" ours.
+    ids (V,): the tokens; pieces: their texts; d (V, N): mean increments, token-equivalents; counts (V,): how often
+    each was measured; seen (V,): how often each occurred in training, None where that is not known. `gap` is the
+    convention of the increments.
     """
 
     ids: np.ndarray
@@ -107,9 +105,8 @@ class Vocabulary:
         shapes = (self.d.shape, len(self.pieces), self.counts.shape)
         if shapes != ((size, len(self.rows)), size, (size,)) or not np.isfinite(self.d).all():
             raise UserError(
-                f"expected finite increments of {size} tokens in {len(self.rows)} lines with a piece and a "
-                "count each, "
-                f"got shapes {shapes}; measure the vocabulary again."
+                f"expected finite increments of {size} tokens in {len(self.rows)} rows with a piece and a "
+                f"count each, got shapes {shapes}; measure the vocabulary again."
             )
         if self.seen is not None and self.seen.shape != (size,):
             raise UserError(f"expected how often each of {size} tokens was seen, got {self.seen.shape}.")
@@ -121,8 +118,8 @@ class Vocabulary:
         return kept if self.seen is None else kept & (self.seen > 0)
 
     @property
-    def centred(self) -> np.ndarray:
-        """(V, N): d less each line's mean over occurrences of the kept tokens."""
+    def centered(self) -> np.ndarray:
+        """(V, N): d less each row's mean over occurrences of the kept tokens."""
         weights = np.where(self.kept, self.counts, 0).astype(np.float64)
         if not weights.sum():
             raise UserError("no token was both measured and seen in training; measure more text.")
@@ -132,8 +129,7 @@ class Vocabulary:
 def from_traces(traces: Sequence[Trace], seen: dict[int, int] | None = None) -> Vocabulary:
     """Mean increments over all occurrences of each token in Traces of one model.
 
-    A token's piece is what it most often covered. UserError for other kinds, mixed lines or mixed
-    conventions.
+    A token's piece is the text of its first occurrence. UserError for other kinds, mixed rows or mixed conventions.
     """
     if not traces:
         raise UserError("a vocabulary needs at least one trace; capture some text.")
@@ -141,7 +137,7 @@ def from_traces(traces: Sequence[Trace], seen: dict[int, int] | None = None) -> 
     for trace in traces:
         trace.require("increment")
         if (trace.rows, trace.gap) != (rows, gap):
-            raise UserError("the traces differ in lines or gap convention; take those of one model.")
+            raise UserError("the traces differ in rows or gap convention; take those of one model.")
     sums: dict[int, np.ndarray] = {}
     counts: dict[int, int] = {}
     pieces: dict[int, str] = {}
@@ -166,8 +162,8 @@ def from_traces(traces: Sequence[Trace], seen: dict[int, int] | None = None) -> 
 
 
 def by_category(table: Vocabulary) -> Result:
-    """Mean, spread and extremes of the increments of each category, in every line, weighted by occurrence."""
-    kept, centred = table.kept, table.centred
+    """Mean, standard deviation and extremes of each category's increments, in every row, weighted by occurrence."""
+    kept, centered = table.kept, table.centered
     kinds = np.array([category(piece) for piece in table.pieces])
     rows: list[dict[str, Any]] = []
     for number, row in enumerate(table.rows):
@@ -179,77 +175,76 @@ def by_category(table: Vocabulary) -> Result:
             mean = float(np.average(d, weights=weights))
             rows.append(
                 {
-                    "line": str(row),
+                    "row": str(row),
                     "category": kind,
                     "tokens": int(chosen.sum()),
                     "occurrences": int(weights.sum()),
                     "mean": mean,
-                    "centred": float(np.average(centred[chosen, number], weights=weights)),
-                    "spread": float(np.sqrt(np.average((d - mean) ** 2, weights=weights))),
+                    "centered": float(np.average(centered[chosen, number], weights=weights)),
+                    "std": float(np.sqrt(np.average((d - mean) ** 2, weights=weights))),
                     "min": float(d.min()),
                     "max": float(d.max()),
                 }
             )
     columns = {
-        "line": "line", "category": "category", "tokens": "tokens", "occurrences": "occurrences",
-        "mean": "mean increment", "centred": "less the line's mean", "spread": "spread", "min": "min",
+        "row": "row", "category": "category", "tokens": "tokens", "occurrences": "occurrences",
+        "mean": "mean increment", "centered": "less the row's mean", "std": "standard deviation", "min": "min",
         "max": "max",
     }  # fmt: skip
-    chart = Chart("bars", "category", "centred", by="line", base=0.0)
+    chart = Chart("bars", "category", "centered", by="row", base=0.0)
     return Result("vocabulary", _title(table), columns, tuple(rows), chart=chart, notes=_notes(table))
 
 
 def movers(table: Vocabulary, count: int = 10) -> Result:
-    """The tokens whose increments lie farthest above and below their line's mean."""
+    """The tokens whose increments lie farthest above and below their row's mean."""
     kept = np.flatnonzero(table.kept)
-    centred = table.centred
+    centered = table.centered
     rows: list[dict[str, Any]] = []
     for number, row in enumerate(table.rows):
-        order = kept[np.argsort(centred[kept, number], kind="stable")]
+        order = kept[np.argsort(centered[kept, number], kind="stable")]
         ends = [("up", token) for token in order[::-1][:count]] + [("down", token) for token in order[:count]]
-        for way, token in ends:
+        for direction, token in ends:
             rows.append(
                 {
-                    "line": str(row),
-                    "way": way,
+                    "row": str(row),
+                    "direction": direction,
                     "token": int(table.ids[token]),
                     "piece": table.pieces[token],
                     "category": category(table.pieces[token]),
                     "increment": float(table.d[token, number]),
-                    "centred": float(centred[token, number]),
+                    "centered": float(centered[token, number]),
                     "occurrences": int(table.counts[token]),
                 }
             )
     columns = {
-        "line": "line", "way": "way", "token": "token", "piece": "writes", "category": "category",
-        "increment": "increment", "centred": "less the line's mean", "occurrences": "occurrences",
+        "row": "row", "direction": "direction", "token": "token", "piece": "text", "category": "category",
+        "increment": "increment", "centered": "less the row's mean", "occurrences": "occurrences",
     }  # fmt: skip
     return Result("movers", f"Biggest movers, {_title(table)}", columns, tuple(rows), notes=_notes(table))
 
 
 def compare(first: Vocabulary, second: Vocabulary) -> Result:
-    """How alike two patterns are over the tokens that both keep: correlations of centred increments, line
-    by line.
+    """How alike two patterns are over the tokens that both keep: correlations of centered increments, row by row.
 
-    UserError for different lines or conventions, and for fewer than three tokens in common.
+    UserError for different rows or conventions, and for fewer than three tokens in common.
     """
     if (first.rows, first.gap) != (second.rows, second.gap):
-        raise UserError("the vocabularies differ in lines or gap convention; compare those of like models.")
+        raise UserError("the vocabularies differ in rows or gap convention; compare models of one kind.")
     common = sorted(set(first.ids[first.kept].tolist()) & set(second.ids[second.kept].tolist()))
     if len(common) < 3:
         raise UserError(f"the vocabularies have {len(common)} tokens in common, expected at least 3.")
-    a, b = (table.centred[np.searchsorted(table.ids, common)] for table in (first, second))
+    a, b = (table.centered[np.searchsorted(table.ids, common)] for table in (first, second))
     rows = [
         {
-            "line": str(row),
+            "row": str(row),
             "tokens": len(common),
             "pearson": _correlation(a[:, n], b[:, n]),
             "spearman": _correlation(_ranks(a[:, n]), _ranks(b[:, n])),
         }
         for n, row in enumerate(first.rows)
     ]
-    columns = {"line": "line", "tokens": "tokens in common", "pearson": "Pearson", "spearman": "Spearman"}
-    return Result("patterns", "Agreement of two vocabularies after centring", columns, tuple(rows))
+    columns = {"row": "row", "tokens": "tokens in common", "pearson": "Pearson", "spearman": "Spearman"}
+    return Result("patterns", "Agreement of two vocabularies after centering", columns, tuple(rows))
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
@@ -273,7 +268,6 @@ def _notes(table: Vocabulary) -> tuple[str, ...]:
     unseen = 0 if table.seen is None else int(((table.seen == 0) & (table.counts > 0)).sum())
     known = "" if table.seen is not None else " Which tokens training never saw is not known here."
     return (
-        f"{kept} of {size} tokens; {unseen} left out because training never saw them, {silent} because they "
-        "were not "
+        f"{kept} of {size} tokens; {unseen} left out because training never saw them, {silent} because they were not "
         f"measured.{known} Compare patterns, not levels: a constant increment is a change of scale.",
     )

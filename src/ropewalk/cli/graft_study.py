@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ropewalk.cli.options import Overrides
-from ropewalk.cli.study_output import show_plan, show_report, tenths, told_command
-
-if TYPE_CHECKING:
-    from ropewalk.studies.graft_plan import Job
-    from ropewalk.training.loop import ProgressCallback
+from ropewalk.cli.study_output import (
+    make_tables,
+    report_failures,
+    report_job,
+    show_plan,
+    show_report,
+    stopped,
+    study_command,
+)
 
 
 def graft_study(
@@ -40,38 +44,28 @@ def graft_study(
     """
     from rich.console import Console
 
-    from ropewalk.studies import graft_plan, graft_report, graft_tables, result_store
+    from ropewalk.studies.executor import execute
+    from ropewalk.studies.graft import plan as plans
+    from ropewalk.studies.graft.report import write
+    from ropewalk.studies.graft.tables import entries
 
-    asked = graft_plan.read(recipe, set)
+    asked = plans.read(recipe, set)
     folder = out or Path("studies") / recipe.stem
     console = Console()
-    show_plan(console, asked.study.title, graft_plan.table(asked))
-    jobs = list(graft_plan.jobs(asked, asked.study.base, device))
+    show_plan(console, asked.study.title, plans.table(asked))
+    jobs = list(plans.jobs(asked, asked.study.base, device))
     done = sum(job.done(folder) for job in jobs)
-    console.print(f"{done} of {len(jobs)} sides are done in {folder}", soft_wrap=True)
+    console.print(f"{done} of {len(jobs)} runs are done in {folder}", soft_wrap=True)
     if plan:
         return
-    base = graft_plan.base(asked, folder)
+    base = plans.base(asked, folder)
     try:
-        if table is None:
-            graft_plan.execute(list(graft_plan.jobs(asked, base, device)), folder, _tell)
-        command = told_command("graft-study", recipe, folder, set or [])
-        found = graft_tables.entries(asked, base, folder)
-        result_store.compute(
-            found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table
+        failed = (
+            [] if table is not None else execute(list(plans.jobs(asked, base, device)), folder, report_job)
         )
+        command = study_command("graft-study", recipe, folder, set or [])
+        make_tables(console, entries(asked, base, folder), folder, command, table)
     except KeyboardInterrupt:
-        typer.echo(
-            f"ropewalk: stopped; what is done is in {folder}. Continue with the same command.", err=True
-        )
-        raise typer.Exit(130) from None
-    if table is not None:
-        for result in result_store.results(found, folder)[table]:
-            console.print(result)
-    show_report(console, graft_report.write(asked, base, folder), folder)
-
-
-def _tell(job: Job, state: str) -> ProgressCallback:
-    name = f"{job.variant}/seed-{job.seed}"
-    typer.echo(f"{'resuming' if state == 'resume' else 'training'} {name}", err=True)
-    return tenths(name, job.recipe.train.steps, "token")
+        raise stopped(folder) from None
+    show_report(console, write(asked, base, folder), folder)
+    report_failures(len(failed), len(jobs))

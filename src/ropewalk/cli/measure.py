@@ -9,19 +9,22 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.results import check_folder, show_results
+from ropewalk.experiments import REGISTRY
 
-MEASUREMENTS = (
-    "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "extrapolation", "neutrality", "agreement",
-    "lookup", "scopes", "planted",
-)  # fmt: skip
-TEXTS = ("spacing", "agreement", "knockout", "lookback", "extrapolation")
+BASELINE = "integer RoPE"
+OPTIONS = {
+    "text": "--text FILE",
+    "tokens": "--text FILE",
+    "gold": "--dev FILE",
+    "baseline": "--against MODEL",
+}
 ANALYSES = ("spacing", "surface", "extremes", "boundaries", "agreement")
 
 Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md and .png into this folder.")]
 
 
 def measure(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(MEASUREMENTS)}.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}.")],
     models: Annotated[
         list[str], typer.Argument(help="Models of one kind, one per seed: folders or bundled names.")
     ],
@@ -66,61 +69,38 @@ def measure(
 
       ropewalk measure neutrality runs/a1/model runs/a2/model --against runs/rope1/model --against runs/rope2/model
     """
-    from ropewalk.cli.options import one_of
+    from ropewalk import experiments
     from ropewalk.errors import UserError
 
-    one_of("the measurement", name, MEASUREMENTS)
     check_folder(out)
-    missing = (
-        ("--text FILE" if name in TEXTS and text is None else "")
-        or ("--dev FILE" if name == "boundaries" and dev is None else "")
-        or ("--against MODEL" if name == "neutrality" and not against else "")
-    )
+    experiment = experiments.get(name)
+    given = {"text": text, "tokens": text, "gold": dev, "baseline": against}
+    missing = [OPTIONS[need] for need in experiment.needs if not given[need]]
     if missing:
-        raise UserError(f"measuring {name} needs {missing}; see: ropewalk measure --help")
+        raise UserError(f"measuring {name} needs {missing[0]}; see: ropewalk measure --help")
 
     from ropewalk.analyses import gold
+    from ropewalk.experiments import Inputs
     from ropewalk.measure.windows import tokens_of
     from ropewalk.native.checkpoint import load_decoder
-    from ropewalk.studies import tables
     from ropewalk.system.text_files import read_text
 
-    loaded, others = (
-        [load_decoder(model) for model in models],
-        [load_decoder(model) for model in against or []],
-    )
+    variants = {"models": [load_decoder(model) for model in models]}
+    if against:
+        variants[BASELINE] = [load_decoder(model) for model in against]
     content = "" if text is None else read_text(text)
-    if name == "bytes":
-        results = tables.bytes_(loaded)
-    elif name == "spacing":
-        results = tables.spacing_(loaded, content)
-    elif name == "boundaries" and dev is not None:
-        tested = None if test is None else gold.read(test, limit)
-        results = tables.boundaries(loaded, gold.read(dev, limit), tested)
-    elif name == "knockout":
-        results = tables.knockout(loaded, tokens_of(content), others, windows)
-    elif name == "lookback":
-        results = tables.lookback(loaded, tokens_of(content), windows)
-    elif name == "extrapolation":
-        kinds = {"models": loaded, **({"integer RoPE": others} if others else {})}
-        results = tables.extrapolation(kinds, tokens_of(content), windows)
-    elif name == "neutrality":
-        tokens = tokens_of(content or tables.sentences())
-        results = tables.neutrality({"models": loaded, "integer RoPE": others}, "integer RoPE", tokens)
-    elif name == "agreement":
-        results = tables.agreement_(loaded, content)
-    elif name == "lookup":
-        kinds = {"models": loaded, **({"integer RoPE": others} if others else {})}
-        results = tables.lookup(kinds, "integer RoPE" if others else None, tables.asked(loaded[0]))
-    elif name == "scopes":
-        results = tables.scopes(loaded, tables.library(tables.FILES))
-    elif name == "planted":
-        results = tables.planted(loaded, tables.spoken(loaded[0]))
-    else:
-        results = tables.entities(loaded)
+    inputs = Inputs(
+        variants,
+        baseline=BASELINE,
+        text=content,
+        tokens=tokens_of(content) if content else None,
+        dev=None if dev is None else gold.read(dev, limit),
+        test=None if test is None else gold.read(test, limit),
+        windows=windows,
+    )
     options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--against": against}
-    options |= {"--windows": windows} if name in TEXTS[2:] else {}
-    show_results(results, _command("measure", name, models, options), out)
+    options |= {"--windows": windows} if "tokens" in experiment.needs else {}
+    show_results(experiment.measure(inputs), _command("measure", name, models, options), out)
 
 
 def analyze(
@@ -143,7 +123,7 @@ def analyze(
 
       ropewalk analyze boundaries dev.json test.json --gold dev.seg.txt --gold test.seg.txt --out tables
     """
-    from ropewalk.analyses import boundaries, gain, gaps, spacing
+    from ropewalk.analyses import boundaries, gain, gaps, spacing, surface
     from ropewalk.analyses import gold as golds
     from ropewalk.analyses.agreement import agreement
     from ropewalk.cli.options import one_of
@@ -164,7 +144,7 @@ def analyze(
     elif name == "agreement":
         results = [agreement(loaded)]
     elif name == "surface":
-        results = [spacing.surface(loaded)]
+        results = [surface.surface(loaded)]
     else:
         results = [(spacing.by_character if name == "spacing" else spacing.extremes)(t) for t in loaded[:1]]
     show_results(results, _command("analyze", name, traces, {"--gold": gold}), out)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from ropewalk.cli.options import Overrides
-from ropewalk.cli.study_output import show_plan, show_report, tenths, told_command
-
-if TYPE_CHECKING:
-    from ropewalk.studies.plan import Job
-    from ropewalk.training.loop import ProgressCallback
+from ropewalk.cli.study_output import (
+    make_tables,
+    report_failures,
+    report_job,
+    show_plan,
+    show_report,
+    stopped,
+    study_command,
+)
 
 
 def study(
@@ -50,9 +54,10 @@ def study(
     """
     from rich.console import Console
 
-    from ropewalk.studies import execute, result_store
-    from ropewalk.studies import plan as plans
-    from ropewalk.studies.report import write
+    from ropewalk.studies.executor import execute
+    from ropewalk.studies.native import plan as plans
+    from ropewalk.studies.native.report import write
+    from ropewalk.studies.native.tables import entries
 
     devices = [name.strip() for name in device.split(",")]
     asked = plans.read(recipe, set)
@@ -60,45 +65,15 @@ def study(
     jobs = list(plans.jobs(asked, devices[0].partition(":")[0] if len(devices) > 1 else device))
     console = Console()
     show_plan(console, asked.study.title, plans.table(asked))
-    left = sum(not execute.done(job, folder) for job in jobs)
-    console.print(f"{len(jobs) - left} of {len(jobs)} runs are done in {folder}", soft_wrap=True)
+    done = sum(job.done(folder) for job in jobs)
+    console.print(f"{done} of {len(jobs)} runs are done in {folder}", soft_wrap=True)
     if plan:
         return
-
     try:
-        failed = [] if report or table is not None else execute.execute(jobs, folder, say, devices)
-        command = told_command("study", recipe, folder, set or [])
-        found = result_store.entries(asked, folder)
-        result_store.compute(
-            found, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), table
-        )
+        failed = [] if report or table is not None else execute(jobs, folder, report_job, devices)
+        command = study_command("study", recipe, folder, set or [])
+        make_tables(console, entries(asked, folder), folder, command, table)
     except KeyboardInterrupt:
-        typer.echo(
-            f"ropewalk: stopped; what is done is in {folder}. Continue with the same command.", err=True
-        )
-        raise typer.Exit(130) from None
-    if table is not None:
-        for result in result_store.results(found, folder)[table]:
-            console.print(result)
+        raise stopped(folder) from None
     show_report(console, write(asked, folder), folder)
-    if failed:
-        typer.echo(
-            f"ropewalk: {len(failed)} of {len(jobs)} runs could not be trained and are missing from the report; the "
-            "reasons are above.",
-            err=True,
-        )
-        raise typer.Exit(1)
-
-
-def say(job: Job, state: str) -> ProgressCallback | None:
-    """One line when a training starts, goes on or fails, and a watcher that adds one at every tenth of it."""
-    name = f"{job.group}/{job.variant}/seed-{job.seed}"
-    if state == "done":
-        return None
-    if state.startswith("failed"):
-        typer.echo(f"{name} {state}", err=True)
-        return None
-    typer.echo(
-        f"{'resuming' if state == 'resume' else 'training'} {name}, {job.bytes / 1e6:.3g} MB", err=True
-    )
-    return tenths(name, job.recipe.train.steps, "byte")
+    report_failures(len(failed), len(jobs))

@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ropewalk.studies.plan import Job
+    from ropewalk.studies.store import Entry
     from ropewalk.training.loop import Progress, ProgressCallback
 
 
@@ -37,6 +39,45 @@ def tenths(name: str, steps: int, unit: str) -> ProgressCallback:
     return watch
 
 
+def report_job(job: Job, state: str) -> ProgressCallback | None:
+    """One line when a training starts, resumes or fails, and a watcher that adds one at every tenth of it."""
+    if state == "done":
+        return None
+    if state.startswith("failed"):
+        typer.echo(f"{job.name} {state}", err=True)
+        return None
+    verb = "resuming" if state == "resume" else "training"
+    typer.echo(f"{verb} {job.name}, {job.size}", err=True)
+    return tenths(job.name, job.steps, job.unit)
+
+
+def make_tables(console: Console, entries: list[Entry], folder: Path, command: str, only: str | None) -> None:
+    """Make the tables that are missing or out of date; print the one that was asked for."""
+    from ropewalk.studies import store
+
+    store.compute(entries, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), only)
+    if only is not None:
+        for result in store.results(entries, folder)[only]:
+            console.print(result)
+
+
+def stopped(folder: Path) -> typer.Exit:
+    """What to raise after an interruption."""
+    typer.echo(f"ropewalk: stopped; what is done is in {folder}. Continue with the same command.", err=True)
+    return typer.Exit(130)
+
+
+def report_failures(failed: int, total: int) -> None:
+    """Exit with status 1 when some runs could not be trained."""
+    if failed:
+        typer.echo(
+            f"ropewalk: {failed} of {total} runs could not be trained and are missing from the report; the reasons "
+            "are above.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
 def show_report(console: Console, told: dict[str, Any], folder: Path) -> None:
     """How much a report holds, and where it lies."""
     console.print(
@@ -45,8 +86,8 @@ def show_report(console: Console, told: dict[str, Any], folder: Path) -> None:
     )
 
 
-def told_command(name: str, recipe: Path, folder: Path, overrides: Sequence[str]) -> str:
-    """The command of a study as its report tells it: the folders of one machine are FOLDER."""
+def study_command(name: str, recipe: Path, folder: Path, overrides: Sequence[str]) -> str:
+    """The command of a study as its report shows it: the folders of one machine are FOLDER."""
     place = "FOLDER" if folder.is_absolute() else str(folder)
     words = ["ropewalk", name, recipe.name if recipe.is_absolute() else str(recipe), "--out", place]
     return shlex.join(words + [word for one in overrides for word in ("--set", _portable(one))])

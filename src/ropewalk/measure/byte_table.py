@@ -1,4 +1,4 @@
-"""Bytes: the increment of every single symbol, for the lines that see no context: the shared one and layer 0."""
+"""The increment of every single byte, for the rows that see no context: the shared one and layer 0."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 
 
 def context_free(host: Host) -> tuple[tuple[Row, ...], np.ndarray]:
-    """The lines without context, and their increment of each symbol: (lines, VOCABULARY), token-equivalents.
+    """The rows without context, and their increment of each byte: (rows, VOCAB_SIZE), token-equivalents.
 
-    Each symbol is read alone; the parametrization of these lines sees its embedding and nothing else.
+    Each byte is read alone: these rows depend on the embedding and nothing else.
     """
     rows = [i for i, row in enumerate(host.rows) if row.layer in (None, 0)]
     if not rows:
-        raise UserError("this model has no line in its first layer; only such a line is free of context.")
+        raise UserError("this model has no row in its first layer; only such a row is free of context.")
     with torch.inference_mode():
         found = increments_of(host(torch.arange(VOCAB_SIZE)[:, None]))[:, rows, 0]
     return tuple(host.rows[i] for i in rows), found.T.numpy(force=True).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Entities: every pair of our list, its reversed order, and its control of equal surprisal, read by a host."""
+"""Two-word names as a host reads them: as they are, in reversed order, and with a control of equal surprisal."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ropewalk.core.host import Host
-from ropewalk.measure.phrases import Reading, read
+from ropewalk.errors import UserError
+from ropewalk.measure.phrases import Reading, read_phrases
+from ropewalk.tokens.utf8_bytes import encode
 
-CANDIDATES = 24  # second words of other pairs that are tried as a control
-CALIPER = 0.5  # nats: a control whose first token is further away in surprisal is none
+CANDIDATES = 48
+"""Second words of other pairs that are tried as a control."""
+CALIPER = 0.5
+"""Nats: a control whose first token is further away in surprisal is no match."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,35 +28,47 @@ class Entities:
     matched: np.ndarray
 
 
-def controls(
+def choose_controls(
     host: Host, words: Sequence[tuple[str, str]], between: str, carriers: Sequence[str]
 ) -> list[str]:
-    """A second word for each pair, which belongs to another one: that whose first token surprises most nearly as
-    much (in the first carrier). words: (first, second) of each pair; between: a space, or nothing.
+    """A second word for each pair, taken from another pair: the one whose first token is most nearly as surprising.
+
+    words: (first, second) of each pair; between: a space, or nothing. Surprisals are those in the first carrier. A
+    control never starts with the pair's own byte: an increment is causal, so there it would be the same number.
+    UserError where a pair has no such candidate.
     """
     count = len(words)
     tried = [[words[(i + k * 7 + 1) % count][1] for k in range(min(CANDIDATES, count))] for i in range(count)]
-    tried = [[w for w in options if w != words[i][1]] for i, options in enumerate(tried)]
-    flat = [(words[i][0], between, w) for i, options in enumerate(tried) for w in options]
-    aim = read(host, [(a, between, b) for a, b in words], carriers[:1]).surprisal
-    options = read(host, flat, carriers[:1]).surprisal
+    tried = [
+        [word for word in options if encode(word)[0] != encode(words[i][1])[0]]
+        for i, options in enumerate(tried)
+    ]
+    if not all(tried):
+        raise UserError("a pair has no control that starts with another byte; give a longer list of pairs.")
+    flat = [(words[i][0], between, word) for i, options in enumerate(tried) for word in options]
+    aim = read_phrases(host, [(a, between, b) for a, b in words], carriers[:1]).surprisal
+    surprisal = read_phrases(host, flat, carriers[:1]).surprisal
     chosen, start = [], 0
-    for i, names in enumerate(tried):
-        off = np.abs(options[start : start + len(names)] - aim[i])
-        chosen.append(names[int(np.argmin(off))])
-        start += len(names)
+    for i, options in enumerate(tried):
+        distance = np.abs(surprisal[start : start + len(options)] - aim[i])
+        chosen.append(options[int(np.argmin(distance))])
+        start += len(options)
     return chosen
 
 
-def entities(
-    host: Host, words: Sequence[tuple[str, str]], between: str, carriers: Sequence[str], chosen: Sequence[str]
+def read_entities(
+    host: Host,
+    words: Sequence[tuple[str, str]],
+    between: str,
+    carriers: Sequence[str],
+    chosen: Sequence[str],
 ) -> Entities:
-    """The pairs as they are, the other way round, and with the second words `chosen` of `controls`."""
-    real = read(host, [(a, between, b) for a, b in words], carriers)
-    control = read(host, [(words[i][0], between, w) for i, w in enumerate(chosen)], carriers)
+    """The pairs as they are, in reversed order, and with the second words `chosen` of `choose_controls`."""
+    real = read_phrases(host, [(a, between, b) for a, b in words], carriers)
+    control = read_phrases(host, [(words[i][0], between, word) for i, word in enumerate(chosen)], carriers)
     return Entities(
         real,
-        read(host, [(b, between, a) for a, b in words], carriers),
+        read_phrases(host, [(b, between, a) for a, b in words], carriers),
         control,
         np.abs(control.surprisal - real.surprisal) <= CALIPER,
     )

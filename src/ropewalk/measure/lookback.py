@@ -1,4 +1,4 @@
-"""Look-back: how far behind itself each head attends, in tokens, beside the increments of its line."""
+"""How far behind itself each head attends, in tokens, and the mean increment of the row that it uses."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ BATCH = 4
 
 @dataclass(frozen=True, eq=False)
 class Lookback:
-    """W windows. distance (W, L, H): mean attended distance of each head, in tokens, the window's first token
-    left out as a place to look at. increments (W, L, H): mean increment of the line that the head walks."""
+    """W windows in one model.
+
+    distance (W, L, H): mean attended distance of each head, in tokens, the window's first token left out as a target.
+    increments (W, L, H): mean increment of the row that gives the head its positions.
+    """
 
     distance: np.ndarray
     increments: np.ndarray
 
 
-def lookback(model: Decoder, windows: Tensor) -> Lookback:
-    """Reads `windows` (W, T) with the attention of every layer in view."""
+def read_lookback(model: Decoder, windows: Tensor) -> Lookback:
+    """Reads `windows` (W, T) with the attention weights of every layer."""
     config = model.config
     activations = [f"attention.{i}" for i in range(config.num_layers)]
     distances, increments = [], []
@@ -33,16 +36,15 @@ def lookback(model: Decoder, windows: Tensor) -> Lookback:
     with torch.inference_mode():
         for part in windows.split(BATCH):
             output = model(part, activations=activations)
-            weights = torch.stack(
-                [output.activations[tap][..., 1:] for tap in activations], 1
-            )  # (B, L, H, T, T - 1)
+            weights = torch.stack(  # (B, L, H, T, T - 1)
+                [output.activations[name][..., 1:].cpu() for name in activations], 1
+            )
             far = (weights * apart[:, 1:]).sum((-1, -2)) / weights.sum((-1, -2))
             distances.append(far.numpy())
-            d = increments_of(output)[..., 1:].mean(-1)
-            groups = len(model.rows) // len(model.increment_modules)
-            d = d.view(len(part), len(model.increment_modules), groups).repeat_interleave(
-                config.num_heads // groups, -1
-            )
+            d = increments_of(output)[..., 1:].mean(-1).cpu()
+            modules = len(model.increment_modules)
+            groups = len(model.rows) // modules
+            d = d.view(len(part), modules, groups).repeat_interleave(config.num_heads // groups, -1)
             increments.append(d.expand(-1, config.num_layers, -1).numpy())
     return Lookback(
         np.concatenate(distances).astype(np.float64), np.concatenate(increments).astype(np.float64)

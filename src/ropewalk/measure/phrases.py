@@ -1,7 +1,7 @@
-"""Names: a host reads two-word names, their reversed order, and the same first word with other second words.
+"""Two-word phrases in carrier sentences: the increments at the inner gap and at the second word, and surprisals.
 
-An increment is causal: at the space inside "New York" the second word is not yet seen, so only the first word's
-expectation can show there; the control with the same first word is the same text up to there and is read at the
+An increment is causal: at the space inside "New York" the second word has not been read, so only the first word's
+expectation can show there; a phrase with the same first word is the same text up to there and differs at the
 second word's first token. Numbers are means over carrier sentences.
 """
 
@@ -22,9 +22,11 @@ BATCH = 32
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """P phrases in their carriers. gap (P, N): increment of the token after the first word (the space, or the
-    second word's first token where there is none); second (P, N): of the second word's first token, in
-    token-equivalents. surprisal (P,): of that token; word (P,): of the whole second word, nats.
+    """P phrases in their carriers.
+
+    gap (P, N): increment of the token after the first word (the space, or the second word's first token where there
+    is none); second (P, N): of the second word's first token, in token-equivalents. surprisal (P,): of that token;
+    word (P,): of the whole second word, nats.
     """
 
     gap: np.ndarray
@@ -33,7 +35,7 @@ class Reading:
     word: np.ndarray
 
 
-def read(host: Host, phrases: Sequence[tuple[str, str, str]], carriers: Sequence[str]) -> Reading:
+def read_phrases(host: Host, phrases: Sequence[tuple[str, str, str]], carriers: Sequence[str]) -> Reading:
     """phrases: (first word, what stands between, second word); carriers: sentences with one {}."""
     sequences, places = [], []
     for first, between, second in phrases:
@@ -46,16 +48,16 @@ def read(host: Host, phrases: Sequence[tuple[str, str, str]], carriers: Sequence
     gap, at = np.empty((len(sequences), n)), np.empty((len(sequences), n))
     surprisal, word = np.empty(len(sequences)), np.empty(len(sequences))
     with torch.inference_mode():
-        for rows, tokens in _batches(sequences):
+        for numbers, tokens in _batches(sequences):
             output = host(tokens)
             d = increments_of(output).numpy(force=True)
-            for i, row in enumerate(rows):
-                space, start, end = places[row]
-                gap[row], at[row] = d[i, :, space], d[i, :, start]
+            for i, number in enumerate(numbers):
+                space, start, end = places[number]
+                gap[number], at[number] = d[i, :, space], d[i, :, start]
                 lost, _ = surprisal_and_entropy(
                     output.logits[i, start - 1 : end - 1].cpu(), tokens[i, start:end]
                 )
-                surprisal[row], word[row] = float(lost[0]), float(lost.sum())
+                surprisal[number], word[number] = float(lost[0]), float(lost.sum())
     shape = (len(phrases), len(carriers))
     return Reading(
         gap.reshape(*shape, n).mean(1),
@@ -66,11 +68,11 @@ def read(host: Host, phrases: Sequence[tuple[str, str, str]], carriers: Sequence
 
 
 def _batches(sequences: list[list[int]]) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """Rows of about one length, padded behind: a causal model does not see what follows."""
+    """Sequences of similar length, padded at the end: a causal model does not see what follows."""
     order = sorted(range(len(sequences)), key=lambda i: (len(sequences[i]), i))
     for start in range(0, len(order), BATCH):
-        rows = order[start : start + BATCH]
-        tokens = torch.full((len(rows), len(sequences[rows[-1]])), END)
-        for i, row in enumerate(rows):
-            tokens[i, : len(sequences[row])] = torch.tensor(sequences[row])
-        yield rows, tokens
+        numbers = order[start : start + BATCH]
+        tokens = torch.full((len(numbers), len(sequences[numbers[-1]])), END)
+        for i, number in enumerate(numbers):
+            tokens[i, : len(sequences[number])] = torch.tensor(sequences[number])
+        yield numbers, tokens

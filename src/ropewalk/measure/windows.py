@@ -1,4 +1,4 @@
-"""Windows of held-out tokens for measurements: next to each other, none overlapping."""
+"""Windows of held-out tokens for measurements: evenly spread, none overlapping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ropewalk.tokens.utf8_bytes import END, encode
 
 
 def tokens_of(text: str) -> np.ndarray:
-    """A text as the native models read it, with the end-of-document symbol before it: (T,) int64."""
+    """A text as the native models read it, with the end-of-document token before it: (T,) int64."""
     return np.array([END, *encode(text)], np.int64)
 
 
