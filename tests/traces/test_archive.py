@@ -128,7 +128,7 @@ def test_shards_of_another_model_text_or_setting_are_refused(model: Decoder, tmp
     with pytest.raises(UserError, match=r"another model, text or setting \(texts differ\)"):
         made(model, tmp_path, ["B", *TEXTS[1:]])
     with pytest.raises(UserError, match=r"\(context differ\)"):
-        made(model, tmp_path, start="text")
+        made(model, tmp_path, start="none")
     other = moved(Decoder(config(per_head=True), seed=1))
     other.provenance = {"hash": "another"}
     with pytest.raises(UserError, match=r"\(provenance differ\)"):

@@ -207,7 +207,9 @@ def test_a_table_shows_whole_characters_and_runs_no_formula(tmp_path) -> None:
     trace = byte_trace("=猫")
     trace.to_csv(tmp_path / "t.csv")
     data = (tmp_path / "t.csv").read_bytes()
-    assert data.startswith(b"\xef\xbb\xbfrow,layer,head,index,token,start,end,text,character,increment,position,")
+    assert data.startswith(
+        b"\xef\xbb\xbfrow,layer,head,index,token,start,end,text,character,increment,position,"
+    )
     rows = list(csv.DictReader(data.decode("utf-8-sig").splitlines()))
     assert [(row["text"], row["character"]) for row in rows] == [
         ("'=", "'="), ("<E7>", "猫"), ("<8C>", "猫"), ("<AB>", "猫"),

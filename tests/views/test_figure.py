@@ -114,7 +114,7 @@ def test_an_installed_chinese_font_comes_first(bare) -> None:
 
 def test_without_any_chinese_font_the_extra_is_named(bare) -> None:
     bare.setattr(fonts, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"Chinese, Japanese or Korean .* pip install 'ropewalk\[view\]'"):
+    with pytest.raises(UserError, match=r"Chinese, Japanese or Korean .* pip install 'ropewalk\[pictures\]'"):
         draw(byte_trace("Rope 绳"))
     assert fonts.for_text("Rope مرحبا").missing == frozenset()
 
@@ -122,7 +122,7 @@ def test_without_any_chinese_font_the_extra_is_named(bare) -> None:
 def test_without_matplotlib_the_extra_is_named(monkeypatch, tmp_path) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for attempt in (lambda: draw(byte_trace("ab")), lambda: save(byte_trace("ab"), tmp_path / "a.png")):
-        with pytest.raises(UserError, match=r"needs matplotlib.*pip install 'ropewalk\[view\]'"):
+        with pytest.raises(UserError, match=r"needs matplotlib.*pip install 'ropewalk\[pictures\]'"):
             attempt()
 
 
@@ -192,7 +192,7 @@ def test_positions_that_step_back_and_sensitivities_are_drawn(tmp_path) -> None:
     back = draw(byte_trace("abcd", [[0, 3, 1, 4]], kind="position", unit="positions", gap=None))
     assert any("Blue: steps backwards." in text.get_text() for text in back.axes[0].texts)
     felt = draw(byte_trace("abcd", [[0, 1e-6, -2e-6, 0]], kind="sensitivity", unit="nats"))
-    assert felt.axes[0].texts[0].get_text() == "Where the model “planted” feels the distance"
+    assert felt.axes[0].texts[0].get_text() == "Which gaps the predictions of the model “planted” depend on"
     with pytest.raises(UserError, match="got one of forget"):
         draw(byte_trace("ab", kind="forget"))
 

@@ -25,10 +25,10 @@ def test_heads_may_stay_apart_and_layers_be_chosen() -> None:
     assert np.array_equal(chosen.values, HEADS.values[2:])
 
 
-def test_a_line_shared_by_all_layers_stays() -> None:
+def test_a_row_shared_by_all_layers_stays() -> None:
     shared = byte_trace("ab", rows=(Row(),))
     assert choose(shared).rows == (Row(),)
-    with pytest.raises(UserError, match=r"layers of the trace \(none: its line is shared .*\), got 0"):
+    with pytest.raises(UserError, match=r"layers of the trace \(none: its row is shared .*\), got 0"):
         choose(shared, layers=[0])
 
 

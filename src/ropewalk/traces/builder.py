@@ -62,7 +62,9 @@ class TraceBuilder:
     UserError for an empty text, and for one whose numbers do not fit into memory.
     """
 
-    def __init__(self, host: HostDescription, text: str, tokens: TokenizedText, start: Start = "auto") -> None:
+    def __init__(
+        self, host: HostDescription, text: str, tokens: TokenizedText, start: Start = "auto"
+    ) -> None:
         if len(tokens.ids) == 0:
             raise UserError("the text is empty: expected at least one character; give some text.")
         prefix = () if start == "none" else tokens.prefix
@@ -71,7 +73,9 @@ class TraceBuilder:
         self.window = window_length(host)
         count = len(self.sequence)
         available_memory.require_memory(
-            BYTES_PER_NUMBER * count * (len(host.rows) + 4), f"a trace of {count:,} tokens", "trace it in parts"
+            BYTES_PER_NUMBER * count * (len(host.rows) + 4),
+            f"a trace of {count:,} tokens",
+            "trace it in parts",
         )
         self.values = np.empty((len(host.rows), count), np.float32)
         self.signals = np.full((3, count), np.nan, np.float32)

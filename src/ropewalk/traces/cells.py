@@ -5,6 +5,7 @@ tokens of an emoji family. A BPE token that covers several characters is one cel
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -26,6 +27,12 @@ def cells(text: str, spans: np.ndarray) -> list[Cell]:
     A token without text is a cell of its own unless it lies inside a run. Text that no token covers (a space that a
     tokenizer dropped) is in no cell.
     """
+    return list(_cells(text, spans.tobytes()))
+
+
+@lru_cache(maxsize=8)
+def _cells(text: str, packed_spans: bytes) -> tuple[Cell, ...]:
+    spans = np.frombuffer(packed_spans, np.int64).reshape(-1, 2)
     data = text.encode()
     edges = np.array([0] + [end for _, end in grapheme_spans(text)])
     lows = edges[np.searchsorted(edges, spans[:, 0], side="right") - 1].tolist()
@@ -44,4 +51,4 @@ def cells(text: str, spans: np.ndarray) -> list[Cell]:
             high = max(high, reached)
             del runs[back - 1 :]
         runs.append((first, token + 1, low, high))
-    return [Cell(a, b, data[low:high].decode() if high >= 0 else "") for a, b, low, high in runs]
+    return tuple(Cell(a, b, data[low:high].decode() if high >= 0 else "") for a, b, low, high in runs)

@@ -2,7 +2,7 @@
 
 One object with the keys kind, unit, gap, text, tokens, spans, rows, surprisal, entropy, entropy_after, context,
 provenance and hash; every row has its layer, its head and its numbers under "increments" (kind increment) or
-"values" (any other kind). An undefined number is null. Numbers are the shortest decimals that read back as the same
+"values" (any other kind), and its standard errors under "errors" where it has any. An undefined number is null. Numbers are the shortest decimals that read back as the same
 float32. The last key, checksum, is the sha256 of the bytes before it, so that any change of the file is detected.
 `Trace.save`, `load`, `dumps` and `loads` use this module.
 """
@@ -62,6 +62,9 @@ def dumps(trace: Trace) -> bytes:
         {"layer": row.layer, "head": row.head, values_key: _numbers(values)}
         for row, values in zip(trace.rows, trace.values, strict=True)
     ]
+    if trace.error is not None:
+        for row, errors in zip(content["rows"], trace.error, strict=True):
+            row["errors"] = _numbers(errors)
     content |= {name: _numbers(getattr(trace, name)) for name in SIGNALS}
     content |= {name: getattr(trace, name) for name in ("context", "provenance", "hash")}
     parts = [f'{{"schema":{trace.schema}']
@@ -110,6 +113,7 @@ def _parts(content: dict[str, Any]) -> dict[str, Any]:
     return parts | {
         "rows": tuple(Row(row["layer"], row["head"]) for row in rows),
         "values": np.array([_floats(row[values_key]) for row in rows]),
+        "error": np.array([_floats(row["errors"]) for row in rows]) if rows and "errors" in rows[0] else None,
         **{name: _floats(content[name]) for name in SIGNALS},
     }
 

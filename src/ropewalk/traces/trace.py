@@ -33,7 +33,8 @@ class Trace:
     """T tokens of `text` and N rows with one number each. UserError when the parts do not fit together.
 
     Shapes: tokens (T,) int64; spans (T, 2) int64, half-open byte offsets, empty for a token without text;
-    values (N, T) float32, finite; surprisal, entropy and entropy_after (T,) float32 nats, NaN where undefined
+    values (N, T) float32, finite (NaN where a sensitivity was not measured); error (N, T) their standard errors, None
+    where they have none; surprisal, entropy and entropy_after (T,) float32 nats, NaN where undefined
     (left out: NaN everywhere). `unit` names the unit of the values, such as "token-equivalents". `context` describes
     window sizes and how long texts were read; `provenance` says which model and settings; both hold plain JSON
     values. `hash` is the sha256 of the content, all but provenance["time"]. Arrays are copied and read-only.
@@ -54,6 +55,7 @@ class Trace:
     entropy_after: np.ndarray = field(default_factory=lambda: np.empty(0))
     context: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    error: np.ndarray | None = None
     hash: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +70,10 @@ class Trace:
         checks.check_spans(self.spans, size)
         put("rows", tuple(self.rows))
         put("values", checks.frozen_array("values", self.values, np.float32, (len(self.rows), count)))
-        checks.check_finite(self.values, self.rows)
+        unmeasured = np.isnan(self.values) & (self.kind == "sensitivity")
+        checks.check_finite(np.where(unmeasured, 0, self.values), self.rows)
+        if self.error is not None:
+            put("error", checks.frozen_array("error", self.error, np.float32, self.values.shape))
         for name in SIGNALS:
             given = getattr(self, name)
             signal = np.full(count, np.nan) if np.size(given) == 0 else given
@@ -188,7 +193,14 @@ def _content_hash(trace: Trace) -> str:
         "provenance": {key: value for key, value in trace.provenance.items() if key != "time"},
     }
     digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for array in (trace.tokens, trace.spans, trace.values, *(getattr(trace, name) for name in SIGNALS)):
+    errors = () if trace.error is None else (trace.error,)
+    for array in (
+        trace.tokens,
+        trace.spans,
+        trace.values,
+        *errors,
+        *(getattr(trace, name) for name in SIGNALS),
+    ):
         if array.dtype == np.float32:
             array = np.where(np.isnan(array), np.float32(np.nan), array)
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())

@@ -1,8 +1,8 @@
-"""The picture: every character at its learned position, a row per line, threads from row to row.
+"""The picture: every character at its learned position, a row per row of the trace, threads from row to row.
 
-The top row has integer spacing. On the rows below, each cell stands where the line puts it; the
-gap before it is tinted the more it exceeds one unit, and thin threads follow each cell down. The
-numbers come from `views.scene`; this module only draws, with matplotlib, without pyplot and
+The top row has even spacing, as in a model without learned increments. In the rows below, each cell is at its learned
+position; the gap before it is tinted the more it exceeds one unit, and thin threads follow each cell down. Above 8
+rows or 300 tokens the picture is a heat map, see `views.heat_picture`. Drawn with matplotlib, without pyplot and
 without a display.
 """
 
@@ -16,8 +16,11 @@ from ropewalk.system.files import write_atomically
 from ropewalk.traces.trace import Trace
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS, scene
+from ropewalk.views.sparklines import is_large
 
 FORMATS = {".png": {"Software": "ropewalk"}, ".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+MOST_CELLS = 1_500
+"""Cells of a text in a picture of rows: more take minutes and gigabytes."""
 SETTINGS = {"text.usetex": False, "svg.fonttype": "path", "svg.hashsalt": "ropewalk", "path.sketch": None}
 
 
@@ -29,19 +32,31 @@ def draw(
     layers: Sequence[int] | None = None,
     heads: bool = False,
     title: str | None = None,
+    heat_map: bool | None = None,
 ) -> Any:
     """A matplotlib Figure of `trace` (increment, position or sensitivity).
 
     scale and placement: see `views.scene`. layers: only these rows. heads: a row per head instead
-    of the mean of a layer's heads. title: in place of the default one. A text of more than about
+    of the mean of a layer's heads. title: in place of the default one. heat_map: None for one above 8 rows or 300 tokens. A text of more than about
     60 cells is wrapped into panels. UserError for another kind of trace, for layers it does not
-    have, and where matplotlib or a font for Chinese, Japanese or Korean text is not installed.
+    have, for a text too long for a picture, and where matplotlib or a font for Chinese, Japanese or Korean text is not installed.
     """
     matplotlib = _matplotlib()
     trace.require(*ACCEPTS)
     shown = choose(trace, layers, heads)
     drawn = scene(shown, scale, placement)
+    if heat_map is None:
+        heat_map = is_large(shown)
+    if not heat_map and len(drawn.cells) > MOST_CELLS:
+        raise UserError(
+            f"Expected a text of at most {MOST_CELLS:,} characters or tokens for this picture, got {len(drawn.cells):,}; "
+            "draw a heat map instead, or choose a part of the text."
+        )
     with matplotlib.rc_context(SETTINGS):
+        if heat_map:
+            from ropewalk.views import heat_picture
+
+            return heat_picture.draw(trace, shown, drawn if scale != "integer" else scene(shown), title)
         from ropewalk.views.picture import Picture
 
         return Picture(trace, shown, drawn, title).figure

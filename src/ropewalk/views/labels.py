@@ -6,6 +6,7 @@ grapheme and emoji stay.
 """
 
 import unicodedata
+from collections.abc import Iterable
 
 import regex
 
@@ -27,6 +28,22 @@ def visible(text: str) -> str:
     if not _INNER.sub("", shown):
         return UNSHOWABLE
     return "◌" + shown if unicodedata.category(shown[0]).startswith("M") else shown
+
+
+SYMBOLS = {
+    SPACE: "space",
+    LINE_END: "line end",
+    "⇥": "tab",
+    NO_TEXT: "token without text",
+    UNSHOWABLE: "invisible character, or bytes that are no text",
+    "␀": "zero byte (is the file UTF-16?)",
+}
+
+
+def explain(labels: Iterable[str]) -> str:
+    """What the symbols among these labels stand for: "␣ space, ⏎ line end"; "" where there are none."""
+    found = set().union(*map(set, labels))
+    return ", ".join(f"{symbol} {name}" for symbol, name in SYMBOLS.items() if symbol in found)
 
 
 def one_line(text: str) -> str:

@@ -1,34 +1,46 @@
-"""Long texts wrapped into panels that hold the same cells on every line. Pure numbers."""
+"""Long texts wrapped into panels that hold the same cells on every row. Numbers only."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
+LINE_ENDS = ("\n", "\r", "\u2028", "\u2029")
+
 
 def wrap(
-    left: np.ndarray, right: np.ndarray, limit: float, most: int, texts: Sequence[str]
+    left: np.ndarray,
+    right: np.ndarray,
+    limit: float,
+    most: int,
+    texts: Sequence[str],
+    line_ends: bool = True,
 ) -> list[tuple[int, int]]:
-    """Cell ranges (start, end), in order and without gaps.
+    """Cell ranges (start, end), in order and without gaps, in time linear in the number of cells.
 
-    left, right (N, C): the extent of each cell on each line, its gap included. A panel is at most
-    `limit` wide on every line and has at most `most` cells, except that it always has one. Where a
-    blank ends in its last third the panel ends there, so that words stay whole.
+    left, right (N, C): the extent of each cell on each row, its gap included. A panel is at most `limit` wide on every
+    row and has at most `most` cells, except that it always has one. It ends after a line end (if `line_ends`), and where a blank ends
+    in its last third there, so that words stay whole.
     """
     count = left.shape[1]
+    breaks = [place + 1 for place, text in enumerate(texts) if line_ends and text[-1:] in LINE_ENDS]
+    ends = np.array([*breaks, count])
     panels = []
-    start = 0
+    start, guess = 0, 64
     while start < count:
-        low, high = left[:, start], right[:, start]
-        end = start + 1
-        while end < count and end - start < most:
-            low, high = np.minimum(low, left[:, end]), np.maximum(high, right[:, end])
-            if (high - low).max() > limit:
+        last = min(count, start + most, int(ends[np.searchsorted(ends, start, side="right")]))
+        end = start
+        while end < last:  # looks at a few cells at a time, until one does not fit
+            end = min(last, max(start + guess, start + 2 * (end - start)))
+            low = np.minimum.accumulate(left[:, start:end], axis=1)
+            high = np.maximum.accumulate(right[:, start:end], axis=1)
+            over = np.flatnonzero((high - low).max(axis=0) > limit)
+            if len(over):
+                end = start + max(1, int(over[0]))
                 break
-            end += 1
-        if end < count:
+        guess = end - start + 1
+        if end < count and not (line_ends and texts[end - 1][-1:] in LINE_ENDS):
             earliest = start + max(1, (end - start) * 2 // 3)
-            blanks = [place for place in range(earliest, end + 1) if texts[place - 1][-1:].isspace()]
-            end = blanks[-1] if blanks else end
+            end = next((e for e in range(end, earliest - 1, -1) if texts[e - 1][-1:].isspace()), end)
         panels.append((start, end))
         start = end
     return panels

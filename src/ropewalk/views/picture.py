@@ -46,7 +46,7 @@ class Picture:
         named = trace.provenance.get("name")
         self.model = one_line(f"the model “{named}”") if named else "a model"
         usual = (
-            "Where {} feels the distance"
+            "Which gaps the predictions of {} depend on"
             if trace.kind == "sensitivity"
             else "How far apart {} sets its tokens"
         )
@@ -121,19 +121,19 @@ class Picture:
             across, begun = self.start + self.stop - across, self.start + self.stop - begun
         heights = edge - PITCH * (np.arange(len(self.names)) + 0.5)
 
-        threads, bands, colours = [], [], []
+        threads, bands, colors = [], [], []
         for row in range(1, len(heights)):
             upper, lower = heights[row - 1] - BAND / 2 - 1, heights[row] + BAND / 2 + 1
             threads += [[(a, upper), (b, lower)] for a, b in zip(across[row - 1], across[row], strict=True)]
             gaps = self.gaps[row - 1, cells]
             for a, b, gap in zip(begun[row], across[row], gaps, strict=True):
-                colour = shade(float(gap), self.darkest)
-                if colour:
+                color = shade(float(gap), self.darkest)
+                if color:
                     low, high = heights[row] - BAND / 2, heights[row] + BAND / 2
                     bands.append([(a, low), (a, high), (b, high), (b, low)])
-                    colours.append(colour)
+                    colors.append(color)
         self.axes.add_collection(LineCollection(threads, colors=FAINT, linewidths=0.5, zorder=1))
-        self.axes.add_collection(PolyCollection(bands, facecolors=colours or "none", linewidths=0, zorder=2))
+        self.axes.add_collection(PolyCollection(bands, facecolors=colors or "none", linewidths=0, zorder=2))
         for row, height in enumerate(heights):
             self._row(row, height, across[row], cells)
 
@@ -172,14 +172,16 @@ class Picture:
 
     def _caption(self) -> str:
         shared = all(row.layer is None for row in self.shown.rows)
-        rows = "One row: a line shared by all layers" if shared else "A row per layer, top to bottom"
+        rows = "One row shared by all layers" if shared else "A row per layer, top to bottom"
         heads = head_count(self.trace)
         if head_count(self.shown) > 1:
             rows = "A row per head of each layer" if not shared else "A row per head"
         elif heads > 1:
             rows += f", the mean of its {heads} heads"
         parts = [] if self.named else [f"By {self.model}."]
-        parts.append(f"{rows}; at the right its mean in {self.unit_name}.")
+        parts.append(
+            f"{rows}; at the right its mean in {self.unit_name}. Top row: even spacing, as without learned increments."
+        )
         if len(self.panels) > 1:
             parts.append(f"Wrapped into {len(self.panels)} panels; each row starts anew in each.")
         if self.ink.leftward:
@@ -202,7 +204,7 @@ def _in_own_unit(one: Scene) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _fit(distances: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Shares of the letter size (C,), 1 or less where neighbours are close, alike within a word."""
+    """Shares of the letter size (C,), 1 or less where neighbors are close, alike within a word."""
     touching = np.concatenate([[np.inf], 2 * distances / (widths[1:] + widths[:-1]), [np.inf]])
     share = np.clip(np.minimum(touching[:-1], touching[1:]), SMALLEST, 1)
     padded = np.pad(share, 2, mode="edge")

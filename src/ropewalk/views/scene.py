@@ -1,12 +1,9 @@
-"""Where every cell of a trace stands on every line: the geometry that all views share. Pure numbers, no
-drawing.
+"""The position of every cell of a trace on every row: the geometry that all views share. Numbers only, no drawing.
 
-A cell is the smallest run of whole tokens that is whole graphemes. With placement "first" it stands
-at its first token, its width runs to the next cell's first token, and scaling is per token: a
-three-byte character is not wide by decree. Placement "last" is the placement of the post this
-project replicates: a character stands at its last byte and scaling is per character. Accepted
-kinds: increment, position, and sensitivity, whose magnitude is drawn as a distance. The scene knows
-nothing of fonts, colours or screens.
+A cell is the smallest run of whole tokens that is whole graphemes. With placement "first" it stands at its first
+token, its width extends to the next cell's first token, and scaling is per token. Placement "last" is that of the
+post that this project replicates: a character stands at its last byte and scaling is per character. Accepted kinds:
+increment, position, and sensitivity, whose magnitude is drawn as a distance; where it was not measured, the mean is.
 """
 
 from dataclasses import dataclass
@@ -28,13 +25,14 @@ PLACEMENTS = ("first", "last")
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """C cells on N lines; x grows in reading order wherever increments are positive.
+    """C cells on N rows; x grows in reading order wherever increments are positive.
 
     x (N, C): where a cell stands, 0 for the first. left (N, C): where the gap before the cell
     begins, at the last token of the cell before it (with placement "last": where that cell stands);
-    the first cell has left = x. end (N,): where the row ends, one unit after its last token, for
-    that last gap is not known. mean (N,): the row's mean step in the trace's unit. factor (N,):
-    scene units per unit of the trace, so that x / factor is in the trace's unit. A step is one
+    the first cell has left = x. end (N,): where the row ends, one unit after its last token, since
+    that last gap is not known. mean (N,): the row's mean step in the trace's unit, over all steps between tokens;
+    every view shows this mean. factor (N,): scene units per unit of the trace, so that x / factor is in the trace's
+    unit. measured (N, C): whether the gap before the cell was measured. A step is one
     token, or one cell with placement "last"; the scene's unit is the mean step of the row (scale
     "row") or of all rows ("same"). A row without a step has mean 1.
     """
@@ -46,19 +44,20 @@ class Scene:
     end: np.ndarray
     mean: np.ndarray
     factor: np.ndarray
+    measured: np.ndarray
     scale: str
     placement: str
 
     @property
     def gaps(self) -> np.ndarray:
-        """Gap before each cell (N, C) in the scene's unit; NaN for the first cell, which has none."""
-        gaps = self.x - self.left
+        """Gap before each cell (N, C) in the scene's unit; NaN for the first cell, which has none, and where not measured."""
+        gaps = np.where(self.measured, self.x - self.left, np.nan)
         gaps[:, 0] = np.nan
         return gaps
 
     @property
     def widths(self) -> np.ndarray:
-        """Width of each cell (N, C): from where it stands to where the next one does, or to the row's end."""
+        """Width of each cell (N, C): to the next cell, or to the row's end."""
         return np.diff(self.x, axis=1, append=self.end[:, None])
 
 
@@ -88,7 +87,14 @@ def scene(trace: Trace, scale: str = "row", placement: str = "first") -> Scene:
     factor = np.where(unit > 0, 1 / np.where(unit > 0, unit, 1), 1.0)
     column = factor[:, None]
     end = tail * factor + 1
-    return Scene(cells, trace.rows, x * column, left * column, end, mean, factor, scale, placement)
+    measured = _measured(trace, cells)
+    return Scene(cells, trace.rows, x * column, left * column, end, mean, factor, measured, scale, placement)
+
+
+def _measured(trace: Trace, cells: tuple[Cell, ...]) -> np.ndarray:
+    """Whether the gap before each cell was measured (N, C)."""
+    tokens = [0] + ([c.end - 1 for c in cells[:-1]] if trace.gap == "after" else [c.start for c in cells[1:]])
+    return np.isfinite(trace.values[:, tokens])
 
 
 def _positions(trace: Trace, scale: str) -> np.ndarray:
@@ -99,6 +105,9 @@ def _positions(trace: Trace, scale: str) -> np.ndarray:
         return trace.positions
     steps = np.abs(trace.values.astype(np.float64))
     steps = steps[:, :-1] if trace.gap == "after" else steps[:, 1:]
+    known = np.isfinite(steps)
+    mean = np.where(known, steps, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+    steps = np.where(known, steps, mean[:, None])
     return np.concatenate([np.zeros((len(steps), 1)), np.cumsum(steps, axis=1)], axis=1)
 
 

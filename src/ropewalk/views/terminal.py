@@ -1,31 +1,40 @@
-"""The picture in a terminal: a row per line, wide gaps as blanks and as tint, numbers below.
+"""The picture in a terminal: one text row per row of the trace, wide gaps as blanks and as tint, numbers below.
 
-A terminal cannot set letters closer than one column, so a row does not stand to scale: a gap of g
-units before a cell gives (g - 1) / step blank columns, rounded, and none where the cells are packed;
-the step is 1 where some gap reaches 3 units, and finer where all gaps are alike. The tint tells the rest. Real spaces of the text are shown as the symbol ␣, so every blank is a gap.
-Text is printed as symbols only: nothing in it is obeyed by the terminal or read as markup.
+A terminal cannot set letters closer than one column, so rows are not to scale: a gap of g units before a cell gives
+(g - 1) / step blank columns, rounded; the step is 1 where some gap reaches 3 units, and finer where gaps are alike.
+Real spaces of the text are shown as ␣, so every blank is a gap. Above 8 rows or 300 tokens the rows are folded: a
+sparkline each, see `views.sparklines`, and the rows that vary most in full. Text is printed as symbols only, so
+that escape sequences and markup in it have no effect. Time and memory are linear in the length of the text.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
 from rich.style import Style
-from rich.text import Text
 
 from ropewalk.traces.trace import Trace
-from ropewalk.views.labels import one_line, visible
+from ropewalk.views.findings import Finding, findings
+from ropewalk.views.kinds import describe
+from ropewalk.views.labels import explain, one_line, visible
 from ropewalk.views.panels import wrap
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS, SCALES, Scene, scene
 from ropewalk.views.shades import BACKWARD, shade, top
+from ropewalk.views.sparklines import is_large, most_varied, sparkline
 
 __all__ = ["ACCEPTS", "TerminalView", "render"]
 
 WIDTH, NARROWEST, MOST_BLANKS, LONGEST = 100, 24, 12, 20
+SPELLED_ROWS, SPELLED_CELLS = 3, 2000
+"""Of a folded trace, so many rows are written in full, unless the text is longer than this."""
+
+Line = list[tuple[str, Style | None]]
 
 
 def render(
@@ -35,103 +44,174 @@ def render(
     scale: str = "row",
     layers: Sequence[int] | None = None,
     heads: bool = False,
+    folded: bool | None = None,
 ) -> "TerminalView":
     """What rich prints for `trace` (increment, position or sensitivity); `str()` of it is plain text.
 
-    width: columns, those of the terminal when None. color False: blanks only. scale: see
-    `views.scene`. layers, heads: see `views.rows`. Longer texts are wrapped, every row at the same
-    cells. UserError for other kinds of trace.
+    width: columns, those of the terminal when None. color False: blanks only. scale: see `views.scene`. layers, heads:
+    see `views.rows`. folded: sparklines instead of rows; None: above 8 rows or 300 tokens. Longer texts are wrapped,
+    every row at the same cells. UserError for other kinds of trace.
     """
     trace.require(*ACCEPTS)
     shown = choose(trace, layers, heads)
     drawn = scene(shown, scale)
-    return TerminalView(drawn, _tinted(shown, drawn), trace.kind, trace.unit, width, color)
-
-
-def _tinted(trace: Trace, drawn: Scene) -> Scene:
-    """The scene whose gaps are tinted: with integer spacing the tint still tells what was learned."""
-    return scene(trace, "row") if drawn.scale == "integer" else drawn
+    tinted = scene(shown, "row") if scale == "integer" else drawn  # the tint still shows what was learned
+    fold = is_large(shown) if folded is None else folded
+    return TerminalView(
+        drawn, tinted, describe(shown).noun, _unit(trace), findings(trace), width, color, fold
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class TerminalView:
-    """A rendered trace: print it with rich, or take `str()` or `text(width)`."""
+    """A rendered trace: print it with rich, or take `str()`."""
 
     drawn: Scene
     tinted: Scene
-    kind: str
+    noun: str
     unit: str
+    found: tuple[Finding, ...]
     width: int | None
     color: bool
+    folded: bool
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield self.text(self.width or options.max_width, self.color and console.color_system is not None)
+        color = self.color and console.color_system is not None
+        for line in self.lines(self.width or options.max_width, color):
+            yield from (Segment(text, style if color else None) for text, style in line)
+            yield Segment.line()
 
     def __str__(self) -> str:
-        return self.text(self.width or WIDTH, color=False).plain
+        lines = self.lines(self.width or WIDTH, color=False)
+        return "\n".join("".join(text for text, _ in line) for line in lines)
 
-    def text(self, width: int, color: bool) -> Text:
-        """All panels and the legend for a terminal of `width` columns (24 at least), tinted or not."""
+    def lines(self, width: int, color: bool) -> Iterator[Line]:
+        """The printed lines as pieces with their styles, for a terminal of `width` columns (24 at least). color: with the scale of tints."""
         texts = [cell.text for cell in self.drawn.cells]
-        labels = [_short(visible(text)) for text in texts]
-        columns = np.array([cell_len(label) for label in labels])
-        names = ["text", *map(str, self.drawn.rows)]
-        margin = max(map(len, names)) + 2
-        blanks = _blanks(self.drawn.gaps, _step(top(self.drawn.gaps)))
-        right = np.cumsum(blanks + columns, axis=1)
-        left = right - blanks - columns
-        panels = wrap(left, right, max(width, NARROWEST) - margin, len(labels), texts)
-        darkest = top(self.tinted.gaps)
-        widened = _blanks(self.tinted.gaps, _step(darkest)) > 0
-
-        out = Text(no_wrap=True, overflow="crop")
-        for start, end in panels:
-            out.append(names[0].ljust(margin) + "".join(labels[start:end]) + "\n", "dim")
-            for row, name in enumerate(names[1:]):
-                out.append(name.ljust(margin))
-                for cell in range(start, end):
-                    gap = float(self.tinted.gaps[row, cell])
-                    style = _tint(gap, darkest) if gap < 0 or widened[row, cell] else ""
-                    out.append(" " * blanks[row, cell] + labels[cell], style if color else "")
-                out.append("\n")
-            out.append("\n")
+        labels = [_label(text) for text in texts]
+        names = [str(row) for row in self.drawn.rows]
+        if self.folded:
+            yield from self._fold(labels, names, width)
+            rows = most_varied(self.tinted.gaps, SPELLED_ROWS) if len(texts) <= SPELLED_CELLS else []
+        else:
+            rows = list(range(len(names)))
+        if rows:
+            yield from self._panels(texts, labels, names, rows, max(width, NARROWEST))
+        if not self.folded and len(labels) > 1:
+            yield from self._table(names, labels, max(map(len, ["text", *names])) + 2)
         if len(labels) > 1:
-            self._table(out, names[1:], labels, margin)
-        out.append("\n".join(textwrap.wrap(self._unit(), width)))
+            for finding in self.found:
+                yield from _wrapped(f"• {finding.text}", width, "  ")
+            yield []
+        yield from _wrapped(self._legend(labels, bool(rows), len(rows) < len(names)), width)
         if color:
-            self._scale(out, darkest)
-        return out
+            yield self._scale()
 
-    def _unit(self) -> str:
-        what = "sensitivity" if self.kind == "sensitivity" else "gap"
-        told = f"{what} in {one_line(self.unit)}; {SCALES[self.drawn.scale]}"
-        if self.drawn.scale == "integer":
-            return told
-        step = _step(top(self.drawn.gaps))
-        return f"{told}; one blank for each {'unit' if step == 1 else f'{step:.2g} units'} above 1"
+    def _panels(
+        self, texts: list[str], labels: list[str], names: list[str], rows: list[int], width: int
+    ) -> Iterator[Line]:
+        """The rows in full, wrapped into panels."""
+        margin = max(map(len, ["text", *names])) + 2
+        gaps, tints = self.drawn.gaps[rows], self.tinted.gaps[rows]
+        columns = np.array([_width(label) for label in labels])
+        blanks = _blanks(gaps, _step(top(self.drawn.gaps)))
+        right = np.cumsum(blanks + columns, axis=1)
+        panels = wrap(right - blanks - columns, right, width - margin, len(labels), texts)
+        darkest = top(self.tinted.gaps)
+        styled = (_blanks(tints, _step(darkest)) > 0) | (tints < 0)
+        for start, end in panels:
+            yield [("text".ljust(margin) + "".join(labels[start:end]), Style(dim=True))]
+            for n, row in enumerate(rows):
+                pieces: Line = [(names[row].ljust(margin), None)]
+                plain: list[str] = []
+                for cell in range(start, end):
+                    piece = " " * blanks[n, cell] + labels[cell] if blanks[n, cell] else labels[cell]
+                    if styled[n, cell]:
+                        pieces += [("".join(plain), None), (piece, _tint(float(tints[n, cell]), darkest))]
+                        plain = []
+                    else:
+                        plain.append(piece)
+                yield [*pieces, ("".join(plain), None)]
+            yield []
 
-    def _scale(self, out: Text, darkest: float) -> None:
-        """A swatch of each tint with the gap it stands for."""
-        out.append("\ntint in these units ")
-        for step in np.linspace(1, darkest, 5)[1:]:
-            out.append(f" {step:.3g} ", _tint(float(step), darkest))
-        if (self.tinted.gaps < 0).any():
-            out.append(" back ", _tint(-1.0, darkest))
+    def _fold(self, labels: list[str], names: list[str], width: int) -> Iterator[Line]:
+        """A sparkline for each row with its mean, its widest gap and where that is."""
+        margin = max(map(len, ["text", *names])) + 2
+        gaps, darkest = self.tinted.gaps, top(self.tinted.gaps)
+        count = max(10, min(len(labels), max(width, NARROWEST) - margin - 40))
+        if len(labels) <= count and all(_width(label) == 1 for label in labels):
+            yield [("text".ljust(margin) + "".join(labels), Style(dim=True))]
+        head = f"{'':{margin}}{'':{min(count, len(labels))}}  {'mean':<9}{'max':<9}before"
+        yield [(head, Style(dim=True))]
+        for row, name in enumerate(names):
+            pieces: Line = [(name.ljust(margin), None)]
+            for mark, share in sparkline(gaps[row], count, darkest):
+                pieces.append(
+                    (mark, _tint(1 + share * (darkest - 1), darkest, back=False) if share > 0 else None)
+                )
+            known = gaps[row][np.isfinite(gaps[row])]
+            if len(known):
+                cell = int(np.nanargmax(gaps[row]))
+                most = gaps[row, cell] / self.tinted.factor[row]
+                pieces.append(
+                    (f"  {self.tinted.mean[row]:<9.3g}{most:<9.3g}{labels[cell - 1]} {labels[cell]}", None)
+                )
+            yield pieces
+        yield []
 
-    def _table(self, out: Text, names: list[str], labels: list[str], margin: int) -> None:
-        """Mean, narrowest and widest gap of every line in the trace's unit, and where the last two are. Steps
-        inside a cell, between the bytes of one character, are no gaps and count in none of the three. Of gaps that
-        are equal as a trace's numbers, float32, the first is named."""
+    def _table(self, names: list[str], labels: list[str], margin: int) -> Iterator[Line]:
+        """Mean, narrowest and widest gap of every row in the trace's unit, and where the last two are.
+
+        The mean is the scene's, over all steps between tokens; steps between the bytes of one character are no gaps
+        and are not among the narrowest and widest. Of equal gaps the first is named.
+        """
         gaps = (self.tinted.gaps / self.tinted.factor[:, None]).astype(np.float32)
-        ends = [(int(np.nanargmin(row)), int(np.nanargmax(row))) for row in gaps]
-        pairs = [tuple(f"{labels[cell - 1]} {labels[cell]}" for cell in cells) for cells in ends]
-        room = max(8, *(cell_len(narrow) for narrow, _ in pairs)) + 2
-        head = f"{'mean':<9}{'min':<9}{'between':<{room}}{'max':<9}between"
-        out.append(" " * margin + head + "\n", "dim")
-        for row, (name, (low, high), (narrow, wide)) in enumerate(zip(names, ends, pairs, strict=True)):
-            out.append(f"{name.ljust(margin)}{np.nanmean(gaps[row]):<9.3g}{gaps[row, low]:<9.3g}{narrow}")
-            out.append(f"{' ' * (room - cell_len(narrow))}{gaps[row, high]:<9.3g}{wide}\n")
-        out.append("\n")
+        known = [row for row in range(len(names)) if np.isfinite(gaps[row]).any()]
+        ends = {row: (int(np.nanargmin(gaps[row])), int(np.nanargmax(gaps[row]))) for row in known}
+        pairs = {row: [f"{labels[cell - 1]} {labels[cell]}" for cell in cells] for row, cells in ends.items()}
+        space = max([8, *(cell_len(narrow) for narrow, _ in pairs.values())]) + 2
+        head = f"{'mean':<9}{'min':<9}{'between':<{space}}{'max':<9}between"
+        yield [(" " * margin + head, Style(dim=True))]
+        for row in known:
+            (low, high), (narrow, wide) = ends[row], pairs[row]
+            start = f"{names[row].ljust(margin)}{self.tinted.mean[row]:<9.3g}{gaps[row, low]:<9.3g}{narrow}"
+            yield [(f"{start}{' ' * (space - cell_len(narrow))}{gaps[row, high]:<9.3g}{wide}", None)]
+        yield []
+
+    def _legend(self, labels: list[str], spelled: bool, more: bool) -> str:
+        parts = [f"{self.noun} in {self.unit}; {SCALES[self.drawn.scale]}"]
+        if spelled and self.drawn.scale != "integer":
+            step = _step(top(self.drawn.gaps))
+            parts.append(f"one blank for each {'unit' if step == 1 else f'{step:.2g} units'} above 1")
+        if self.folded:
+            parts.append(
+                "a column of a sparkline is the widest gap of its part of the text, ▲ beyond the scale"
+            )
+            if more and spelled:
+                parts.append("the rows that vary most are written in full")
+            elif not spelled:
+                parts.append("a page (--html) shows every token")
+        symbols = explain(labels)
+        return "; ".join([*parts, *([symbols] if symbols else [])])
+
+    def _scale(self) -> Line:
+        """A swatch of each tint with the gap it stands for."""
+        darkest = top(self.tinted.gaps)
+        line: Line = [("tint in these units ", None)]
+        line += [(f" {step:.3g} ", _tint(float(step), darkest)) for step in np.linspace(1, darkest, 5)[1:]]
+        if (self.tinted.gaps < 0).any():
+            line.append((" back ", _tint(-1.0, darkest)))
+        return line
+
+
+def _unit(trace: Trace) -> str:
+    unit, meaning = one_line(trace.unit), describe(trace).unit
+    return f"{unit} ({meaning})" if meaning else unit
+
+
+def _wrapped(text: str, width: int, indent: str = "") -> Iterator[Line]:
+    for line in textwrap.wrap(text, max(width, NARROWEST), subsequent_indent=indent):
+        yield [(line, None)]
 
 
 def _step(widest: float) -> float:
@@ -145,13 +225,29 @@ def _blanks(gaps: np.ndarray, step: float) -> np.ndarray:
     return np.clip(above, 0, MOST_BLANKS).astype(np.int64)
 
 
-def _tint(gap: float, darkest: float) -> Style:
-    """Black on the gap's shade, for a gap with a blank; no pale shades, which glare on a dark screen."""
-    if gap < 0:
+def _tint(gap: float, darkest: float, back: bool = True) -> Style:
+    """Black on the gap's shade, for a gap with a blank; no pale shades, which glare on a dark screen.
+
+    back False: the shade as the color of the letters.
+    """
+    share = -1.0 if gap < 0 else round(min(1.0, (gap - 1) / (darkest - 1)), 2)
+    return _style(share, back)
+
+
+@cache
+def _style(share: float, back: bool) -> Style:
+    if share < 0:
         return Style(color="black", bgcolor=BACKWARD)
-    share = min(1.0, (gap - 1) / (darkest - 1))
-    return Style(color="black", bgcolor=shade(1 + (0.4 + 0.6 * share) * (darkest - 1), darkest))
+    color = shade(1 + 0.4 + 0.6 * share, 2)
+    return Style(color="black", bgcolor=color) if back else Style(color=color)
 
 
-def _short(label: str) -> str:
+@cache
+def _width(label: str) -> int:
+    return cell_len(label)
+
+
+@cache
+def _label(text: str) -> str:
+    label = visible(text)
     return label if cell_len(label) <= LONGEST else chop_cells(label, LONGEST - 1)[0] + "…"

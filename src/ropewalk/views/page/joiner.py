@@ -33,7 +33,9 @@ def _add(path: str, above: tuple[str, ...], done: dict[str, set[str]], parts: li
     try:
         source = files("ropewalk").joinpath(path).read_text("utf-8")
     except FileNotFoundError as error:
-        raise ValueError(f"{above[-1] if above else 'the page'} imports {path}, which does not exist") from error
+        raise ValueError(
+            f"{above[-1] if above else 'the page'} imports {path}, which does not exist"
+        ) from error
 
     def imported(match: re.Match[str]) -> str:
         names, target = match.groups()

@@ -1,0 +1,38 @@
+"""What each kind of trace shows, in words: one home for the lead sentences, nouns and units of all views."""
+
+from dataclasses import dataclass
+
+from ropewalk.traces.trace import Trace
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Words for a trace: the noun for one number, the sentence above a picture, and what the unit means."""
+
+    noun: str
+    title: str
+    lead: str
+    unit: str
+
+
+_SPACING = (
+    "Each row is a layer of the model, and every character stands where that layer puts it. The wider and warmer the "
+    "gap before a character, the further the layer keeps it from the one before."
+)
+_POSITION_STEPS = (
+    "Each row is a layer or head, and every character stands at the position that the model gives it."
+)
+_SENSITIVITY = (
+    "Each row is a layer of an unchanged model. The wider and warmer the space before a token, the more the model's "
+    "predictions depend on the distance to the token before it. It does not say which distance would be better."
+)
+_UNITS = {"token-equivalents": "1 is the fixed distance between neighboring tokens in an ordinary model"}
+
+
+def describe(trace: Trace) -> Kind:
+    """The words for this trace."""
+    unit = _UNITS.get(trace.unit, "")
+    if trace.kind == "sensitivity":
+        return Kind("sensitivity", "Which gaps do a model's predictions depend on?", _SENSITIVITY, unit)
+    title = "How far apart does a model think its tokens are?"
+    return Kind("gap", title, _POSITION_STEPS if trace.kind == "position" else _SPACING, unit)

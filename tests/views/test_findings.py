@@ -1,0 +1,54 @@
+import re
+
+import numpy as np
+import pytest
+from planted import byte_trace, token_trace
+from samples import CHINESE, sample
+
+from ropewalk.views.findings import Finding, findings, place, text_of
+
+
+def test_the_widest_gap_is_named_with_its_numbers_and_its_word() -> None:
+    trace = byte_trace("New York is", [[1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1]])
+    (first, *_) = findings(trace)
+    assert first.text == "Layer 0 puts its widest gap before “Y” of “York”: 3, 2.5 × its mean."
+    assert (first.row, first.cell, first.value, first.ratio) == ("L0", 4, 3.0, 2.5) and not first.noise
+
+
+@pytest.mark.parametrize("text", ["The old rope maker walked on.", CHINESE, "def f(x):\n    return x\n"])
+def test_every_number_in_a_sentence_is_one_of_the_findings(text: str) -> None:
+    for one in findings(sample(text)):
+        told = one.as_json()
+        for number in re.findall(r": ([\d.]+), ([\d.]+) ×", one.text):
+            assert [float(x) for x in number] == [float(f"{told[k]:.3g}") for k in ("value", "ratio")]
+
+
+def test_a_constant_trace_has_nothing_that_stands_out() -> None:
+    (only,) = findings(byte_trace("the same", np.full((3, 8), 1.2)))
+    assert only.text == "Nothing stands out: all gaps are within 1% of their row's mean."
+    assert findings(byte_trace("x"))[0].text.startswith("Nothing stands out")
+
+
+def test_a_large_standard_error_is_called_noise() -> None:
+    values = [[1.0, 1.0, 1.0, 2.0]]
+    parts = {"kind": "sensitivity", "unit": "nats"}
+    noisy = findings(byte_trace("abcd", values, error=np.full((1, 4), 1.0), **parts))[0]
+    clear = findings(byte_trace("abcd", values, error=np.full((1, 4), 0.01), **parts))[0]
+    silent = findings(byte_trace("abcd", values, **parts))[0]
+    assert noisy.noise and "standard error 1; this may be noise" in noisy.text
+    assert not clear.noise and "(standard error 0.01)" in clear.text
+    assert "no standard error was recorded" in silent.text
+
+
+def test_gaps_that_were_not_measured_are_left_out() -> None:
+    values = [[np.nan, np.nan, 1.0, 3.0, 1.0]]
+    trace = token_trace("a b c d e", ["a", " b", " c", " d", " e"], values, kind="sensitivity", unit="nats")
+    assert findings(trace)[0].cell == 3
+    assert text_of((Finding("One."), Finding("Two."))) == "One. Two."
+
+
+def test_places_are_named_in_context() -> None:
+    cells = tuple(byte_trace("a cat.\n猫").cells())
+    assert [place(cells, n) for n in (1, 2, 5, 6, 7)] == [
+        "the space after “a”", "“c” of “cat”", "“.” after “cat”", "the line end", "“猫”",
+    ]  # fmt: skip
