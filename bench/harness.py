@@ -2,12 +2,14 @@
 
 Prints medians and, per variant, the median of its ratio to the base within each round, with smallest and largest.
 Refuses to start on a busy machine, where wall times would say nothing; with --busy it measures the processor time of
-one thread instead, which neighbours disturb far less.
+one thread instead, which neighbors disturb far less.
 """
 
 from __future__ import annotations
 
-import ropewalk  # isort: skip  # noqa: F401 (before torch: it decides how waiting threads wait)
+from ropewalk.system.thread_waiting import limit_spinning  # isort: skip
+
+limit_spinning()  # before torch is imported
 
 import argparse
 import json

@@ -23,7 +23,7 @@ from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.studies.tables import part
 from ropewalk.training import execution
-from ropewalk.training.loop import train
+from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.recipe import Recipe, read_recipe
 

@@ -1,6 +1,6 @@
-import os
+from ropewalk.system.thread_waiting import limit_spinning
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+limit_spinning()  # before torch is imported
 
 import pytest
 import torch
@@ -10,9 +10,9 @@ torch.set_num_threads(1)
 
 # Busy machines are slow, which is no failure; the same examples every time, which makes one repeatable.
 settings.register_profile(
-    "house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "ropewalk", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("house")
+settings.load_profile("ropewalk")
 
 
 @pytest.fixture(autouse=True)

@@ -66,7 +66,7 @@ def test_tiles_cover_every_query_of_every_head_once(heads: int, length: int) -> 
         end = place.stop
         assert place.stop - place.start == covered[some, first:last].numel() * last
     assert (covered == 1).all()
-    assert end == len(causal_attention._room(torch.empty(heads, length, 2)))
+    assert end == len(causal_attention._new_probabilities(torch.empty(heads, length, 2)))
 
 
 def test_the_kernel_is_a_well_made_operator() -> None:

@@ -186,7 +186,7 @@ def test_positions_get_the_gradient_of_the_open_formula(name: str, rows: int) ->
     ours = torch.autograd.grad(loss(*encoding.angles(p)), wanted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoding_module, "rotate", by_complex_numbers)
-        patch.setattr(encoding_module._Turn, "apply", openly)
+        patch.setattr(encoding_module._Rotation, "apply", openly)
         theirs = torch.autograd.grad(loss(*encoding.angles(p)), wanted)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)

@@ -11,7 +11,7 @@ from tiny import LEARNED, config, moved, tokens
 from torch import nn
 
 from ropewalk.core import increments
-from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.core.increment_config import PARAMETRIZATIONS, IncrementConfig
 from ropewalk.core.increments import MODULES, bounded, positive
 from ropewalk.errors import UserError
 from ropewalk.native.decoder import Decoder
@@ -72,15 +72,15 @@ def test_a_number_that_is_none_stays_none() -> None:
     assert torch.isnan(positive(nan)) and torch.isnan(bounded(nan, 10.0))
 
 
-@pytest.mark.parametrize(("parametrization", "per", "rows"), FORMS)
+@pytest.mark.parametrize(("parametrization", "per", "per_head"), FORMS)
 def test_every_learned_law_starts_at_exactly_zero_and_learns(
-    parametrization: str, per: str, rows: str
+    parametrization: str, per: str, per_head: bool
 ) -> None:
     shape = config(parametrization, per=per, per_head=per_head, decoder={"num_kv_heads": 2})
     model = Decoder(shape, seed=3).train()
     output = model(tokens(2, 12))
     for r in output.increments:
-        assert r.shape == (2, 12, 2 if rows == "key_head" else 1)
+        assert r.shape == (2, 12, 2 if per_head else 1)
         assert r.dtype == torch.float32
         assert torch.equal(r, torch.zeros_like(r))
     output.logits.square().sum().backward()
@@ -132,7 +132,7 @@ def test_the_published_biases_put_the_increment_at_one() -> None:
 
 def test_a_frozen_law_looks_its_table_up_and_never_learns() -> None:
     parametrization = increments.build_increments(
-        IncrementConfig(parametrization="frozen", per_head=True), width=8, num_kv_heads=2, vocabulary=11
+        IncrementConfig(parametrization="frozen", per_head=True), hidden_size=8, num_kv_heads=2, vocab_size=11
     )
     table = torch.randn(11, 2)
     parametrization.fill(table)
@@ -167,6 +167,7 @@ def test_a_new_law_is_one_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -
             return (tokens % 2).float()[..., None]
 
     monkeypatch.setitem(MODULES, "alternate", Alternate)
+    monkeypatch.setitem(PARAMETRIZATIONS, "alternate", "d = 1 and d = 2 in turn")
     output = Decoder(config("alternate"), seed=0)(torch.tensor([[1, 2, 3]]), activations=["positions.0"])
     assert output.activations["positions.0"][0, :, 0].tolist() == [0.0, 1.0, 3.0]
 

@@ -124,9 +124,9 @@ def test_positions_given_from_outside_are_where_the_walk_begins() -> None:
 def test_a_restart_without_documents_is_refused() -> None:
     model = Decoder(config(), seed=0)
     n = torch.tensor([[0, 1, 2, 0, 1]])
-    with pytest.raises(UserError, match="positions restart inside a row where no document starts"):
+    with pytest.raises(UserError, match="position_ids restart where no document starts"):
         model(tokens(1, 5), n)
-    with pytest.raises(UserError, match="positions restart"):
+    with pytest.raises(UserError, match="position_ids restart"):
         model(tokens(1, 5), n, document_ids=torch.tensor([[0, 0, 1, 1, 1]]))
     model(tokens(1, 5), n, document_ids=torch.tensor([[0, 0, 0, 1, 1]]))
 

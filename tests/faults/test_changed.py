@@ -19,7 +19,8 @@ import tiny
 
 from ropewalk.corpus import Corpus, CorpusConfig, prepare, windows
 from ropewalk.errors import UserError
-from ropewalk.training.loop import Progress, train
+from ropewalk.training.loop import Progress
+from ropewalk.training.native_training import train
 from ropewalk.training.recipe import Recipe
 
 FORKS = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")

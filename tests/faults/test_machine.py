@@ -26,7 +26,7 @@ from ropewalk.native.decoder import Decoder
 from ropewalk.system import available_memory
 from ropewalk.system.text_files import read_text
 from ropewalk.traces.trace import Trace
-from ropewalk.training import loop, memory_estimate
+from ropewalk.training import memory_estimate, native_training
 from ropewalk.training.recipe import Recipe
 
 
@@ -126,7 +126,7 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     with pytest.raises(
         UserError, match=r"this training needs about .* MB of memory and 0\.1 MB are free; lower"
     ):
-        loop.train(tiny.recipe(), tiny.corpus(), tmp_path / "run")
+        native_training.train(tiny.recipe(), tiny.corpus(), tmp_path / "run")
     assert not (tmp_path / "run").exists() or not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
@@ -178,7 +178,7 @@ def test_where_one_process_has_too_little_all_refuse(monkeypatch: pytest.MonkeyP
 
 
 def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ropewalk.training import distributed, loop
+    from ropewalk.training import distributed, native_training
 
     asked: list[float] = []
     monkeypatch.setattr(
@@ -191,7 +191,7 @@ def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(loop, "open_run", lambda *_, **__: pytest.fail("enough"))
     for shard in (False, True):
         with pytest.raises(pytest.fail.Exception):
-            loop.train(tiny.recipe(), tiny.corpus(), Path("nowhere"), shard=shard)
+            native_training.train(tiny.recipe(), tiny.corpus(), Path("nowhere"), shard=shard)
     assert asked[1] < asked[0]
 
 

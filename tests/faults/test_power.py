@@ -25,7 +25,8 @@ from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.system import files
 from ropewalk.traces.trace import Trace
-from ropewalk.training.loop import State, train
+from ropewalk.training.loop import State
+from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.run import Run
 

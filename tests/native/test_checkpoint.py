@@ -23,7 +23,7 @@ from ropewalk.errors import UserError
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.system.files import sha256
-from ropewalk.training.loop import train
+from ropewalk.training.native_training import train
 
 SHAPE = {"hidden_size": 8, "num_heads": 2, "num_layers": 1, "context_length": 8}
 
@@ -224,19 +224,19 @@ def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda c: c.update(format="llama"), "is no ropewalk model"),
-        (lambda c: c.update(schema=2), "has schema 4 and this version reads 3; upgrade"),
+        (lambda c: c.update(format="llama"), "is not a ropewalk model"),
+        (lambda c: c.update(schema=4), "has schema 4 and this version reads 3; upgrade"),
         (lambda c: c.pop("weights"), "lacks the hash"),
         (lambda c: c.update(provenance="me"), "lacks the hash of its weights or its provenance"),
-        (lambda c: c.pop("model"), "describes no model that this version knows"),
-        (lambda c: c.update(model=[]), "describes no model"),
+        (lambda c: c.pop("model"), "describes a model that this version cannot build"),
+        (lambda c: c.update(model=[]), "describes a model"),
         (lambda c: c["model"].update(depth=3), "unknown key 'depth'"),
-        (lambda c: c["model"].update(layers=10**9), "1000000000 layers, but the weights are"),
-        (lambda c: c["model"].update(layers=2), "does not fit its config"),
-        (lambda c: c["model"].update(width=8 * 10**17), "describes no model|does not fit"),
-        (lambda c: c["model"].update(vocabulary=10**14), "does not fit its config.json: 'embedding' is"),
+        (lambda c: c["model"].update(num_layers=10**9), "1000000000 layers, but the weights are"),
+        (lambda c: c["model"].update(num_layers=2), "does not fit its config"),
+        (lambda c: c["model"].update(hidden_size=8 * 10**17), "describes a model|does not fit"),
+        (lambda c: c["model"].update(vocab_size=10**14), "does not fit its config.json: 'embedding' is"),
         (lambda c: c["model"]["increments"].update(parametrization="warp"), "unknown parametrization 'warp'"),
-        (lambda c: c["model"]["increments"].update(hidden=10**12), "does not fit"),
+        (lambda c: c["model"]["increments"].update(hidden_size=10**12), "does not fit"),
         (lambda c: c["weights"].update(sha256="0" * 64), "its hash differs"),
     ],
 )
@@ -250,7 +250,7 @@ def test_configs_that_do_not_hold_are_refused(
 
 def test_sizes_are_checked_before_anything_is_allocated(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A config that asks for a petabyte is refused by its sizes alone: no tensor is made but on the meta device."""
-    edit(copy, lambda c: c["model"].update(vocabulary=10**12, width=64))
+    edit(copy, lambda c: c["model"].update(vocab_size=10**12, hidden_size=64))
     real, made = torch.empty, []
 
     def counted(*shape: int, **how: Any) -> torch.Tensor:

@@ -54,7 +54,7 @@ def llama_of(model: Decoder) -> LlamaForCausalLM:
             intermediate_size=c.mlp_size,
             num_hidden_layers=c.num_layers,
             num_attention_heads=c.num_heads,
-            num_key_value_heads=c.keys,
+            num_key_value_heads=c.kv_heads,
             rms_norm_eps=c.norm_eps,
             tie_word_embeddings=True,
             rope_parameters={"rope_type": "default", "rope_theta": c.rope_theta},
@@ -71,7 +71,7 @@ def llama_of(model: Decoder) -> LlamaForCausalLM:
     names |= {
         "mlp.down": "mlp.down_proj",
         "attention_norm": "input_layernorm",
-        "feed_norm": "post_attention_layernorm",
+        "mlp_norm": "post_attention_layernorm",
     }
     state = {"model.embed_tokens.weight": model.embedding, "model.norm.weight": model.norm.weight}
     state |= {"lm_head.weight": model.embedding}
@@ -93,7 +93,7 @@ def test_logits_agree_with_llama_at_integer_positions(num_kv_heads: int | None) 
 
 @pytest.mark.parametrize("parametrization", LEARNED)
 def test_logits_agree_with_llama_at_learned_positions(parametrization: str) -> None:
-    """A Llama that is told the positions that the shared line has walked, fractions and all."""
+    """A Llama that receives the real-valued positions of the shared row."""
     model = moved(Decoder(config(parametrization, per="shared"), seed=0), scale=0.05)
     with torch.no_grad():
         for own in model.increment_modules.parameters():
@@ -147,7 +147,8 @@ def test_traced_training_equals_eager_training(monkeypatch: pytest.MonkeyPatch) 
         eager = moved(Decoder(shape, seed=0), scale=0.1).train()
         traced = moved(Decoder(shape, seed=0), scale=0.1).train()
         execution.apply_plan(execution.ExecutionPlan("cpu", "float32", True, 1, ""), traced)
-        assert traced.block is not eager.block and traced.stride is not eager.stride
+        assert traced.layer_fn is not eager.layer_fn
+        assert traced.layer_with_increments_fn is not eager.layer_with_increments_fn
         for model in (eager, traced):
             model(tokens(2, 16)).logits.square().mean().backward()
         for (name, a), b in zip(eager.named_parameters(), traced.parameters(), strict=True):
@@ -263,10 +264,10 @@ def test_tokens_outside_the_vocabulary_are_refused(symbol: int) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"hidden_size": 30, "num_heads": 4}, "width 30 must be a multiple of 2 x heads = 8"),
-        ({"num_heads": 4, "num_kv_heads": 3}, "heads 4 must be a multiple of key_heads 3"),
-        ({"encoding": "sinus"}, "unknown encoding 'sinus': choose one of rope, pope"),
-        ({"decay": "fast"}, "unknown decay 'fast': choose one of alibi, forget"),
+        ({"hidden_size": 30, "num_heads": 4}, "hidden_size 30 must be a multiple of 2 x num_heads = 8"),
+        ({"num_heads": 4, "num_kv_heads": 3}, "num_heads 4 must be a multiple of num_kv_heads 3"),
+        ({"encoding": "sinus"}, "'rope' or 'pope'"),
+        ({"decay": "fast"}, "'alibi' or 'forget'"),
         ({"rope_theta": float("inf")}, "finite"),
         ({"depth": 2}, "Extra inputs"),
     ],

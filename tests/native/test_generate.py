@@ -95,7 +95,7 @@ def test_later_stretches_bring_no_documents() -> None:
     model, cache = Decoder(config(), seed=0).eval(), None
     cache = model.new_cache()
     model(tokens(1, 3), kv_cache=cache)
-    with pytest.raises(UserError, match="documents belong to the first stretch"):
+    with pytest.raises(UserError, match="document_ids belong to the first segment"):
         model(tokens(1, 2), document_ids=torch.zeros(1, 2), kv_cache=cache)
 
 
@@ -112,7 +112,7 @@ def test_greedy_takes_the_most_likely_each_time() -> None:
 
 
 def test_the_text_goes_on_past_the_context() -> None:
-    model = moved(Decoder(config(decoder={"context": 8}), seed=0))
+    model = moved(Decoder(config(decoder={"context_length": 8}), seed=0))
     assert len(generate(model, [[1, 2, 3]], length=20)[0]) == 20
 
 
@@ -163,8 +163,8 @@ def test_a_choice_is_always_in_the_nucleus(logits: list[float], top_p: float, te
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"prompts": []}, "every prompt needs at least one symbol"),
-        ({"prompts": [[1], []]}, "every prompt needs at least one symbol"),
+        ({"prompts": []}, "every prompt needs at least one token"),
+        ({"prompts": [[1], []]}, "every prompt needs at least one token"),
         ({"prompts": [[300]]}, "expected tokens from 0 to 256"),
         ({"length": 0}, "length must be at least 1, got 0"),
         ({"temperature": -1.0}, "temperature must be 0 or more"),
@@ -183,7 +183,7 @@ def test_a_diverged_model_is_told(temperature: float) -> None:
     model = Decoder(config(), seed=0).eval()
     with torch.no_grad():
         model.embedding.fill_(math.nan)
-    with pytest.raises(UserError, match="it diverged"):
+    with pytest.raises(UserError, match="training diverged"):
         generate(model, [[1]], length=1, temperature=temperature)
 
 
@@ -228,8 +228,8 @@ def threads() -> set[int]:
 
 
 def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, seen = Step._pass, []
-    monkeypatch.setattr(Step, "_pass", lambda *told: (seen.append(threads()), real(*told))[1])
+    real, seen = NumpyStep._pass, []
+    monkeypatch.setattr(NumpyStep, "_pass", lambda *told: (seen.append(threads()), real(*told))[1])
     with threadpool_limits(2, user_api="blas"):
         generate(Decoder(config(), seed=0), [[1, 2]], length=2)
         assert threads() == {2} and seen[0] == {1}
@@ -237,7 +237,7 @@ def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.M
 
 def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     begun, joined, gone = threading.Event(), threading.Event(), threading.Event()
-    model, real, found = Decoder(config(), seed=0), Step._pass, []
+    model, real, found = Decoder(config(), seed=0), NumpyStep._pass, []
 
     def meanwhile(*told: Any) -> Any:
         """The first one's step ends, and its thread too, in the midst of the second one's."""
@@ -246,7 +246,7 @@ def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: 
         assert other.wait(60)
         return real(*told)
 
-    monkeypatch.setattr(Step, "_pass", meanwhile)
+    monkeypatch.setattr(NumpyStep, "_pass", meanwhile)
     first, second = (
         threading.Thread(target=lambda: found.append(generate(model, [[1, 2]], length=2))) for _ in range(2)
     )

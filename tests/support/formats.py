@@ -42,7 +42,8 @@ from ropewalk.system.files import sha256
 from ropewalk.traces import archive, importers
 from ropewalk.traces.trace import Trace
 from ropewalk.training import recipe
-from ropewalk.training.loop import State, train
+from ropewalk.training.loop import State
+from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.run import Run, fill_frozen
 from ropewalk.views import overlays

@@ -6,7 +6,8 @@ from pathlib import Path
 import tiny
 import torch
 
-from ropewalk.training.loop import Progress, train
+from ropewalk.training.loop import Progress
+from ropewalk.training.native_training import train
 
 STEPS = 90
 RECIPE = tiny.recipe(

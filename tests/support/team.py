@@ -16,7 +16,8 @@ import torch.distributed.fsdp
 import torch.distributed.tensor
 
 from ropewalk.errors import UserError
-from ropewalk.training.loop import Progress, train
+from ropewalk.training.loop import Progress
+from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.recipe import Recipe
 

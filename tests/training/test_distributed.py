@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from ropewalk.errors import UserError
 from ropewalk.training.distributed import SINGLE_PROCESS, ProcessGroup, check_batch
-from ropewalk.training.loop import train
+from ropewalk.training.native_training import train
 from ropewalk.training.memory_estimate import estimate
 from ropewalk.training.run import Run
 

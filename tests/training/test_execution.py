@@ -52,12 +52,21 @@ def test_a_device_that_is_not_there(device: str, said: str, monkeypatch: pytest.
         ({"OMP_WAIT_POLICY": "ACTIVE"}, ["ACTIVE", "None"]),
     ],
 )
-def test_waiting_threads_spin_shortly_unless_told_otherwise(given: dict[str, str], found: list[str]) -> None:
+def test_waiting_threads_spin_shortly_unless_set_otherwise(given: dict[str, str], found: list[str]) -> None:
     unset = {
         key: value for key, value in os.environ.items() if key not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
     }
-    told = "import ropewalk, os; print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')))"
-    said = subprocess.run(
-        [sys.executable, "-c", told], env=unset | given, capture_output=True, text=True, check=True
+    program = (
+        "from ropewalk.system.thread_waiting import limit_spinning; limit_spinning()\n"
+        "import os, sys; print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')), 'torch' in sys.modules)"
     )
-    assert said.stdout.split() == found
+    said = subprocess.run(
+        [sys.executable, "-c", program], env=unset | given, capture_output=True, text=True, check=True
+    )
+    assert said.stdout.split() == [*found, "False"]
+
+
+def test_importing_the_package_leaves_the_environment_alone() -> None:
+    program = "import os; before = dict(os.environ); import ropewalk; print(before == dict(os.environ))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True"]

@@ -12,7 +12,7 @@ from ropewalk.errors import UserError
 from ropewalk.native.decoder import Decoder
 from ropewalk.training import recipe
 
-RECIPES = Path(__file__).parent.parent / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 SMALLEST = '[corpus]\nsources = [{ builtin = "python" }]\n'
 
 
@@ -51,16 +51,16 @@ def test_the_published_recipe_is_the_posts_to_the_letter() -> None:
         ("huggingface", "wikimedia/wikipedia", "20231101.zh", "train"),
     ]
     assert (corpus.documents, corpus.validation_documents) == (60_000, 2_000)
-    assert (model.vocabulary, model.width, model.heads, model.keys, model.layers) == (257, 256, 8, 8, 6)
-    assert (model.swiglu, model.head_size, model.theta, model.eps) == (1024, 32, 10_000, 1e-5)
+    assert (model.vocab_size, model.hidden_size, model.num_heads, model.kv_heads, model.num_layers) == (257, 256, 8, 8, 6)
+    assert (model.mlp_size, model.head_size, model.rope_theta, model.norm_eps) == (1024, 32, 10_000, 1e-5)
     assert (model.context_length, model.encoding, model.decay) == (512, "rope", None)
     assert (
         parametrization.parametrization,
         parametrization.per,
-        parametrization.lines,
+        parametrization.per_head,
         parametrization.gap,
-    ) == ("bounded", "layer", "one", "before")
-    assert (parametrization.hidden_size, parametrization.max_increment, parametrization.start) == (
+    ) == ("bounded", "layer", False, "before")
+    assert (parametrization.hidden_size, parametrization.max_increment, parametrization.init) == (
         64,
         10,
         "random",
@@ -163,3 +163,17 @@ def test_a_recipe_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_a_resolved_recipe_reads_back_the_same(path: Path) -> None:
     read = recipe.read_recipe(path)
     assert recipe.Recipe.model_validate(read.model_dump(mode="json")) == read
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("betas = [0.9, 0.99]\nbeta2_half_life = 1e6", "give betas or beta2_half_life, not both"),
+        ("betas = [0.9, 1.0]", "less than 1"),
+        ("decay_steps = 10", "decay_steps belong to schedule"),
+    ],
+)
+def test_an_optimizer_that_contradicts_itself_is_refused(small: Path, lines: str, problem: str) -> None:
+    small.write_text(f"{SMALLEST}[optimizer]\n{lines}\n")
+    with pytest.raises(UserError, match=problem):
+        recipe.read_recipe(small)

@@ -24,7 +24,8 @@ from ropewalk.errors import UserError
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.system.signals import DeferredInterrupt
-from ropewalk.training.loop import Progress, State, train, validate
+from ropewalk.training.loop import Progress, State, validate
+from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import OptimizerConfig, Optimizers, rate_fraction
 
 
@@ -60,7 +61,7 @@ class Stop:
 
 def test_a_run_learns_and_leaves_a_model(tmp_path: Path) -> None:
     seen: list[Progress] = []
-    recipe = tiny.recipe(steps=60, checkpoint_minutes=9, log_every=20, validate_every=30, micro=None)
+    recipe = tiny.recipe(steps=60, checkpoint_minutes=9, log_every=20, validate_every=30, micro_batch_size=None)
     folder = train(recipe, tiny.corpus(), tmp_path / "run", watch=seen.append)
     assert folder == tmp_path / "run" / "model"
     lines = metrics(tmp_path / "run")
@@ -71,7 +72,7 @@ def test_a_run_learns_and_leaves_a_model(tmp_path: Path) -> None:
         logged[-1]["bits_per_byte"] == bits_per_byte(logged[-1]["loss"]) == logged[-1]["loss"] / math.log(2)
     )
     assert logged[-1]["bytes"] == 60 * 4 * 16
-    assert [s["line"] for s in logged[-1]["increments"]] == ["L0", "L1"]
+    assert [s["row"] for s in logged[-1]["increments"]] == ["L0", "L1"]
     assert any(s["std"] > 0 and s["mean"] != 1 for s in logged[-1]["increments"])
     assert [line["step"] for line in lines if "validation_loss" in line] == [30, 60]
     assert [p.step for p in seen] == list(range(1, 61)) and seen[-1].steps == 60
@@ -107,8 +108,8 @@ def test_two_laws_see_the_same_data_in_the_same_order(
 
 @pytest.mark.parametrize("micro", [1, 3, 4])
 def test_micro_batches_change_only_the_rounding(tmp_path: Path, micro: int) -> None:
-    train(tiny.recipe(micro=4), tiny.corpus(), tmp_path / "whole")
-    train(tiny.recipe(micro=micro), tiny.corpus(), tmp_path / "parts")
+    train(tiny.recipe(micro_batch_size=4), tiny.corpus(), tmp_path / "whole")
+    train(tiny.recipe(micro_batch_size=micro), tiny.corpus(), tmp_path / "parts")
     for name, whole in final(tmp_path / "whole").items():
         assert torch.allclose(whole, final(tmp_path / "parts")[name], atol=2e-3), name
     losses = [[line["loss"] for line in metrics(tmp_path / n) if "loss" in line] for n in ("whole", "parts")]
@@ -212,7 +213,10 @@ def test_a_kill_at_any_write_leaves_a_run_to_go_on_with(
     assert died >= 5
 
 
-def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not(tmp_path: Path) -> None:
+def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ropewalk.system.signals.SAME_SECONDS", -1.0)  # every signal is a request of its own
     recipe = tiny.recipe(steps=5, checkpoint_minutes=9)
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
@@ -303,11 +307,34 @@ def test_a_gradient_that_is_no_number_leaves_the_weights_alone() -> None:
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:
-    rates = [rate_fraction(step, 100, 10) for step in range(101)]
+    config = OptimizerConfig(warmup=10)
+    rates = [rate_fraction(config, step, 100) for step in range(101)]
     assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
     assert rates[55] == pytest.approx(0.5) and rates[100] == pytest.approx(0.0)
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
-    assert rate_fraction(0, 5, 0) == 1.0
+    assert rate_fraction(OptimizerConfig(warmup=0), 0, 5) == 1.0
+
+
+def test_a_stable_rate_falls_over_the_last_steps() -> None:
+    config = OptimizerConfig(warmup=10, schedule="wsd", decay_steps=20)
+    rates = [rate_fraction(config, step, 100) for step in range(101)]
+    assert rates[0] == 0.1 and set(rates[9:81]) == {1.0}
+    assert rates[90] == 0.5 and rates[99] == 0.05 and rates[100] == 0.0
+    assert rate_fraction(OptimizerConfig(warmup=10, schedule="wsd"), 100, 100) == 1.0
+    short = [rate_fraction(config, step, 20) for step in range(21)]
+    assert max(short) == 0.7 and short[0] == 0.1 and short[20] == 0.0
+
+
+def test_a_half_life_in_tokens_sets_the_second_beta() -> None:
+    model, config = Decoder(tiny.config(), seed=0), OptimizerConfig(beta2_half_life=1000)
+    for step_tokens, expected in ((1000, 0.5), (500, 0.5**0.5), (1, 0.5**0.001)):
+        betas = Optimizers(model, config, step_tokens).members[0].param_groups[0]["betas"]
+        assert betas == (0.9, pytest.approx(expected))
+    given = OptimizerConfig(betas=(0.8, 0.95))
+    assert Optimizers(model, given).members[0].param_groups[0]["betas"] == (0.8, 0.95)
+    assert Optimizers(model, OptimizerConfig()).members[0].param_groups[0]["betas"] == (0.9, 0.999)
+    with pytest.raises(ValueError, match="tokens that a step reads"):
+        Optimizers(model, config)
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
@@ -321,6 +348,55 @@ def test_increment_networks_have_a_rate_of_their_own(name: Any) -> None:
         in_muon = name == "muon" and label.startswith("layers.") and parameter.dim() == 2
         expected = 0.03 if label.startswith("increment_modules.") else 0.5 if in_muon else 0.01
         assert rate[id(parameter)] == pytest.approx(expected), label
+
+
+STABLE = {"schedule": "wsd", "decay_steps": 2, "warmup": 1}
+
+
+def _stable(steps: int, **optimizer: Any) -> Any:
+    return tiny.recipe(steps=steps, checkpoint_minutes=9, log_every=2, optimizer={**STABLE, **optimizer})
+
+
+@pytest.mark.parametrize("first", [1000, 4])
+def test_the_decay_of_a_stable_run_can_be_taken_late(tmp_path: Path, first: int) -> None:
+    train(_stable(6), tiny.corpus(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(_stable(first), tiny.corpus(), tmp_path / "late", watch=Stop(2))
+    train(_stable(6), tiny.corpus(), tmp_path / "late", resume=True)
+    same(tmp_path / "whole", tmp_path / "late")
+    assert json.loads((tmp_path / "late" / "recipe.json").read_text())["recipe"]["train"]["steps"] == 6
+    train(_stable(6), tiny.corpus(), tmp_path / "late", resume=True)
+
+
+def test_a_stable_run_goes_on_after_its_end_and_then_decays(tmp_path: Path) -> None:
+    train(_stable(6), tiny.corpus(), tmp_path / "whole")
+    train(_stable(3, decay_steps=0), tiny.corpus(), tmp_path / "late")
+    train(_stable(6), tiny.corpus(), tmp_path / "late", resume=True)
+    assert all(
+        torch.equal(w, final(tmp_path / "late")[name]) for name, w in final(tmp_path / "whole").items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (_stable(1000), _stable(4, decay_steps=3)),  # would have decayed at the last step done
+        (_stable(1000), _stable(2)),  # over before the steps done
+        (_stable(1000, decay_steps=0), _stable(2, decay_steps=0)),
+        (_stable(4, decay_steps=3), _stable(1000)),  # has decayed
+        (_stable(1000), _stable(6, warmup=2)),
+        (_stable(1000), _stable(6, lr=0.02)),
+        (_stable(1000), _stable(6, schedule="cosine", decay_steps=0)),
+        (tiny.recipe(steps=1000), tiny.recipe(steps=6)),
+    ],
+)
+def test_no_step_already_done_gets_another_rate(tmp_path: Path, first: Any, then: Any) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        train(first, tiny.corpus(), tmp_path, watch=Stop(3))
+    before = (tmp_path / "recipe.json").read_bytes()
+    with pytest.raises(UserError, match="started with another recipe"):
+        train(then, tiny.corpus(), tmp_path, resume=True)
+    assert (tmp_path / "recipe.json").read_bytes() == before
 
 
 def test_metrics_of_steps_done_again_are_forgotten(tmp_path: Path) -> None:
@@ -436,7 +512,7 @@ def test_a_frozen_table_comes_from_a_file(tmp_path: Path) -> None:
         (None, "needs model.increments.table"),
         ("none", "needs"),
         ("one", "has 1 tables"),
-        ("bad", "no readable"),
+        ("bad", "not a readable"),
     ]:
         path = None if name is None else str(tmp_path / f"{name}.safetensors")
         with pytest.raises(UserError, match=said):

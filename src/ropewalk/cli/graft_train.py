@@ -127,7 +127,7 @@ def graft_train(
     if team.first:
         for row in report.grafted.spacing:
             typer.echo(f"{row['row']}: mean increment {row['mean']:.3f}, standard deviation {row['std']:.3f}")
-        typer.echo(report.told())
+        typer.echo(report.summary())
         typer.echo(f"report in {folder / 'report.json'}; increments in {folder / 'grafted' / 'model'}")
 
 

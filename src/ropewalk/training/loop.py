@@ -1,9 +1,9 @@
-"""Training: one loop for every host. Windows in, loss down, checkpoints and metrics out.
+"""The training loop, for native models and grafts.
 
-A run is a folder: `recipe.json` (resolved, with version and plan), `metrics.jsonl`, `checkpoints/step-N`, and
-at the end `model`. It stops cleanly on Ctrl-C, refuses to go on after a NaN or a runaway increment, and
-resumes bit-exactly under the same plan: data order and learning rate are functions of the step, and no other
-randomness exists. Several processes share one run (`ropewalk.training.distributed`); it goes on with any number of them.
+A run is a folder: `recipe.json` (resolved, with version and plan), `metrics.jsonl`, `checkpoints/step-N`, and at the end
+`model`. It stops cleanly on Ctrl-C, stops with an error after a NaN or a runaway increment, and resumes bit-exactly under
+the same plan: data order and learning rate are functions of the step, and there is no other randomness. Several
+processes may share one run (`ropewalk.training.distributed`); it resumes with any number of them.
 """
 
 from __future__ import annotations
@@ -20,28 +20,24 @@ import torch
 from torch import nn
 
 from ropewalk.core import loss
-from ropewalk.core.decay import ForgetGate
-from ropewalk.core.encoding import Pope
 from ropewalk.core.host import Output, increments_of
 from ropewalk.core.rows import Row
 from ropewalk.corpus import Corpus, windows
 from ropewalk.errors import UserError
-from ropewalk.native import checkpoint
-from ropewalk.native.decoder import Decoder
 from ropewalk.system.sharded_tensors import broadcast_like
 from ropewalk.system.signals import DeferredInterrupt
-from ropewalk.training import distributed, execution, memory_estimate
+from ropewalk.training import distributed
 from ropewalk.training.distributed import SINGLE_PROCESS, ProcessGroup
-from ropewalk.training.optimizer import Optimizers, rate_fraction
-from ropewalk.training.recipe import Recipe, micro_batch_size
-from ropewalk.training.run import Follower, Run, fill_frozen, open_run
+from ropewalk.training.optimizer import Optimizers, TrainableModule, rate_fraction
+from ropewalk.training.recipe import micro_batch_size, step_tokens
+from ropewalk.training.run import Follower, Run
 
-RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, is no spacing any more
+RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, stops the run
 
 
 @dataclass
 class Progress:
-    """What a run is doing, after each step; readers (bars, boards) only look."""
+    """The state of a run after a step, for progress bars and boards."""
 
     step: int
     steps: int
@@ -55,8 +51,8 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
-class TrainableHost(Protocol):
-    """A host that can be trained: a module whose parameters named `parametrizations.` are its increments."""
+class TrainableHost(TrainableModule, Protocol):
+    """A host that can be trained."""
 
     @property
     def rows(self) -> tuple[Row, ...]: ...
@@ -68,83 +64,21 @@ class TrainableHost(Protocol):
 
 @dataclass(frozen=True)
 class CheckpointIO:
-    """How a kind of host is kept in folders, and which processes share its training.
+    """How a kind of host writes and reads checkpoints, and the processes that share its training.
 
-    save and read are as in `ropewalk.native.checkpoint`; tensors are those of a model that a checkpoint holds.
+    save and read: as `save_decoder` and `read_training` in `ropewalk.native.checkpoint`. tensors: those of a model that
+    its checkpoints contain.
     """
 
-    save: Callable[..., None] = checkpoint.save_decoder
-    read: Callable[..., tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, Any]]] = (
-        checkpoint.read_training
-    )
+    save: Callable[..., None]
+    read: Callable[..., tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], dict[str, Any]]]
     tensors: Callable[[Any], dict[str, torch.Tensor]] = nn.Module.state_dict
-    team: ProcessGroup = SINGLE_PROCESS
-
-
-NATIVE_CHECKPOINTS = CheckpointIO()
-
-
-def train(
-    recipe: Recipe,
-    corpus: Corpus,
-    folder: Path,
-    *,
-    resume: bool = False,
-    shard: bool = False,
-    watch: ProgressCallback | None = None,
-) -> Path:
-    """Trains (or goes on training) and returns the folder of the finished model.
-
-    Where a launcher started several processes, each of them calls this, and only the first one's `watch` is
-    told; shard: they split the model (FSDP2) instead of repeating it (DDP). Raises UserError for a folder that
-    holds another run, and for a run that stopped making sense; KeyboardInterrupt passes through after a
-    checkpoint is written.
-    """
-    wishes = recipe.train
-    plan, notes = execution.plan_execution(
-        wishes.device, wishes.precision, wishes.compile and not shard, wishes.cuda_graphs
-    )
-    with distributed.join_process_group(plan.device) as team:
-        distributed.check_batch(team, wishes.batch_size, shard)
-        needed = memory_estimate.estimate(recipe, ranks=team.ranks, shard=shard)
-        needed.require(plan, team, "lower train.micro or model.context")
-        with open_run(team, folder, recipe, asdict(plan) | {"shard": shard}, corpus, resume=resume) as run:
-            for note in notes:
-                run.note(note)
-            model = Decoder(recipe.model, seed=wishes.seed)
-            fill_frozen(model, recipe.model.increments.table)
-            passes = _spread(model, plan, team, shard)
-            optimizers, way = Optimizers(model, recipe.optimizer), CheckpointIO(team=team)
-            state = State.resumed(run, model, optimizers, way) if resume else State()
-            loop(run, recipe, corpus, passes, optimizers, state, watch if team.first else None, way)
-            provenance = run.provenance(step=wishes.steps, validation=state.validation)
-            checkpoint.save_decoder(folder / "model", model, provenance, write=team.first)
-    return folder / "model"
-
-
-def _spread(model: Decoder, plan: execution.ExecutionPlan, team: ProcessGroup, shard: bool) -> Any:
-    """The model as it is called: on its device, and over the processes of the team."""
-    if not shard:
-        execution.apply_plan(plan, model)
-        return (
-            model if team.ranks == 1 else distributed.wrap_ddp_or_fsdp(model, device=plan.device, shard=False)
-        )
-    exact = [m for m in model.modules() if isinstance(m, ForgetGate | Pope)]  # compute with float32 weights
-    distributed.wrap_ddp_or_fsdp(
-        model,
-        device=plan.device,
-        shard=True,
-        parts=model.layers,
-        apart=[*model.increment_modules, *exact],
-        mixed=getattr(torch, plan.precision),
-        casts=False,
-    )
-    return execution.apply_plan(plan, model)
+    group: ProcessGroup = SINGLE_PROCESS
 
 
 @dataclass
 class State:
-    """All that changes besides weights and optimizer state: json, restored exactly."""
+    """Everything that changes besides weights and optimizer state; JSON, restored exactly."""
 
     step: int = 0
     loss_sum: float = 0.0
@@ -154,27 +88,27 @@ class State:
 
     @classmethod
     def resumed(
-        cls, run: Run | Follower, model: Any, optimizers: Optimizers, way: CheckpointIO = NATIVE_CHECKPOINTS
+        cls, run: Run | Follower, model: Any, optimizers: Optimizers, checkpoints: CheckpointIO
     ) -> State:
         """The state in the newest checkpoint that is whole; a fresh one if none was written yet.
 
         The first process reads; all get the weights, the optimizer state and the state.
         """
-        weights, moments, state = cls._newest(run, model, way) if isinstance(run, Run) else ({}, {}, cls())
-        told = way.team.told({"state": asdict(state), "weights": bool(weights), "moments": list(moments)})
-        if told["weights"]:
+        weights, moments, state = cls._newest(run, model, checkpoints) if isinstance(run, Run) else ({}, {}, cls())
+        shared = checkpoints.group.told({"state": asdict(state), "weights": bool(weights), "moments": list(moments)})
+        if shared["weights"]:
             with torch.no_grad():
-                for name, tensor in way.tensors(model).items():
+                for name, tensor in checkpoints.tensors(model).items():
                     tensor.copy_(broadcast_like(weights.get(name), tensor))
-        optimizers.restore({label: moments.get(label) for label in told["moments"]})
-        return cls(**told["state"])
+        optimizers.restore({label: moments.get(label) for label in shared["moments"]})
+        return cls(**shared["state"])
 
     @classmethod
-    def _newest(cls, run: Run, model: Any, way: CheckpointIO) -> tuple[dict, dict, State]:
+    def _newest(cls, run: Run, model: Any, checkpoints: CheckpointIO) -> tuple[dict, dict, State]:
         folders = run.checkpoints()
         for folder in folders:
             try:
-                weights, moments, saved = way.read(folder, model)
+                weights, moments, saved = checkpoints.read(folder, model)
                 state = cls._read(saved, folder)
             except UserError as error:
                 run.note(f"skipping {folder.name}: {error}")
@@ -192,11 +126,11 @@ class State:
     def _read(cls, saved: dict[str, Any], folder: Path) -> State:
         try:
             state = cls(**saved["state"])
-            for told in (saved["plan"], saved["provenance"].get("corpus", {})):
-                told.items()
+            for entry in (saved["plan"], saved["provenance"].get("corpus", {})):
+                entry.items()
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise UserError(
-                f"{folder / checkpoint.TRAINING} is damaged; delete this checkpoint folder."
+                f"{folder} is damaged (its training state is incomplete); delete this checkpoint folder."
             ) from error
         return state
 
@@ -209,18 +143,18 @@ def loop(
     optimizers: Optimizers,
     state: State,
     watch: ProgressCallback | None,
-    way: CheckpointIO = NATIVE_CHECKPOINTS,
+    checkpoints: CheckpointIO,
 ) -> None:
-    """From the step in `state` to the last one: `recipe` has model.context, optimizer and train."""
-    config, team = recipe.train, way.team
-    unit = getattr(recipe.model, "symbols", "bytes")
+    """Trains from the step in `state` to the last one. recipe: a `Recipe` or a `GraftRecipe`."""
+    config, group = recipe.train, checkpoints.group
+    unit = recipe.token_unit
     saved_at, saved_step = time.monotonic(), state.step
-    seen = config.batch_size * recipe.model.context_length
+    seen = step_tokens(recipe)
     with DeferredInterrupt() as interrupt:
         try:
             while state.step < config.steps:
                 began = time.monotonic()
-                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step, team)
+                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step, group)
                 _check(value, norm, spacing, state.step, run)
                 state.step += 1
                 state.loss_sum += value
@@ -228,7 +162,7 @@ def loop(
                 state.seconds += time.monotonic() - began
                 last = state.step == config.steps
                 if state.step % config.validate_every == 0 or last:
-                    state.validation = validate(model, corpus, recipe, team)
+                    state.validation = validate(model, corpus, recipe, group)
                     run.log(step=state.step, validation_loss=state.validation)
                 if state.step % config.log_every == 0 or last:
                     mean = state.loss_sum / state.loss_count
@@ -238,82 +172,82 @@ def loop(
                     run.log(step=state.step, **read, loss=mean, **bits, **speed, increments=spacing)
                     state.loss_sum, state.loss_count = 0.0, 0
                 if watch is not None:
-                    told = (value, state.validation, state.step * seen, state.seconds, spacing)
-                    watch(Progress(state.step, config.steps, *told))
+                    progress = (value, state.validation, state.step * seen, state.seconds, spacing)
+                    watch(Progress(state.step, config.steps, *progress))
                 due = last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes
-                heard = team.everyone(due, interrupt.asked)
-                if heard[0][0]:
-                    _save(run, model, optimizers, state, way)
+                requests = group.everyone(due, interrupt.asked)
+                if requests[0][0]:
+                    _save(run, model, optimizers, state, checkpoints)
                     saved_at, saved_step = time.monotonic(), state.step
-                if any(asked for _, asked in heard) and not last:
+                if any(asked for _, asked in requests) and not last:
                     raise KeyboardInterrupt
         except KeyboardInterrupt:
             if state.step > saved_step and not interrupt.hurried:
-                _save(run, model, optimizers, state, way)
+                _save(run, model, optimizers, state, checkpoints)
             raise
 
 
 def _step(
-    recipe: Any, corpus: Corpus, model: TrainableHost, optimizers: Optimizers, step: int, team: ProcessGroup
+    recipe: Any, corpus: Corpus, model: TrainableHost, optimizers: Optimizers, step: int, group: ProcessGroup
 ) -> tuple[float, float, list[dict[str, Any]]]:
-    """One update; returns the loss in nats per token, the gradient norm, and each line's mean and spread."""
+    """One update; returns the loss in nats per token, the gradient norm, and the mean and standard deviation of each row."""
     config, context = recipe.train, recipe.model.context_length
     batch = windows.batch(corpus.train, seed=config.seed, step=step, size=config.batch_size, context=context)
-    batch = batch[team.rank :: team.ranks].to(_device(model), non_blocking=True)
+    batch = batch[group.rank :: group.ranks].to(_device(model), non_blocking=True)
     model.train()
     total = 0.0
     parts = batch.split(micro_batch_size(recipe))
     for part in parts:
         share = len(part) / len(batch)
-        with nullcontext() if part is parts[-1] else _to_itself(model):
+        with nullcontext() if part is parts[-1] else _without_sync(model):
             output = model(part[:, :-1])
             value = loss.nats(output.logits, part[:, 1:])
             (value * share).backward()
         total += float(value.detach()) * share
-    norm = optimizers.step(rate_fraction(step, config.steps, recipe.optimizer.warmup))
+    norm = optimizers.step(rate_fraction(recipe.optimizer, step, config.steps))
     d = increments_of(output).detach()
     mean, std = d.mean((0, 2)), d.std((0, 2))
     spacing = [
-        {"line": str(row), "mean": float(mean[i]), "std": float(std[i])} for i, row in enumerate(model.rows)
+        {"row": str(row), "mean": float(mean[i]), "std": float(std[i])} for i, row in enumerate(model.rows)
     ]
-    return team.mean(total), norm, spacing
+    return group.mean(total), norm, spacing
 
 
-def _to_itself(model: Any) -> AbstractContextManager:
-    """While a backward pass runs whose gradients need no mean yet, because more of them are to come."""
+def _without_sync(model: Any) -> AbstractContextManager:
+    """Skips the gradient exchange of a backward pass that others of the same step will follow."""
     return model.no_sync() if isinstance(model, distributed.Replica) else nullcontext()
 
 
 @torch.no_grad()
-def validate(model: TrainableHost, corpus: Corpus, recipe: Any, team: ProcessGroup = SINGLE_PROCESS) -> float:
-    """Loss on the validation windows, nats per token; each process of the team reads its share of them."""
+def validate(model: TrainableHost, corpus: Corpus, recipe: Any, group: ProcessGroup = SINGLE_PROCESS) -> float:
+    """Loss on the validation windows, nats per token; each process reads its share of them."""
     model.eval()
     total = count = 0.0
-    size = 16 * team.ranks
+    size = min(16, micro_batch_size(recipe)) * group.ranks
     for part in windows.validation(
         corpus.validation, context=recipe.model.context_length, bytes=recipe.train.validation_bytes, size=size
     ):
-        own = part[team.rank :: team.ranks]
-        seen = (own if len(own) else part[:1]).to(_device(model))  # who has none keeps the others company
+        own = part[group.rank :: group.ranks]
+        seen = (own if len(own) else part[:1]).to(_device(model))  # ranks without windows still run forward, so that collectives match
         total += float(loss.nats(model(seen[:, :-1]).logits, seen[:, 1:])) * len(own)
         count += len(part)
-    return team.mean(total) * team.ranks / count
+    return group.mean(total) * group.ranks / count
 
 
 def _check(value: float, norm: float, spacing: list[dict[str, Any]], step: int, run: Run | Follower) -> None:
     wild = next((s for s in spacing if not abs(s["mean"]) < RUNAWAY), None)
     if wild is not None:
-        what = f"the increments of {wild['line']} ran away (mean {wild['mean']:.3g})"
+        what = f"the increments of {wild['row']} ran away (mean {wild['mean']:.3g})"
     elif not math.isfinite(value):
         what = f"the loss became {value}"
     elif not math.isfinite(norm):
         what = f"the gradient became {norm}"
     else:
         return
-    kept = next((c.name for c in run.checkpoints()), "none yet")
+    newest = next((c.name for c in run.checkpoints()), "none yet")
     raise UserError(
-        f"stopped at step {step + 1}: {what}; the last good checkpoint is {kept}. Lower optimizer.lr or "
-        "optimizer.increments_lr, or take the bounded parametrization."
+        f"stopped at step {step + 1}: {what}; the last good checkpoint is {newest}. Lower optimizer.lr or "
+        "optimizer.increments_lr, or use the bounded parametrization."
     )
 
 
@@ -321,14 +255,14 @@ def _device(model: TrainableHost) -> torch.device:
     return next(iter(model.parameters())).device
 
 
-def _save(run: Run | Follower, model: Any, optimizers: Optimizers, state: State, way: CheckpointIO) -> None:
+def _save(run: Run | Follower, model: Any, optimizers: Optimizers, state: State, checkpoints: CheckpointIO) -> None:
     run.sync()
-    training = (optimizers.state(keep=way.team.first), {"plan": run.plan, "state": asdict(state)})
-    way.save(
+    training = (optimizers.state(keep=checkpoints.group.first), {"plan": run.plan, "state": asdict(state)})
+    checkpoints.save(
         run.checkpoint_folder(state.step),
         model.module if isinstance(model, distributed.Replica) else model,
         run.provenance(step=state.step, validation=state.validation),
         training=training,
-        write=way.team.first,
+        write=checkpoints.group.first,
     )
     run.prune()

@@ -56,8 +56,13 @@ class Recipe(BaseModel):
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
 
+    @property
+    def token_unit(self) -> str:
+        """What metrics count: a native model's tokens are bytes."""
+        return "bytes"
+
     @model_validator(mode="after")
-    def _room_for_bytes(self) -> Recipe:
+    def _holds_bytes(self) -> Recipe:
         if self.model.vocab_size < VOCAB_SIZE:
             raise ValueError(
                 f"model.vocab_size {self.model.vocab_size} must be at least {VOCAB_SIZE}: "
@@ -67,8 +72,14 @@ class Recipe(BaseModel):
 
 
 def micro_batch_size(recipe: Any) -> int:
-    """How many windows of a recipe, of a training or a graft, are on the device at a time."""
+    """How many windows are on the device at a time, for a native recipe or a graft's."""
     return recipe.train.micro_batch_size or max(1, MICRO_TOKENS // recipe.model.context_length)
+
+
+def step_tokens(recipe: Any) -> int:
+    """How many tokens (bytes, for a native model) a step of a recipe reads."""
+    tokens: int = recipe.train.batch_size * recipe.model.context_length
+    return tokens
 
 
 def read_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:

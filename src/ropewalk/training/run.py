@@ -27,6 +27,7 @@ from ropewalk.native.checkpoint import read_tensors
 from ropewalk.native.decoder import Decoder
 from ropewalk.system.files import write_atomically
 from ropewalk.training.distributed import ProcessGroup
+from ropewalk.training.optimizer import rate_fraction
 from ropewalk.training.recipe import Recipe
 
 CONTENT = ("bytes", "digests")  # what a corpus' index says of its tokens
@@ -178,14 +179,42 @@ class Run:
 
     def _same_recipe(self) -> None:
         try:
-            recorded = dict(json.loads(self.recipe_path.read_text(encoding="utf-8"))["recipe"])
+            saved = json.loads(self.recipe_path.read_text(encoding="utf-8"))
+            recorded = dict(saved["recipe"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{self.recipe_path} is damaged; start again in a new folder.") from error
-        if changed := sorted(key for key in recorded if not _agree(recorded[key], self.described.get(key))):
+        changed = sorted(key for key in recorded if not _agree(recorded[key], self.described.get(key)))
+        if changed and not self._only_ends_elsewhere(recorded):
             raise UserError(
                 f"{self.folder} was started with another recipe (section {', '.join(changed)} differs); "
                 "resume with the same recipe, or name a new folder."
             )
+        if changed:
+            write_atomically(self.recipe_path, json.dumps({**saved, "recipe": self.described}, indent=1).encode())
+
+    def _only_ends_elsewhere(self, recorded: dict[str, Any]) -> bool:
+        """True when a "wsd" run gets another end or another decay, and every step already done keeps its rate."""
+        now = self.recipe
+        try:
+            steps = int(recorded["train"]["steps"])
+            before = now.optimizer.model_copy(update={"decay_steps": int(recorded["optimizer"]["decay_steps"])})
+        except (KeyError, TypeError, ValueError):
+            return False
+        moved = {
+            **recorded,
+            "train": {**recorded["train"], "steps": now.train.steps},
+            "optimizer": {**recorded["optimizer"], "decay_steps": now.optimizer.decay_steps},
+        }
+        done = max((int(folder.name.removeprefix("step-")) for folder in self.checkpoints()), default=0)
+        return (
+            now.optimizer.schedule == "wsd"
+            and all(_agree(value, self.described.get(key)) for key, value in moved.items())
+            and done <= now.train.steps
+            and all(
+                rate_fraction(before, step, steps) == rate_fraction(now.optimizer, step, now.train.steps)
+                for step in range(done)
+            )
+        )
 
     def _locked(self) -> IO[str]:
         import fcntl

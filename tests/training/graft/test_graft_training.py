@@ -55,10 +55,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def plan(base: str, how: str = "frozen", steps: int = 3, **more: Any) -> GraftRecipe:
-    shape = {"base": base, "how": how, "context": 32, "lora_rank": 2, **more.pop("model", {})}
+    shape = {"base": base, "how": how, "context_length": 32, "lora_rank": 2, **more.pop("model", {})}
     train = {
         "steps": steps,
-        "batch": 4,
+        "batch_size": 4,
         "precision": "float32",
         "device": "cpu",
         "validation_bytes": 300,
@@ -77,10 +77,10 @@ def test_trains_beside_a_baseline(how: str, base: str, corpus: Corpus, tmp_path:
     report = paired.train(plan(base, how), corpus, tmp_path)
     mean, low, high = report.difference
     assert low <= mean <= high and len(report.grafted.losses) == len(report.baseline.losses) > 1
-    assert all(line["std"] > 0 for line in report.grafted.spacing)
-    assert [(line["mean"], line["std"]) for line in report.baseline.spacing] == [(1.0, 0.0)] * 2
+    assert all(row["std"] > 0 for row in report.grafted.spacing)
+    assert [(row["mean"], row["std"]) for row in report.baseline.spacing] == [(1.0, 0.0)] * 2
     told = json.loads((tmp_path / "report.json").read_text())
-    assert told["difference"]["mean"] == pytest.approx(mean) and "difference" in report.told()
+    assert told["difference"]["mean"] == pytest.approx(mean) and "difference" in report.summary()
     if how == "frozen":
         assert not (tmp_path / "baseline" / "metrics.jsonl").exists()
     else:
@@ -204,7 +204,7 @@ def test_the_estimate_of_activations_is_what_a_pass_keeps(
         num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=64,
     )  # fmt: skip
     transformers.LlamaForCausalLM(shape).save_pretrained(tmp_path / "llama")
-    wanted = plan(str(tmp_path / "llama"), how, model={"context": 64}, batch=4, micro=4)
+    wanted = plan(str(tmp_path / "llama"), how, model={"context_length": 64}, batch_size=4, micro_batch_size=4)
     host = trainable.open_base(wanted.model, compute, seed=0)
     student = trainable.Trainee(Graft(host, wanted.model.increments, 0), compute)
     own = {p.untyped_storage().data_ptr() for p in student.parameters()}
@@ -245,7 +245,7 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     base: str, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(available_memory, "available_bytes", lambda sharing: 1e5)
-    for train in (paired.train, paired.one):
+    for train in (paired.train, paired.train_side):
         with pytest.raises(UserError, match=r"this training needs about .* MB of memory .*; lower micro"):
             train(plan(base), corpus, tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -4,7 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-from test_tuning import plan
+from test_graft_training import plan
 
 from ropewalk import IncrementConfig
 from ropewalk.corpus import Corpus

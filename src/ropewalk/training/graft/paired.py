@@ -1,7 +1,7 @@
-"""A graft's training and its paired baseline: same base, same data, same steps, increments off.
+"""Trains a graft and its paired baseline: same base, same data, same steps, without increments.
 
-A frozen base learns nothing without increments, so its baseline is the base itself, only read. The
-difference is told over the same validation windows, window by window, with a 95 % interval.
+A frozen base learns nothing without increments, so its baseline is the base itself, only measured. The two are compared
+on the same validation windows, window by window, with a 95 % interval.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from ropewalk.core import loss
 from ropewalk.core.host import increments_of
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import Corpus, windows
-from ropewalk.hf import adapter
+from ropewalk.hf import adapter_file
 from ropewalk.hf.grafting import Graft
+from ropewalk.hf.opening import FULL, LORA
 from ropewalk.system import allocator
 from ropewalk.system.files import read_json, write_atomically
+from ropewalk.system.folders import write_folder
 from ropewalk.system.sharded_tensors import gather_tensors
 from ropewalk.training import distributed, execution
 from ropewalk.training.distributed import ProcessGroup
@@ -31,16 +34,17 @@ from ropewalk.training.graft import memory_estimate, trainable
 from ropewalk.training.graft.recipe import GraftRecipe
 from ropewalk.training.loop import CheckpointIO, ProgressCallback, State, loop
 from ropewalk.training.optimizer import Optimizers
+from ropewalk.training.recipe import micro_batch_size, step_tokens
 from ropewalk.training.run import open_run
 
 DONE = "side.json"
+GRAFTED, BASELINE = "grafted", "baseline"
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two trainings: each window's loss in nats per token, and each line's mean and spread of
-    d.
-    """
+    """One of the two trainings: the loss of each validation window in nats per token, the mean and standard deviation of each
+    row's increments, and seconds of training."""
 
     losses: list[float]
     spacing: list[dict[str, Any]]
@@ -52,34 +56,50 @@ class Side:
 
     @staticmethod
     def read(folder: Path) -> Side:
-        """What a finished training left in its folder."""
-        told = read_json(folder / DONE)
-        return Side(told["losses"], told["spacing"], told["seconds"])
+        """The result of a finished training."""
+        saved = read_json(folder / DONE)
+        return Side(saved["losses"], saved["spacing"], saved["seconds"])
 
 
 @dataclass(frozen=True)
 class Report:
-    """Grafted minus baseline, nats per token; negative where increments help."""
+    """Grafted minus baseline; negative where increments help. tokens_per_byte: of the validation text."""
 
     grafted: Side
     baseline: Side
+    tokens_per_byte: float = 1.0
 
     @property
     def difference(self) -> tuple[float, float, float]:
-        """Mean of the windows' differences and the ends of its 95 % interval (normal, over windows)."""
+        """Mean of the windows' differences in nats per token, and its 95 % interval (normal, over windows)."""
         d = np.array(self.grafted.losses) - np.array(self.baseline.losses)
         half = 1.96 * float(d.std(ddof=1)) / math.sqrt(len(d)) if len(d) > 1 else math.nan
         return float(d.mean()), float(d.mean()) - half, float(d.mean()) + half
 
-    def told(self) -> str:
+    def summary(self) -> str:
+        """Both losses and their difference, in one line."""
         mean, low, high = self.difference
+        per_byte = "" if self.tokens_per_byte == 1 else f" ({mean * self.tokens_per_byte:+.5f} nats per byte)"
         return (
-            f"held-out loss {self.grafted.loss:.4f} with increments, {self.baseline.loss:.4f} without "
-            "(perplexity "
-            f"{math.exp(self.grafted.loss):.3f} and {math.exp(self.baseline.loss):.3f}); difference "
-            f"{mean:+.4f} nats "
-            f"per token, 95 % interval {low:+.4f} to {high:+.4f} over {len(self.grafted.losses)} windows"
+            f"held-out loss {self.grafted.loss:.4f} with increments, {self.baseline.loss:.4f} without (perplexity "
+            f"{math.exp(self.grafted.loss):.3f} and {math.exp(self.baseline.loss):.3f}); difference {mean:+.4f} nats per "
+            f"token, 95 % interval {low:+.4f} to {high:+.4f} over {len(self.grafted.losses)} windows{per_byte}"
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values with their units; None where a number is undefined."""
+        mean, low, high = (None if math.isnan(value) else value for value in self.difference)
+        density = self.tokens_per_byte
+        return {
+            "units": {"loss": "nats per token", "difference": "nats per token", "spacing": "token-equivalents"},
+            "tokens_per_byte": density,
+            "difference": {"mean": mean, "low": low, "high": high},
+            "difference_per_byte": None if mean is None else mean * density,
+            **{
+                name: asdict(side) | {"loss": side.loss, "loss_per_byte": side.loss * density}
+                for name, side in ((GRAFTED, self.grafted), (BASELINE, self.baseline))
+            },
+        }
 
 
 def train(
@@ -92,33 +112,33 @@ def train(
 ) -> Report:
     """Trains both sides into `folder` (grafted/, baseline/) and writes report.json. `corpus` is in tokens.
 
-    UserError as in `ropewalk.training.loop.train`, and for hosts that cannot be grafted. Under torchrun or
-    accelerate every process must call this; all get the report and the first one writes.
+    A side that is finished is not trained again with resume. UserError as in
+    `ropewalk.training.native_training.train`, and for hosts that cannot be grafted. Under torchrun or accelerate every
+    process must call this; all get the report and the first one writes.
     """
     plan, _ = execution.plan_execution(recipe.train.device, recipe.train.precision, compile=False)
-    with distributed.join_process_group(plan.device) as team:
-        distributed.check_batch(team, recipe.train.batch_size, recipe.model.shard)
-        _secure_memory(recipe, plan, team)
-        off = recipe.model.increments.model_copy(update={"parametrization": "integer"})
+    with distributed.join_process_group(plan.device) as group:
+        distributed.check_batch(group, recipe.train.batch_size, recipe.model.shard)
+        _require_memory(recipe, plan, group)
+        baseline = recipe.model.increments.model_copy(update={"parametrization": "integer"})
         sides = {
-            name: _side(recipe, parametrization, corpus, folder / name, plan, team, resume, watch)
-            for name, parametrization in (("grafted", recipe.model.increments), ("baseline", off))
+            name: _train_side(recipe, increments, corpus, folder / name, plan, group, resume, watch)
+            for name, increments in ((GRAFTED, recipe.model.increments), (BASELINE, baseline))
         }
-        report = Report(**sides)
-        if team.first:
-            told = {
-                "difference": dict(zip(("mean", "low", "high"), report.difference, strict=True)),
-                **{name: asdict(side) | {"loss": side.loss} for name, side in sides.items()},
+        size = corpus.info["bytes"]["validation"]
+        report = Report(sides[GRAFTED], sides[BASELINE], len(corpus.validation) / size if size else 1.0)
+        if group.first:
+            described = report.to_json() | {
                 "recipe": recipe.model_dump(mode="json", exclude={"corpus": {"root"}}),
                 "hardware": platform.processor() or platform.machine(),
                 "plan": asdict(plan),
-                "processes": team.ranks,
+                "processes": group.ranks,
             }
-            write_atomically(folder / "report.json", json.dumps(told, indent=1).encode())
+            write_atomically(folder / "report.json", json.dumps(described, indent=1, allow_nan=False).encode())
     return report
 
 
-def one(
+def train_side(
     recipe: GraftRecipe,
     corpus: Corpus,
     folder: Path,
@@ -128,88 +148,113 @@ def one(
 ) -> Side:
     """Trains one side alone, in this process: the recipe's own increments and no baseline. Errors as in `train`."""
     plan, _ = execution.plan_execution(recipe.train.device, recipe.train.precision, compile=False)
-    _secure_memory(recipe, plan, distributed.SINGLE_PROCESS)
-    return _side(
+    _require_memory(recipe, plan, distributed.SINGLE_PROCESS)
+    return _train_side(
         recipe, recipe.model.increments, corpus, folder, plan, distributed.SINGLE_PROCESS, resume, watch
     )
 
 
-def _secure_memory(recipe: GraftRecipe, plan: execution.ExecutionPlan, team: ProcessGroup) -> None:
-    """Keeps what will be freed for what comes next; UserError where the training cannot fit."""
+def _require_memory(recipe: GraftRecipe, plan: execution.ExecutionPlan, group: ProcessGroup) -> None:
+    """Keeps freed memory for what comes next; UserError where the training cannot fit."""
     if plan.device == "cpu":
         allocator.keep_all_freed_memory()
-    needed = memory_estimate.estimate(recipe, compute=getattr(torch, plan.precision), ranks=team.ranks)
-    needed.require(plan, team, "lower micro or context, or turn checkpointing on")
+    needed = memory_estimate.estimate(recipe, compute=getattr(torch, plan.precision), ranks=group.ranks)
+    needed.require(plan, group, "lower micro_batch_size or context_length, or turn checkpointing on")
 
 
-def _side(
+def _train_side(
     recipe: GraftRecipe,
-    parametrization: IncrementConfig,
+    increments: IncrementConfig,
     corpus: Corpus,
     folder: Path,
     plan: execution.ExecutionPlan,
-    team: ProcessGroup,
+    group: ProcessGroup,
     resume: bool,
     watch: ProgressCallback | None,
 ) -> Side:
     config, seed = recipe.model, recipe.train.seed
     compute = getattr(torch, plan.precision)
-    own: Any = recipe.model_copy(update={"model": config.model_copy(update={"increments": parametrization})})
+    own: Any = recipe.model_copy(update={"model": config.model_copy(update={"increments": increments})})
+    described = own.model_dump(mode="json", exclude={"corpus": {"root"}})
+    if resume and (folder / DONE).is_file() and read_json(folder / DONE).get("recipe") == described:
+        return Side.read(folder)
     device = f"cuda:{torch.cuda.current_device()}" if plan.device == "cuda" else plan.device
     base = trainable.open_base(config, compute, seed)
-    graft = Graft(base if config.shard else base.to(device), parametrization, seed)
-    if team.ranks > 1:
-        trainable.spread(graft, config, plan.device, compute)
-    student = trainable.Trainee(graft, compute)
-    way = CheckpointIO(trainable.save, trainable.read, trainable.Trainee.learned, team)
+    graft = Graft(base if config.shard else base.to(device), increments, seed)
+    if group.ranks > 1:
+        trainable.parallelize(graft, config, plan.device, compute)
+    trainee = trainable.Trainee(graft, compute, trainable.prefix_of(config))
+    checkpoints = CheckpointIO(trainable.save, trainable.read, trainable.Trainee.learned, group)
     state = State()
-    with open_run(team, folder, own, asdict(plan), corpus, resume=resume) as run:
-        if student.learned():
-            optimizers = Optimizers(student, recipe.optimizer)
-            state = State.resumed(run, student, optimizers, way) if resume else state
-            loop(run, own, corpus, student, optimizers, state, watch if team.first else None, way)
+    with open_run(group, folder, own, asdict(plan), corpus, resume=resume) as run:
+        if trainee.learned():
+            optimizers = Optimizers(trainee, recipe.optimizer, step_tokens(recipe))
+            state = State.resumed(run, trainee, optimizers, checkpoints) if resume else state
+            loop(run, own, corpus, trainee, optimizers, state, watch if group.first else None, checkpoints)
         provenance = run.provenance(step=state.step, validation=state.validation)
-        _keep(graft, config.how, folder / "model", provenance, team.first)
-        side = _measured(student, corpus, recipe, state.seconds)
-        if team.first:
-            write_atomically(folder / DONE, json.dumps(asdict(side)).encode())
+        _save_model(graft, own, folder / "model", provenance, group.first)
+        side = _measure(trainee, corpus, recipe, state.seconds)
+        if group.first:
+            write_atomically(folder / DONE, json.dumps(asdict(side) | {"recipe": described}).encode())
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     graft.detach()
     return side
 
 
-def _keep(graft: Graft, how: str, folder: Path, provenance: dict[str, Any], write: bool) -> None:
-    """increments.safetensors and ropewalk.json; beside them lora/ or base/, whatever else has learned."""
+def _save_model(
+    graft: Graft, recipe: GraftRecipe, folder: Path, provenance: dict[str, Any], write: bool
+) -> None:
+    """Writes increments.safetensors and ropewalk.json, and in lora/ or base/ whatever else has learned."""
+    how = recipe.model.how
     if graft.config.parametrization != "integer":
-        adapter.save(graft, folder, write=write, **provenance)
+        requires = {"frozen": None, "lora": LORA, "full": FULL}[how]
+        adapter_file.save(graft, folder, write=write, source=recipe.model.base, requires=requires, **provenance)
     if how == "frozen":
         return
-    foreign = ("increments.",)
     state = gather_tensors(graft.model.state_dict(), write)
-    kept = {name: t for name, t in state.items() if not any(f".{part}" in f".{name}" for part in foreign)}
-    if write:
-        where = folder / ("lora" if how == "lora" else "base")
-        where.mkdir(parents=True, exist_ok=True)
-        model: Any = graft.model
-        model.save_pretrained(where, state_dict=kept)
+    kept = {name: t for name, t in state.items() if ".increments." not in f".{name}"}
+    if not write:
+        return
+    model: Any = graft.model
+
+    def fill(temporary: Path) -> None:
+        model.save_pretrained(temporary, state_dict=kept)
+        if how == "full":
+            _copy_tokenizer(recipe.model.base, temporary)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_folder(folder / (LORA if how == "lora" else FULL), fill)
+
+
+def _copy_tokenizer(base: str, folder: Path) -> None:
+    """Puts the base's tokenizer next to its trained weights."""
+    tokenizer: Any = trainable.tokenizer_of(base)
+    if hasattr(tokenizer, "tokenizer"):
+        tokenizer.tokenizer.save_pretrained(folder)
 
 
 @torch.no_grad()
-def _measured(student: trainable.Trainee, corpus: Corpus, recipe: GraftRecipe, seconds: float) -> Side:
-    student.eval()
+def _measure(trainee: trainable.Trainee, corpus: Corpus, recipe: GraftRecipe, seconds: float) -> Side:
+    """The loss of every validation window, and the increments on them."""
+    trainee.eval()
     losses, d = [], []
+    size = min(8, micro_batch_size(recipe))
     for part in windows.validation(
-        corpus.validation, context=recipe.model.context_length, bytes=recipe.train.validation_bytes, size=8
+        corpus.validation,
+        context=recipe.model.context_length,
+        bytes=recipe.train.validation_bytes,
+        size=size,
     ):
-        part = part.to(next(student.parameters()).device)
-        output = student(part[:, :-1])
+        part = part.to(next(trainee.parameters()).device)
+        output = trainee(part[:, :-1])
         losses += [
-            float(loss.nats(row[None], seen[None]))
-            for row, seen in zip(output.logits, part[:, 1:], strict=True)
+            float(loss.nats(row[None], targets[None]))
+            for row, targets in zip(output.logits, part[:, 1:], strict=True)
         ]
         d.append(increments_of(output).transpose(0, 1).flatten(1).double().cpu())
-    walked = torch.cat(d, 1)
+    increments = torch.cat(d, 1)
     spacing = [
-        {"line": str(line), "mean": float(row.mean()), "std": float(row.std())}
-        for line, row in zip(student.rows, walked, strict=True)
+        {"row": str(row), "mean": float(values.mean()), "std": float(values.std())}
+        for row, values in zip(trainee.rows, increments, strict=True)
     ]
     return Side(losses, spacing, seconds)

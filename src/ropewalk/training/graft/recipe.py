@@ -1,7 +1,6 @@
-"""What a graft's training is: which model, what of it learns, and for how long.
+"""The settings of a graft's training: which model, what learns, and for how long.
 
-Knows the rooms' own configuration classes; `Recipe` has the sections of every recipe, so that one loop and
-one run folder serve both hosts.
+`GraftRecipe` has the sections of every recipe, so that one loop and one run folder serve native models and grafts.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import CorpusConfig
+from ropewalk.tokens.tokenizer import Start
 from ropewalk.training.optimizer import OptimizerConfig
 from ropewalk.training.recipe import TrainConfig
 
@@ -20,10 +20,11 @@ RATES = {"frozen": (1e-3, 1.0), "lora": (1e-4, 10.0), "full": (1e-5, 100.0)}
 
 
 class GraftConfig(BaseModel):
-    """`base`: folder or hub name. `how`: what learns beside the increments. `context_length`: tokens in a window.
+    """base: a folder, a hub name or a GGUF file. how: what learns besides the increments. context_length: tokens in a window.
 
-    checkpointing recomputes activations in the backward pass, for memory; shard splits weights, gradients and
-    optimizer state over the processes (FSDP2) instead of repeating them (DDP).
+    start: the tokens before each window, which are left out of the loss: "auto" those that the tokenizer adds to a text,
+    "bos", "none", or the number of a token. checkpointing: recompute activations in the backward pass, to save memory. shard:
+    split weights, gradients and optimizer state over the processes (FSDP2) instead of replicating them (DDP).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,15 +32,11 @@ class GraftConfig(BaseModel):
     base: str
     how: How = "frozen"
     context_length: int = Field(512, ge=2)
+    start: Start = "auto"
     lora_rank: int = Field(16, ge=1)
     checkpointing: bool = False
     shard: bool = False
     increments: IncrementConfig = IncrementConfig()
-
-    @property
-    def symbols(self) -> str:
-        """What is counted as read."""
-        return "tokens"
 
 
 class GraftRecipe(BaseModel):
@@ -52,8 +49,13 @@ class GraftRecipe(BaseModel):
     optimizer: OptimizerConfig = OptimizerConfig()
     train: TrainConfig = TrainConfig()
 
+    @property
+    def token_unit(self) -> str:
+        """What metrics count."""
+        return "tokens"
+
 
 def rates(how: How, steps: int) -> OptimizerConfig:
-    """Peak rates that suit what learns: the increments' is 1e-3, the base's as in ordinary fine-tuning."""
+    """Peak rates that suit what learns: 1e-3 for the increments, the usual rates of fine-tuning for the base."""
     lr, times = RATES[how]
     return OptimizerConfig(lr=lr, increments_lr=times, warmup=min(500, max(1, steps // 10)))

@@ -1,15 +1,12 @@
-"""A grafted model as something the training loop can train, and how its checkpoints are kept.
+"""A grafted model as something the training loop can train, and its checkpoints.
 
-Only what learns is kept in a checkpoint: increments, and LoRA's or all of the base's weights. Master
-weights are float32 wherever they learn, so that small steps do not vanish in bfloat16.
+A checkpoint holds only what learns: increments, and the weights of LoRA or of the whole base. Weights that learn are
+float32, so that small steps do not vanish in bfloat16.
 """
 
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from ropewalk.errors import UserError
 from ropewalk.hf import adapter
 from ropewalk.hf.grafting import Graft
 from ropewalk.hf.loading import open_model
+from ropewalk.hf.opening import FULL, LORA, quiet, tokenizer_of, with_lora
 from ropewalk.native.checkpoint import OPTIMIZER, TRAINING, read_tensors
 from ropewalk.system.files import read_json, sha256
 from ropewalk.system.folders import write_folder
@@ -34,96 +32,110 @@ LEARNED = "learned.safetensors"
 
 
 class Trainee(nn.Module):
-    """The increments, named `parametrizations.`, and the model they are on, named `model.`."""
+    """The increments, named `increment_modules.`, and the model they are on, named `model.`.
 
-    def __init__(self, graft: Graft, compute: torch.dtype) -> None:
+    prefix: tokens that are put before every window and left out of its output, so that losses and increments are those of
+    the window's own tokens.
+    """
+
+    def __init__(self, graft: Graft, compute: torch.dtype, prefix: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.increment_modules, self.model = graft.increment_modules, graft.model
-        self.__dict__["graft"], self.compute = graft, compute
+        self.__dict__["graft"], self.compute, self.prefix = graft, compute, prefix
 
     @property
     def rows(self) -> tuple[Row, ...]:
         return self.__dict__["graft"].rows
 
+    @property
+    def increment_parameters(self) -> set[str]:
+        """The names of the parameters that only make increments."""
+        return {name for name, _ in self.named_parameters() if name.startswith("increment_modules.")}
+
+    @property
+    def matrix_parameters(self) -> set[str]:
+        """Empty: grafts train with AdamW."""
+        return set()
+
     def forward(self, tokens: Tensor) -> Output:
+        """tokens (B, T) -> logits (B, T, V) and increments of these tokens."""
+        skip = len(self.prefix)
+        if skip:
+            before = torch.tensor(self.prefix, dtype=tokens.dtype, device=tokens.device)
+            tokens = torch.cat([before.expand(len(tokens), -1), tokens], 1)
         with torch.autocast(tokens.device.type, self.compute, enabled=self.compute != torch.float32):
-            return self.__dict__["graft"](tokens)
+            output = self.__dict__["graft"](tokens)
+        return Output(output.logits[:, skip:], tuple(r[:, skip:] for r in output.increments), output.activations)
 
     def learned(self) -> dict[str, Tensor]:
         """The parameters that learn, by name."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
 
 
+def prefix_of(config: GraftConfig) -> tuple[int, ...]:
+    """The tokens before each window. UserError for a start that the base's tokenizer does not have."""
+    tokenizer = tokenizer_of(config.base)
+    if isinstance(config.start, str) and config.start == "auto" and not hasattr(tokenizer, "tokenizer"):
+        return ()  # byte models are trained on windows that run across documents
+    return tokenizer.prefix(config.start)
+
+
 def open_base(config: GraftConfig, compute: torch.dtype, seed: int) -> Any:
-    """The base model with what `how` asks for: LoRA added, or frozen, or as it is; float32 where it
-    learns.
-    """
-    model = open_model(
-        config.base, dtype=compute if learns_little(config.how, config.shard) else torch.float32
-    )
+    """The base model as `how` asks for it: frozen, with LoRA added, or learning; float32 where it learns."""
+    dtype = compute if has_narrow_base(config.how, config.shard) else torch.float32
+    model = open_model(config.base, dtype=dtype)
     if config.checkpointing:
         word = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
-        getattr(model, f"{word}_checkpointing_enable")(
-            **{f"{word}_checkpointing_kwargs": {"use_reentrant": False}}
-        )
+        enable = getattr(model, f"{word}_checkpointing_enable")
+        enable(**{f"{word}_checkpointing_kwargs": {"use_reentrant": False}})
     if config.how == "full":
         return model
     model.requires_grad_(False)
-    return _with_lora(model, config.lora_rank, seed) if config.how == "lora" else model
+    return _add_lora(model, config.lora_rank, seed) if config.how == "lora" else model
 
 
-def reopened(config: GraftConfig, folder: Path) -> Graft:
-    """A finished training's model, from the `model` folder that it left: frozen, and ready to be measured."""
-    model = open_model(str(folder / "base") if config.how == "full" else config.base, dtype=torch.float32)
+def open_trained(config: GraftConfig, folder: Path) -> Graft:
+    """A finished training's model from its `model` folder: frozen, ready to be measured, with its tokenizer."""
+    model = open_model(folder / FULL if config.how == "full" else config.base, dtype=torch.float32)
     if config.how == "lora":
-        import peft
-
-        with _quiet():
-            model = peft.PeftModel.from_pretrained(model, folder / "lora")
-    unit = config.increments.parametrization == "integer"
-    graft = Graft(model, config.increments) if unit else adapter.load(model, folder)
+        model = with_lora(model, folder / LORA)
+    tokenizer = tokenizer_of(config.base)
+    if config.increments.parametrization == "integer":
+        graft = Graft(model, config.increments, tokenizer=tokenizer)
+    else:
+        graft = adapter.load(model, folder, tokenizer=tokenizer)
     graft.model.requires_grad_(False).eval()
     return graft
 
 
-def learns_little(how: How, shard: bool) -> bool:
-    """Whether the base can stay in a narrow dtype: it does not learn, and shards nothing of another dtype."""
+def has_narrow_base(how: How, shard: bool) -> bool:
+    """Whether the base can stay in a narrow dtype: it does not learn, and is not sharded with weights of another dtype."""
     return how == "frozen" or (how == "lora" and not shard)
 
 
-def _with_lora(model: Any, rank: int, seed: int) -> Any:
+def _add_lora(model: Any, rank: int, seed: int) -> Any:
     try:
         import peft
     except ImportError as error:
         raise UserError("LoRA needs peft, which is not installed; run: pip install 'ropewalk[hf]'") from error
     torch.manual_seed(seed)
     config = peft.LoraConfig(task_type="CAUSAL_LM", r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    with _quiet():
+    with quiet():
         return peft.get_peft_model(model, config)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps to itself what PEFT and transformers say about each other's names."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        yield
-
-
-def spread(graft: Graft, config: GraftConfig, device: str, compute: torch.dtype) -> None:
-    """Makes a grafted model's passes its processes' common work; its increments are sharded by themselves, so that
-    they stay float32.
-    """
+def parallelize(graft: Graft, config: GraftConfig, device: str, compute: torch.dtype) -> None:
+    """Wraps a grafted model for several processes; its increments are sharded by themselves, so that they stay float32."""
     experts = ("num_experts", "num_local_experts", "n_routed_experts")
-    learns = not learns_little(config.how, config.shard) and compute != torch.float32
+    mixed = not has_narrow_base(config.how, config.shard) and compute != torch.float32
     run = distributed.wrap_ddp_or_fsdp(
         graft.model,
         device=device,
         shard=config.shard,
-        parts=graft.anatomy.layers,
+        parts=graft.structure.layers,
         apart=graft.increment_modules,
-        mixed=compute if learns else None,
-        unused=any(getattr(graft.anatomy.config, name, None) for name in experts),
+        mixed=compute if mixed else None,
+        unused=any(getattr(graft.structure.config, name, None) for name in experts),
     )
     if run is not graft.model:
         graft.run = run
@@ -160,7 +172,5 @@ def read(folder: Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, T
             raise UserError(f"{folder / file} is damaged (its hash differs); delete this checkpoint folder.")
     tensors, own = read_tensors(folder / LEARNED), trainee.learned()
     if {name: t.shape for name, t in tensors.items()} != {name: p.shape for name, p in own.items()}:
-        raise UserError(
-            f"the checkpoint {folder} does not fit this model; resume with the recipe it was started with."
-        )
+        raise UserError(f"the checkpoint {folder} does not fit this model; resume with the recipe it was started with.")
     return tensors, read_tensors(folder / OPTIMIZER), state
