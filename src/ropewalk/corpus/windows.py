@@ -17,11 +17,16 @@ from ropewalk.errors import UserError
 
 def batch(tokens: np.ndarray, *, seed: int, step: int, size: int, context: int) -> torch.Tensor:
     """`size` random windows of `context` + 1 tokens, int64 (size, context + 1); starts are uniform."""
+    starts = batch_starts(tokens, seed=seed, step=step, size=size, context=context)
+    return _gather(tokens, starts.numpy(), context)
+
+
+def batch_starts(tokens: np.ndarray, *, seed: int, step: int, size: int, context: int) -> torch.Tensor:
+    """Where the windows of `batch` start, int64 (size,)."""
     _check(tokens, context)
     digest = hashlib.blake2b(f"{seed} {step}".encode(), digest_size=8).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-    starts = torch.randint(0, len(tokens) - context, (size,), generator=generator).numpy()
-    return _gather(tokens, starts, context)
+    return torch.randint(0, len(tokens) - context, (size,), generator=generator)
 
 
 def validation(
@@ -31,13 +36,18 @@ def validation(
 
     bytes: predict about so many tokens, rounded up to whole windows (None: as many as fit).
     """
+    starts = validation_starts(tokens, context=context, bytes=bytes)
+    for first in range(0, len(starts), size):
+        yield _gather(tokens, starts[first : first + size], context)
+
+
+def validation_starts(tokens: np.ndarray, *, context: int, bytes: int | None) -> np.ndarray:
+    """Where the windows of `validation` start, int64 (windows,)."""
     _check(tokens, context)
     count = len(tokens) // (context + 1)
     if bytes is not None:
         count = min(count, max(1, -(-bytes // context)))
-    starts = np.arange(count, dtype=np.int64) * len(tokens) // count
-    for first in range(0, count, size):
-        yield _gather(tokens, starts[first : first + size], context)
+    return np.arange(count, dtype=np.int64) * len(tokens) // count
 
 
 def _check(tokens: np.ndarray, context: int) -> None:
