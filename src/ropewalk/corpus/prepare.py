@@ -24,10 +24,12 @@ from ropewalk.corpus.split import DROPPED, split_documents
 from ropewalk.corpus.store import INDEX, SCHEMA, SPLITS, TOKEN, Corpus, seal
 from ropewalk.errors import UserError
 from ropewalk.system.cache_folder import cache_folder
+from ropewalk.system.locks import held_elsewhere, lock, locks_work
 from ropewalk.system.progress import ProgressMeter
 from ropewalk.tokens.utf8_bytes import END
 
-LEFTOVER = 24 * 3600.0  # seconds after which an untouched temporary folder belongs to a killed preparation
+LEFTOVER = 24 * 3600.0
+"""Where there are no locks: seconds after which an untouched temporary folder belongs to a killed preparation."""
 
 
 def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = True) -> Corpus:
@@ -76,7 +78,7 @@ def _make(config: CorpusConfig, sources: list[Opened], folder: Path, progress: b
         )
     temporary = folder.with_name(f".{folder.name}-{secrets.token_hex(4)}")
     temporary.mkdir()
-    busy = _locked(temporary)
+    busy = lock(temporary)
     try:
         index = {"schema": SCHEMA, "hash": folder.name, **_write(config, sources, temporary, progress)}
         with (temporary / INDEX).open("w") as file:
@@ -90,8 +92,7 @@ def _make(config: CorpusConfig, sources: list[Opened], folder: Path, progress: b
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-        if busy is not None:
-            os.close(busy)
+        busy.close()
 
 
 def _write(config: CorpusConfig, sources: list[Opened], folder: Path, progress: bool) -> dict[str, Any]:
@@ -141,23 +142,13 @@ def _write(config: CorpusConfig, sources: list[Opened], folder: Path, progress: 
 def _sweep(corpora: Path) -> None:
     """Remove what killed preparations left behind; never what a living one works in, whatever the clock says."""
     for folder in corpora.glob(".*-*"):
-        newest = max((path.stat().st_mtime for path in (folder, *folder.glob("*"))), default=0.0)
-        if time.time() - newest > LEFTOVER and (dead := _locked(folder)) is not None:
+        if not held_elsewhere(folder) or _age(folder) > LEFTOVER:
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(dead)
 
 
-def _locked(folder: Path) -> int | None:
-    """A handle that keeps the folder ours until it is closed; None where another process has it."""
-    import fcntl
-
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
+def _age(folder: Path) -> float:
+    """Seconds since anything in a folder was last written; 0 where a lock says that it is in use."""
+    if locks_work(folder.parent):
+        return 0.0
+    newest = max((path.stat().st_mtime for path in (folder, *folder.glob("*"))), default=0.0)
+    return time.time() - newest

@@ -21,13 +21,13 @@ class DecoderConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    vocab_size: int = Field(default=257, ge=2)
-    context_length: int = Field(default=512, ge=2)
-    hidden_size: int = Field(default=256, ge=2)
-    num_heads: int = Field(default=8, ge=1)
+    vocab_size: int = Field(default=257, ge=2, le=1 << 24)
+    context_length: int = Field(default=512, ge=2, le=1 << 24)
+    hidden_size: int = Field(default=256, ge=2, le=1 << 17)
+    num_heads: int = Field(default=8, ge=1, le=1 << 12)
     num_kv_heads: int | None = Field(default=None, ge=1)
-    num_layers: int = Field(default=6, ge=1)
-    intermediate_size: int | None = Field(default=None, ge=1)
+    num_layers: int = Field(default=6, ge=1, le=1 << 10)
+    intermediate_size: int | None = Field(default=None, ge=1, le=1 << 20)
     rope_theta: float = Field(default=10_000.0, gt=0)
     norm_eps: float = Field(default=1e-5, gt=0)
     encoding: Encoding = "rope"

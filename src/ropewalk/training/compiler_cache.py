@@ -24,6 +24,7 @@ import torch
 from ropewalk.system.cache_folder import cache_folder
 from ropewalk.system.files import sha256
 from ropewalk.system.folders import write_folder
+from ropewalk.system.locks import held_elsewhere, lock
 
 MAX_BYTES = 1 << 30
 """A larger store is not kept: the next process starts with an empty folder."""
@@ -40,7 +41,7 @@ class CompilerCache:
         self.sound = True
         self._process = os.getpid()
         self.folder.mkdir(parents=True)
-        self._lock = _locked(self.folder)
+        self._lock = lock(self.folder)
         self._seed()
         self._use(self.folder)
 
@@ -61,8 +62,7 @@ class CompilerCache:
         except Exception as error:  # a cache that cannot be kept costs time, no result
             print(f"ropewalk: the compiled code is not kept ({error}).", file=sys.stderr)
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
+        self._lock.close()
 
     def _seed(self) -> None:
         if not (self.store / MANIFEST).is_file():
@@ -161,25 +161,8 @@ def _manifest(store: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _locked(folder: Path) -> int | None:
-    """A handle that marks a folder as in use until it is closed; None where another process uses it, or without flock."""
-    try:
-        import fcntl
-
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
-
-
 def _sweep(root: Path) -> None:
     """Delete the folders of processes that were killed."""
     for folder in root.glob(".*-*"):
-        if (handle := _locked(folder)) is not None:
+        if not held_elsewhere(folder):
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(handle)

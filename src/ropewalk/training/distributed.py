@@ -24,6 +24,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ropewalk.errors import UserError
+from ropewalk.system.locks import lock
 
 WAIT = timedelta(
     minutes=30
@@ -140,12 +141,12 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
     if launched() is SINGLE_PROCESS:
         yield
         return
-    import fcntl
-
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".turn", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    turn = lock(folder / ".turn", wait=True)
+    try:
         yield
+    finally:
+        turn.close()
 
 
 def check_batch(team: ProcessGroup, batch: int, shard: bool) -> None:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 import torch
 
@@ -26,6 +26,7 @@ from ropewalk.errors import UserError
 from ropewalk.native.checkpoint import read_tensors
 from ropewalk.native.decoder import Decoder
 from ropewalk.system.files import write_atomically
+from ropewalk.system.locks import Lock, lock, require_unmoved
 from ropewalk.training.distributed import ProcessGroup
 from ropewalk.training.optimizer import rate_fraction
 from ropewalk.training.recipe import Recipe
@@ -53,7 +54,7 @@ class Run:
                 f"cannot write into {folder}: {error.strerror}; name a writable folder."
             ) from error
         try:
-            if resume and self.recipe_path.exists():
+            if resume and self.recipe_path.exists() and not self._empty:
                 self._same_recipe()
                 self._sweep()
             else:
@@ -87,6 +88,7 @@ class Run:
     def log(self, **entry: Any) -> None:
         """Appends one line to metrics.jsonl."""
         line = json.dumps(entry).encode() + b"\n"
+        self.require_place()
         with self._writing():
             if self._metrics is None:
                 self._metrics = open(self.metrics_path, "ab", buffering=0)  # noqa: SIM115
@@ -160,6 +162,7 @@ class Run:
     def provenance(self, **more: Any) -> dict[str, Any]:
         """Where weights of this run come from: plain json values. UserError if the corpus changed meanwhile."""
         self.corpus.check()
+        self.require_place()
         return {
             "version": ropewalk.__version__,
             "torch": torch.__version__,
@@ -170,7 +173,7 @@ class Run:
         }
 
     def _begin(self) -> None:
-        if self.recipe_path.exists():
+        if self.recipe_path.exists() and not self._empty:
             raise UserError(
                 f"{self.folder} already holds a run; add --resume to go on with it, or name another folder."
             )
@@ -190,14 +193,18 @@ class Run:
                 "resume with the same recipe, or name a new folder."
             )
         if changed:
-            write_atomically(self.recipe_path, json.dumps({**saved, "recipe": self.described}, indent=1).encode())
+            write_atomically(
+                self.recipe_path, json.dumps({**saved, "recipe": self.described}, indent=1).encode()
+            )
 
     def _only_ends_elsewhere(self, recorded: dict[str, Any]) -> bool:
         """True when a "wsd" run gets another end or another decay, and every step already done keeps its rate."""
         now = self.recipe
         try:
             steps = int(recorded["train"]["steps"])
-            before = now.optimizer.model_copy(update={"decay_steps": int(recorded["optimizer"]["decay_steps"])})
+            before = now.optimizer.model_copy(
+                update={"decay_steps": int(recorded["optimizer"]["decay_steps"])}
+            )
         except (KeyError, TypeError, ValueError):
             return False
         moved = {
@@ -216,18 +223,29 @@ class Run:
             )
         )
 
-    def _locked(self) -> IO[str]:
-        import fcntl
-
-        lock = open(self.folder / ".lock", "w")  # noqa: SIM115 (held while the run is)
+    def _locked(self) -> Lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = lock(self.folder / ".lock")
         except BlockingIOError as error:
-            lock.close()
             raise UserError(
                 f"another process is training in {self.folder}; wait for it or name another folder."
             ) from error
-        return lock
+        if not found.held:
+            self.note(f"{self.folder}: no locks here; make sure that only one process trains in this folder.")
+        return found
+
+    def require_place(self) -> None:
+        """UserError once the folder was moved or deleted."""
+        require_unmoved(self._lock, self.folder / ".lock", self.folder)
+
+    @property
+    def _empty(self) -> bool:
+        """Whether nothing was trained here yet: a run that failed at its start may be begun with another recipe."""
+        try:
+            measured = self.metrics_path.stat().st_size > 0
+        except OSError:
+            measured = False
+        return not (measured or self.checkpoints() or (self.folder / "model").exists())
 
 
 class Follower:
