@@ -19,22 +19,16 @@ if TYPE_CHECKING:
 
 
 class Rope(nn.Module):
-    """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters.
-
-    fused: rotate with the GPU kernel in `ropewalk.core.kernels.triton_rotary`, which reads the positions directly.
-    """
+    """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters."""
 
     frequencies: Tensor
-    fused = False
 
     def __init__(self, head_size: int, num_kv_heads: int, theta: float) -> None:
         super().__init__()
         self.register_buffer("frequencies", _frequencies(head_size, 2, theta), persistent=False)
 
     def angles(self, p: Float[Tensor, "B T G"]) -> tuple[Float[Tensor, "B T G ..."], Float[Tensor, "B T G ..."]]:
-        """Cosines and sines (B, T, G, D/2) of positions, float32; the positions themselves, twice, where `fused`."""
-        if self.fused:
-            return p, p
+        """Cosines and sines (B, T, G, D/2) of positions, float32."""
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()
 
@@ -47,10 +41,6 @@ class Rope(nn.Module):
         scale: float = 1.0,
     ) -> tuple[Float[Tensor, "B T H D"], Float[Tensor, "B T K D"]]:
         """Rotates queries, times `scale`, and keys; shapes and dtypes stay the same."""
-        if self.fused:
-            from ropewalk.core.kernels.triton_rotary import rotary  # needs Triton, part of torch's GPU builds
-
-            return rotary(q, cos, self.frequencies) * scale, rotary(k, cos, self.frequencies)
         rotate_both = _Rotation.apply if torch.is_grad_enabled() else _rotated
         rotated: tuple[Tensor, Tensor] = rotate_both(q, k, cos, sin, scale)
         return rotated

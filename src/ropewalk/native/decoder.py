@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ropewalk.core import attention, increments, positions
 from ropewalk.core.decay import DECAYS, ForgetGate
-from ropewalk.core.encoding import ENCODINGS, Pope, Rope
+from ropewalk.core.encoding import ENCODINGS, Pope
 from ropewalk.core.host import Edit, Output, apply_edit
 from ropewalk.core.increments import Absolute
 from ropewalk.core.init import init_weights
@@ -324,13 +324,6 @@ class Decoder(nn.Module):
 
     def _logits(self, x: Tensor) -> Tensor:
         return linear(self.norm(x), self.embedding.to(x.dtype))
-
-
-def use_fused_rotary(model: Decoder, fused: bool) -> None:
-    """Turns the GPU kernel for rotary encoding on or off in every layer."""
-    for layer in cast(Iterable[Layer], model.layers):
-        if isinstance(layer.attention.encoding, Rope):
-            layer.attention.encoding.fused = fused
 
 
 def run_layer(
