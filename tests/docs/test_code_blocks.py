@@ -190,7 +190,7 @@ def test_python_runs(page: str, tmp_path: Path) -> None:
 
 
 def test_a_wrong_command_is_found() -> None:
-    with pytest.raises(Exception, match="(?i)no such option"):
+    with pytest.raises(Exception, match=r"(?i)no such option"):
         parse(["show", "--no-such-option"])
     with pytest.raises(AssertionError):
         parse(["no-such-command"])
