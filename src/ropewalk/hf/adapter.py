@@ -27,6 +27,11 @@ def load(model: nn.Module, folder: str | Path, *, strict: bool = True, tokenizer
     """
     folder = Path(folder)
     record = adapter_file.read(folder)
+    if record.get("requires") == "lora" and strict and not hasattr(model, "peft_config"):
+        raise UserError(
+            f"{folder} was trained together with the LoRA in {folder / 'lora'}, which this model does not have; open both "
+            "with ropewalk.load, or pass strict=False."
+        )
     check_base(model, record["base"], folder, strict)
     try:
         config = IncrementConfig.model_validate(record.get("increments"))

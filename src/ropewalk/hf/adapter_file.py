@@ -25,10 +25,19 @@ FORMAT, SCHEMA = "ropewalk-graft", 2
 CONFIG, WEIGHTS = "ropewalk.json", "increments.safetensors"
 
 
-def save(graft: Any, folder: Path, *, write: bool = True, **provenance: Any) -> Path:
+def save(
+    graft: Any,
+    folder: Path,
+    *,
+    write: bool = True,
+    source: str | None = None,
+    requires: str | None = None,
+    **provenance: Any,
+) -> Path:
     """Writes the increments of a `Graft`; `provenance` is anything JSON to keep with them.
 
-    Where weights are sharded every process must call this, and only one of them may `write`.
+    source: where the base is, the model's own record when None. requires: the folder inside this one ("lora", "base") that
+    holds what was trained together with the increments. Where weights are sharded every process must call this, and only one of them may `write`.
     """
     tensors = increment_tensors(graft)
     config = {
@@ -39,11 +48,12 @@ def save(graft: Any, folder: Path, *, write: bool = True, **provenance: Any) -> 
         "layers": list(graft.layers),
         "base": {
             "name": graft.describe()["name"],
-            "source": str(getattr(graft.structure.config, "_name_or_path", "") or ""),
+            "source": source or str(getattr(graft.structure.config, "_name_or_path", "") or ""),
             **identity(graft.model),
             "vocabulary": vocabulary_shapes(graft.model),
             "quantized": is_quantized(graft.model),
         },
+        "requires": requires,
         "provenance": provenance,
     }
 

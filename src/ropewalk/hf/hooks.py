@@ -45,6 +45,11 @@ class Increments(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x (B, T, C) -> r (B, T, G), float32."""
+        if any(hasattr(part, "base_layer") for part in self.parametrization.children()):
+            raise UserError(
+                "another adapter has wrapped the increments themselves (LoRA on all-linear, added after the graft), which would "
+                "freeze them; add that adapter first and graft the model it returns."
+            )
         kind = x.device.type
         computed = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         with torch.autocast(kind, enabled=False), loaded(self):

@@ -57,13 +57,16 @@ def open_adapter(
     folder = Path(folder)
     if not adapter_file.is_adapter(folder):
         return _open_peft(folder, base, tokenizer, options)
-    recorded = adapter_file.read(folder)["base"]["source"]
-    source = base if base is not None else folder / FULL if (folder / FULL).is_dir() else recorded
+    record = adapter_file.read(folder)
+    recorded, requires = record["base"]["source"], record.get("requires")
+    if requires in (LORA, FULL) and not (folder / requires).is_dir():
+        raise UserError(f"{folder / requires} is missing, which was trained with these increments; copy it as well.")
+    source = base if base is not None and requires != FULL else folder / FULL if requires == FULL else recorded
     if not source:
         raise UserError(f"{folder} does not record where its base model is; name it with base=.")
     own = _tokenizer(source, recorded, tokenizer, options)
     model = open_model(source, **options)
-    if (folder / LORA).is_dir():
+    if requires == LORA:
         model = with_lora(model, folder / LORA)
     return adapter.load(model, folder, strict=strict, tokenizer=own)
 

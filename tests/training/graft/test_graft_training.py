@@ -236,9 +236,9 @@ def test_the_estimate_of_other_shapes_and_quantised_weights(
         less = needed(base).weights - 4 * whole.learning
         assert less == pytest.approx(part * (whole.weights - 4 * whole.learning))
     assert (
-        memory_estimate._inner(transformers.PretrainedConfig(hidden_size=8, intermediate_size=[16, 48])) == 48
+        memory_estimate._mlp_size(transformers.PretrainedConfig(hidden_size=8, intermediate_size=[16, 48])) == 48
     )
-    assert memory_estimate._inner(transformers.PretrainedConfig(hidden_size=8)) == 32
+    assert memory_estimate._mlp_size(transformers.PretrainedConfig(hidden_size=8)) == 32
 
 
 def test_a_training_that_would_not_fit_is_refused_before_it_begins(
@@ -259,7 +259,7 @@ def test_large_models_are_told_how_to_scale_out() -> None:
 
 
 def test_mistakes_are_told(base: str, corpus: Corpus, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot open the model nowhere/at-all"):
+    with pytest.raises(UserError, match="nowhere/at-all is no local folder"):
         needed("nowhere/at-all")
     with pytest.raises(UserError, match="sharding needs several processes"):
         paired.train(plan(base, model={"shard": True}), corpus, tmp_path / "a")

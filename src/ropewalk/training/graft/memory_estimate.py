@@ -1,8 +1,6 @@
-"""What a graft's training will need, told before anything is loaded: parameters, bytes per device, the
-command.
+"""Estimates the memory of a graft's training before anything is loaded.
 
-An estimate from shapes alone: weights, gradients and AdamW's two moments, activations, logits. Knows
-shapes, not how training is done.
+From shapes alone: weights, gradients and AdamW's two moments, activations, logits.
 """
 
 from __future__ import annotations
@@ -24,8 +22,8 @@ KEPT = {
     ("lora", 2): (38, 8),
     ("full", 2): (52, 10),
 }
-"""Bytes that a layer keeps for its gradient, by what learns and by the bytes of the compute dtype: per token and unit
-of the width, and of the width inside its MLP. As seen in a Llama, eager."""
+"""Bytes that a layer keeps for its gradient, by what learns and by the bytes of the compute dtype: per token and unit of the
+hidden size, and of the MLP's width. Measured on a Llama, eager."""
 
 
 def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> MemoryEstimate:
@@ -50,7 +48,7 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     shared = ranks if config.shard else 1
     tokens = min(-(-recipe.train.batch_size // ranks), micro_batch_size(recipe)) * config.context_length
     outside, inside = KEPT[config.how, narrow]
-    whole = outside * width + inside * _inner(text)
+    whole = outside * width + inside * _mlp_size(text)
     return MemoryEstimate(
         parameters=count,
         learning=learning,
@@ -62,17 +60,16 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     )
 
 
-def _inner(text: Any) -> int:
-    """The width inside an MLP, the largest where layers differ."""
-    told = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
-    return max(told) if isinstance(told, list | tuple) else int(told)
+def _mlp_size(text: Any) -> int:
+    """The width of an MLP, the largest where layers differ."""
+    size = getattr(text, "intermediate_size", None) or 4 * text.hidden_size
+    return max(size) if isinstance(size, list | tuple) else int(size)
 
 
 def _held(shape: Any, narrow: int) -> float:
-    """Bytes of a weight that does not learn: as it is computed, or as it was quantised, by the fewest bits where the
-    config does not tell them."""
-    quantised = getattr(shape, "quantization_config", None)
-    if quantised is None:
+    """Bytes of a weight that does not learn: as it is computed, or as it was quantized (4 bits where the config does not say)."""
+    config = getattr(shape, "quantization_config", None)
+    if config is None:
         return narrow
-    told = quantised if isinstance(quantised, dict) else quantised.to_dict()
-    return (told.get("bits") or (8 if told.get("load_in_8bit") else 4)) / 8
+    values = config if isinstance(config, dict) else config.to_dict()
+    return (values.get("bits") or (8 if values.get("load_in_8bit") else 4)) / 8
