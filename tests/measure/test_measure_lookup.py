@@ -10,8 +10,8 @@ import torch
 from ropewalk.core.host import Output, increments_of
 from ropewalk.corpus.lookup import LookupConfig, generate
 from ropewalk.errors import UserError
-from ropewalk.measure.lookup import SEED, lookup
-from ropewalk.measure.random_networks import Drawn, random_networks, untrained
+from ropewalk.measure.lookup import SEED, answer_questions
+from ropewalk.measure.random_networks import RandomNetworks, random_networks, untrained
 from ropewalk.native.decoder import Decoder
 from ropewalk.tokens.utf8_bytes import decode
 
@@ -21,7 +21,7 @@ TASK = LookupConfig(pairs=5, hops=2)
 class Oracle:
     """Answers questions of up to `steps` steps by following the pairs, from the text before the answer alone."""
 
-    rows, context, gap = (), 64, "before"
+    rows, context_length, gap = (), 64, "before"
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -47,7 +47,7 @@ class Oracle:
 
 
 def test_a_host_that_follows_the_pairs_is_right_and_another_guesses() -> None:
-    whole, half = lookup(Oracle(2), TASK, 12), lookup(Oracle(1), TASK, 12)  # type: ignore[arg-type]
+    whole, half = answer_questions(Oracle(2), TASK, 12), answer_questions(Oracle(1), TASK, 12)  # type: ignore[arg-type]
     assert whole.right.all() and (whole.nats < 0.01).all()
     assert half.right[half.hops == 1].all()
     np.testing.assert_allclose(half.nats[half.hops == 2], np.log(half.pairs[half.hops == 2] - 1), rtol=1e-5)
@@ -57,16 +57,16 @@ def test_a_host_that_follows_the_pairs_is_right_and_another_guesses() -> None:
 
 
 def test_an_untrained_model_is_at_chance_and_a_short_context_is_refused() -> None:
-    model = Decoder(tiny.config("bounded", decoder={"context": 64})).eval()
-    found = lookup(model, TASK, 60)
+    model = Decoder(tiny.config("bounded", decoder={"context_length": 64})).eval()
+    found = answer_questions(model, TASK, 60)
     assert found.right.mean() == pytest.approx((1 / (found.pairs - 1)).mean(), abs=0.08)
     with pytest.raises(UserError, match="takes 88 bytes"):
-        lookup(model, LookupConfig(), 2)
+        answer_questions(model, LookupConfig(), 2)
 
 
 def test_random_networks_are_a_host_that_leaves_the_model_as_it_is() -> None:
     model, tokens = tiny.moved(Decoder(tiny.config("bounded"))), tiny.tokens(2, 20)
-    drawn = Drawn(model, draws=3)
+    drawn = RandomNetworks(model, draws=3)
     with torch.no_grad():
         own, other = model(tokens), drawn(tokens, activations=["residual.1"])
     assert torch.equal(own.logits, other.logits) and set(other.activations) == {"residual.1"}
@@ -77,7 +77,7 @@ def test_random_networks_are_a_host_that_leaves_the_model_as_it_is() -> None:
     np.testing.assert_array_equal(again.values, random_networks(model, "a text", draws=3).values)
     assert again.provenance["parametrization"] == "random bounded"
     assert not np.array_equal(again.values, random_networks(model, "a text", draws=3, seed=1).values)
-    integer = Drawn(tiny.moved(Decoder(tiny.config("integer"))), draws=2)
+    integer = RandomNetworks(tiny.moved(Decoder(tiny.config("integer"))), draws=2)
     assert integer.parametrization == "bounded" and len(integer.rows) == 2
 
 

@@ -6,11 +6,13 @@ import pytest
 
 from ropewalk.analyses.result import Endpoint, Result
 from ropewalk.analyses.statistics import Estimate
-from ropewalk.studies.claims import Claim, claims, judge, verdict
+from ropewalk.studies.claims import Claim, Place, judge, verdict
+from ropewalk.studies.native.claims import claims
 
 
 def claim(rule: str, null: float = 0.5) -> Claim:
-    return Claim("x", "s", "0.6", "v", "t", "t", {"row": "L0"}, "auc", rule, null)  # type: ignore[arg-type]
+    place = Place("v", "t", "t", {"row": "L0"}, "auc")
+    return Claim("x", "s", "0.6", place, rule, null)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -36,13 +38,20 @@ def claim(rule: str, null: float = 0.5) -> Claim:
         ),
         (
             "equivalent",
+            {"auc_low": 0.0001, "auc_high": 0.0025, "equivalent": False, "different": True},
+            "undecided at 3 MB",
+        ),
+        (
+            "equivalent",
             {"auc_low": -1, "auc_high": 1, "equivalent": False, "different": False},
             "undecided at 3 MB",
         ),
     ],
 )
 def test_a_verdict_follows_from_the_interval(rule, row, word):
-    assert verdict(claim(rule), row, "3 MB") == word
+    low, high = row["auc_low"], row["auc_high"]
+    middle = None if low is None else (low + high) / 2
+    assert verdict(claim(rule), {"auc": middle, **row}, "3 MB") == word
 
 
 def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
@@ -56,7 +65,7 @@ def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
         provenance={"models": ["a", "b"]},
     )
     told = judge(
-        iter([claim("above"), Claim("y", "s", "1", "w", "t", "t", {}, "auc")]),
+        iter([claim("above"), Claim("y", "s", "1", Place("w", "t", "t", {}, "auc"))]),
         "g",
         {"g/v/t": [result]},
         "3 MB",
@@ -69,10 +78,10 @@ def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
 def test_an_auc_of_boundaries_must_clear_random_networks():
     row = {"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65}
     words = []
-    for null in (0.5, 0.58):
+    for null in (0.5, 0.61):
         primary = Endpoint("AUC", Estimate(0.6, 0.55, 0.65), null, "")
         result = Result("boundaries", "T", {"row": "line", "auc": "AUC"}, (row,), ("auc",), primary)
-        one = Claim("x", "s", "0.6", "v", "t", "boundaries", {"row": "L0"}, "auc", "above", 0.5)
+        one = Claim("x", "s", "0.6", Place("v", "t", "boundaries", {"row": "L0"}, "auc"), "above", 0.5)
         words.append(judge(iter([one]), "g", {"g/v/t": [result]}, "3 MB")[0]["verdict"])
     assert words == ["replicated", "undecided at 3 MB"]
 
@@ -80,8 +89,8 @@ def test_an_auc_of_boundaries_must_clear_random_networks():
 def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
     row = {"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65, "chance": 0.58}
     columns = {"row": "line", "auc": "AUC", "chance": "to clear"}
-    words = []
-    for chance, models in ((0.58, "ab"), (0.8, "ab"), (0.52, "ab"), (0.52, "a")):
+    words, one = [], claim("above")
+    for chance, models in ((0.61, "ab"), (0.8, "ab"), (0.52, "ab"), (0.52, "a")):
         told = Result(
             "surface",
             "T",
@@ -91,7 +100,9 @@ def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
             provenance={"models": list(models)},
         )
         words.append(
-            judge([replace(claim("above"), result="surface")], "g", {"g/v/t": [told]}, "3 MB")[0]["verdict"]
+            judge([replace(one, place=replace(one.place, result="surface"))], "g", {"g/v/t": [told]}, "3 MB")[
+                0
+            ]["verdict"]
         )
     assert words == ["undecided at 3 MB"] * 2 + ["replicated", "one seed, no verdict"]
 
@@ -99,9 +110,29 @@ def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
 def test_a_claim_may_be_about_the_primary_endpoint():
     primary = Endpoint("r", Estimate(-0.4, -0.6, -0.2), 0.0, "")
     told = Result("t", "T", {"a": "a"}, (), primary=primary, provenance={"models": ["a", "b"]})
-    one = Claim("x", "s", "-0.48", "v", "t", "t", {}, "", "below")
+    one = Claim("x", "s", "-0.48", Place("v", "t", "t", {}), "below")
     row = judge([one], "g", {"g/v/t": [told]}, "3 MB")[0]
     assert (row["ours"], row["verdict"]) == (-0.4, "replicated")
+
+
+def test_a_permutation_test_decides_where_there_is_one():
+    """The interval says how well these heads are measured; p says whether other heads would show it."""
+    one = Claim("x", "s", "-0.48", Place("v", "t", "t", {}), "below", p="p")
+    words = []
+    for p in (0.14, 0.01):
+        primary = Endpoint("r", Estimate(-0.4, -0.6, -0.2), 0.0, "", p)
+        result = Result("t", "T", {"a": "a"}, (), primary=primary, provenance={"models": ["a", "b"]})
+        words.append(judge([one], "g", {"g/v/t": [result]}, "3 MB")[0]["verdict"])
+    assert words == ["undecided at 3 MB", "replicated"]
+
+
+def test_what_was_published_as_neutral_is_judged_by_equivalence_and_names_are_english():
+    rules = {one.id: one.rule for one in claims() if one.id.startswith("loss/")}
+    assert {name for name, rule in rules.items() if rule == "below"} == {
+        "loss/per-layer per-head", "loss/alibi",
+    }  # fmt: skip
+    assert all(one.place.row["language"] == "en" for one in claims() if one.id.startswith("entities/"))
+    assert {one.id for one in claims()} >= {"bytes/shared/order", "bytes/layer 0/order"}
 
 
 def test_every_claim_has_a_name_of_its_own():

@@ -18,7 +18,9 @@ from ropewalk.measure import random_networks
 from ropewalk.native import checkpoint
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
-from ropewalk.studies import graft_plan, graft_tables, report
+from ropewalk.studies import report
+from ropewalk.studies.executor import execute
+from ropewalk.studies.graft import plan, signals, tables
 
 ROOT = Path(__file__).parent.parent.parent
 ZH = ["我们 在 北京 大学 学习 语言 。", "今天 天气 很 好 ， 我们 去 公园 。", "他 的 书 在 桌子 上 。"]
@@ -50,12 +52,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         main = ["frozen per-layer"]
         gold_root = "{tmp_path}"
         scale = 0.01
-        [ways."frozen per-layer"]
+        [variants."frozen per-layer"]
         how = "frozen"
-        increments = {{ hidden = 4 }}
-        [ways."lora shared"]
+        increments = {{ hidden_size = 4 }}
+        [variants."lora shared"]
         how = "lora"
-        increments = {{ parametrization = "positive", per = "shared", gap = "after", hidden = 4 }}
+        increments = {{ parametrization = "positive", per = "shared", gap = "after", hidden_size = 4 }}
         [gold]
         ours = {{ dev = "dev.seg.txt", test = "test.seg.txt" }}
         [probe]
@@ -68,11 +70,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         sources = [{{ path = "texts.jsonl" }}]
         validation_documents = 20
         [model]
-        context = 32
+        context_length = 32
         lora_rank = 2
         [train]
         steps = 300
-        batch = 2
+        batch_size = 2
         precision = "float32"
         device = "cpu"
         validation_bytes = 200
@@ -80,13 +82,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         """
     )
     monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=30))
-    monkeypatch.setattr(
-        random_networks.random_networks,
-        "__kwdefaults__",
-        {**random_networks.random_networks.__kwdefaults__, "draws": 2},
-    )
-    monkeypatch.setattr(graft_tables, "SAMPLE", 2_000)
-    monkeypatch.setattr(graft_tables, "WINDOWS", 4)
+    monkeypatch.setattr(random_networks, "DRAWS", 2)
+    monkeypatch.setattr(signals, "SAMPLE", 2_000)
+    monkeypatch.setattr(tables, "WINDOWS", 4)
     monkeypatch.setattr(report, "commit", lambda: "a commit")
     return tmp_path
 
@@ -106,8 +104,8 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
     assert status == 0 and "0 of 8 sides are done" in told and not out.exists()
 
-    study = graft_plan.read(recipe)
-    jobs = list(graft_plan.jobs(study, graft_plan.base(study, out)))
+    study = plan.read(recipe)
+    jobs = list(plan.jobs(study, plan.base(study, out)))
     assert [job.variant for job in jobs[:4]] == ["frozen", "lora", "frozen per-layer", "lora shared"]
 
     def cut_off(job, state):
@@ -118,27 +116,27 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
         return watch
 
     with pytest.raises(KeyboardInterrupt):
-        graft_plan.execute(jobs, out, cut_off)
+        execute(jobs, out, cut_off)
     status, told, said = run(monkeypatch, capsys, recipe, "--out", out)
     assert status == 0, said
-    assert "resuming lora shared/seed-1" in said and "training lora/seed-1" not in said
+    assert "resuming graft/lora shared/seed-1" in said and "training graft/lora/seed-1" not in said
 
     found = json.loads((out / "report.json").read_text())
-    tables = {(table["id"], table["name"]): table for table in found["tables"]}
-    assert tables.keys() >= {
+    made = {(table["id"], table["name"]): table for table in found["tables"]}
+    assert made.keys() >= {
         ("graft/frozen/neutrality", "neutrality"), ("graft/lora/neutrality", "neutrality"),
-        ("graft/lora shared/vocabulary", "spread"), ("graft/frozen per-layer/vocabulary", "bytes"),
+        ("graft/lora shared/vocabulary", "increments"), ("graft/frozen per-layer/vocabulary", "bytes"),
         ("graft/frozen per-layer/vocabulary", "movers"), ("graft/frozen per-layer/vocabulary", "patterns"),
         ("graft/frozen per-layer/boundaries ours", "boundaries"), ("graft/frozen per-layer/boundaries ours", "gain"),
-        ("graft/frozen per-layer/sensed ours", "sensed"), ("graft/frozen per-layer/sensed white space", "sensed"),
+        ("graft/frozen per-layer/signals ours", "signals"), ("graft/frozen per-layer/signals white space", "signals"),
     }  # fmt: skip
-    assert tables["graft/frozen/neutrality", "neutrality"]["rows"][0]["pairs"] == 2
-    assert tables["graft/lora/neutrality", "neutrality"]["rows"][0]["moved"] > 0
-    readers = {row["reader"] for row in tables["graft/frozen per-layer/sensed ours", "sensed"]["rows"]}
+    assert made["graft/frozen/neutrality", "neutrality"]["rows"][0]["pairs"] == 2
+    assert made["graft/lora/neutrality", "neutrality"]["rows"][0]["moved"] > 0
+    readers = {row["reader"] for row in made["graft/frozen per-layer/signals ours", "signals"]["rows"]}
     assert readers >= {
         "increment L1", "increment row chosen on development", "sensitivity over 1 of the base L0",
         "sensitivity over 3 of an untrained model row chosen on development", "entropy before",
-        "random networks, highest of 2 draws, lines chosen alike",
+        "random networks, mean of 2 draws",
     }  # fmt: skip
     claims = {row["id"]: row for row in found["claims"]}
     assert claims.keys() == {f"{what}/lora shared" for what in ("loss", "mean", "tokens", "end")}
@@ -162,8 +160,8 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
 
 
 def test_the_recipe_that_comes_along_holds() -> None:
-    study = graft_plan.read(ROOT / "recipes" / "graft.toml")
-    jobs = list(graft_plan.jobs(study, "a base"))
+    study = plan.read(ROOT / "recipes" / "graft.toml")
+    jobs = list(plan.jobs(study, "a base"))
     rates = {job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr for job in jobs}
     assert rates["frozen per-layer, fast"] == pytest.approx(1e-2) and rates["full shared"] == pytest.approx(
         1e-3
@@ -171,18 +169,18 @@ def test_the_recipe_that_comes_along_holds() -> None:
     assert {job.recipe.model.how for job in jobs} == {"frozen", "lora", "full"} and len(
         study.study.seeds
     ) == 3
-    assert sum(row["hours"] for row in graft_plan.table(study)) < 2
+    assert sum(row["hours"] for row in plan.table(study)) < 2
 
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("ways.lora.how=lora", "increments"), ("study.colour=1", "unknown key"), ("study.seeds=[]", "seeds")],
+    [("variants.lora.how=lora", "increments"), ("study.color=1", "unknown key"), ("study.seeds=[]", "seeds")],
 )
 def test_a_graft_study_that_does_not_hold_is_refused(folder: Path, override: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        graft_plan.read(folder / "graft.toml", [override])
+        plan.read(folder / "graft.toml", [override])
     with pytest.raises(UserError, match="learned parametrization"):
-        graft_plan.read(folder / "graft.toml", ["ways.frozen per-layer.increments.parametrization=integer"])
+        plan.read(folder / "graft.toml", ["variants.frozen per-layer.increments.parametrization=integer"])
 
 
 def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
@@ -192,23 +190,23 @@ def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
     blind = [chance_of.standard_normal(len(part)) for part in labels]
     both = [np.stack([b, s])[None].repeat(2, 0) for s, b in zip(sees, blind, strict=True)]
     readers = {
-        "two lines": signal_comparison.Reader(("L0", "L1"), *both),
-        "blind": signal_comparison.one(*blind),
+        "two rows": signal_comparison.Reader(("L0", "L1"), *both),
+        "blind": signal_comparison.single(*blind),
     }
     draws = signal_comparison.Reader(
         ("L0",), *(chance_of.standard_normal((3, 1, len(part))) for part in labels)
     )
     result = signal_comparison.compare_signals(
-        readers, *labels, np.arange(90) // 5, title="A test", chance=["blind"], random=draws
+        readers,
+        signal_comparison.Gaps(*labels, np.arange(90) // 5),
+        title="A test",
+        chance=["blind"],
+        random=draws,
     )
     mean, highest = (float(row["auc"]) for row in result.rows[-2:])  # type: ignore[arg-type]
     assert 0.3 < mean < highest < 0.8
-    assert result.find(reader="two lines row chosen on development")["auc"] == 1.0
-    assert (
-        0.3 < result.find(reader="blind")["auc"] < 0.7 and result.find(reader="two lines L0")["models"] == 2
-    )
+    assert result.find(reader="two rows row chosen on development")["auc"] == 1.0
+    assert 0.3 < result.find(reader="blind")["auc"] < 0.7 and result.find(reader="two rows L0")["models"] == 2
     assert result.primary is not None and result.primary.verdict == "above" and result.primary.null >= 0.5
     with pytest.raises(UserError, match="both parts need"):
-        signal_comparison.compare_signals(
-            readers, labels[0], np.ones(90, bool), np.arange(90), title="A test"
-        )
+        signal_comparison.Gaps(labels[0], np.ones(90, bool), np.arange(90))

@@ -1,21 +1,19 @@
 """What a report says in plain words follows from the verdicts, and commands stand in it as code."""
 
-from typing import Any
-
 from ropewalk.analyses.result import Endpoint, Result
 from ropewalk.analyses.statistics import Estimate
-from ropewalk.studies.report import markdown, page
+from ropewalk.studies.report import Report, markdown
+from ropewalk.studies.report_page import page
 
-TOLD: dict[str, Any] = {
-    "title": "T", "version": "0", "commit": "c", "hardware": "h", "corpus": {}, "scale": 1, "once": {},
-    "elsewhere": [], "tables": [],
-    "claims": [
+REPORT = Report(
+    title="T", version="0", commit="c", hardware="h", corpora={}, scale=1, plan=[],
+    claims=[
         {
             "section": "S", "id": "x", "published": "1", "ours": 0.1, "low": 0.0, "high": 0.2, "seeds": 3,
             "verdict": "not replicated at 3 MB", "command": "ropewalk study r.toml",
         }
     ],
-}  # fmt: skip
+)  # fmt: skip
 
 
 def made(verdict: str, models: int = 3) -> list[Result]:
@@ -43,7 +41,7 @@ def test_only_decided_endpoints_are_said_in_plain_words() -> None:
         "c": made("one pair, no verdict at 3 MB"),
         "d": made("above", models=1),
     }
-    told = markdown(TOLD, kept)
+    told = markdown(REPORT, kept)
     plain, rest = told.split("## Published figures and ours")
     assert "- a: an AUC: 0.6000 [0.5500, 0.6500]" in plain
     assert not any(f"- {name}:" in plain for name in "bcd")
@@ -52,10 +50,15 @@ def test_only_decided_endpoints_are_said_in_plain_words() -> None:
 
 
 def test_a_report_without_decided_endpoints_has_no_heading_for_them() -> None:
-    assert "that are decided" not in markdown(TOLD, {"b": made("undecided")})
+    assert "that are decided" not in markdown(REPORT, {"b": made("undecided")})
 
 
 def test_commands_are_code_on_the_page() -> None:
-    told = page(TOLD, {"a": made("above")}, [])
+    told = page(REPORT, {"a": made("above")}, [])
     assert "<code>ropewalk study r.toml</code>" in told and "`" not in told.split("</style>")[1]
     assert "Not replicated at 3 MB" in told
+
+
+def test_names_in_each_language_are_in_plain_words() -> None:
+    entities = Result("entities", "A", {"row": "row"}, (), notes=("en alone: 60 pairs, share 0.7.",))
+    assert "- g/v/entities, en alone: 60 pairs, share 0.7." in markdown(REPORT, {"g/v/entities": [entities]})

@@ -13,9 +13,11 @@ import pytest
 from ropewalk import cli
 from ropewalk.analyses import statistics
 from ropewalk.errors import UserError
+from ropewalk.experiments import planted, scopes
 from ropewalk.measure import entities, random_networks
-from ropewalk.studies import execute, plan, report, result_store, tables
-from ropewalk.studies.variants import VARIANTS
+from ropewalk.studies import executor, report
+from ropewalk.studies.native import plan, tables
+from ropewalk.studies.native.variants import VARIANTS
 
 ROOT = Path(__file__).parent.parent.parent
 ZH = [
@@ -40,9 +42,12 @@ def folder(tmp_path) -> Path:
         (tmp_path / f"{name}.seg.txt").write_text(
             "\n".join(f"{line} {i}" for i, line in enumerate(ZH * 3)) + "\n"
         )
-    shape = "width = 16\nheads = 2\nlayers = 2\ncontext = 32\nincrements = { hidden = 4, start = 'random' }"
+    shape = (
+        "hidden_size = 16\nnum_heads = 2\nnum_layers = 2\ncontext_length = 32\n"
+        "increments = { hidden_size = 4, init = 'random' }"
+    )
     train = (
-        "steps = 3000\nbatch = 2\nprecision = 'float32'\ncompile = false\nvalidation_bytes = 64\nlog_every = 1\n"
+        "steps = 3000\nbatch_size = 2\nprecision = 'float32'\ncompile = false\nvalidation_bytes = 64\nlog_every = 1\n"
         "validate_every = 2000\ncheckpoint_minutes = 0\nkeep = 50"
     )
     (tmp_path / "study.toml").write_text(
@@ -101,7 +106,7 @@ def folder(tmp_path) -> Path:
         variants = ["rope", "per-layer", "shared"]
         single = {[v for v in VARIANTS if v not in ("rope", "per-layer", "shared")]}
         main = ["shared", "per-layer"]
-        tables = ["neutrality", "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "agreement", "extrapolation"]
+        tables = ["neutrality", "bytes", "spacing", "boundaries", "entities", "knockout", "lookback", "agreement", "extrapolation", "dose"]
         windows = 4
         speed = 1000
         gold = {{ ours = {{ dev = "dev.seg.txt", test = "test.seg.txt" }} }}
@@ -129,17 +134,13 @@ def run(monkeypatch, capsys, *words: object) -> tuple[int, str, str]:
 def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     recipe, out = folder / "study.toml", folder / "out"
     monkeypatch.setattr(report, "commit", lambda: "a commit")  # which may change while this runs
-    monkeypatch.setattr(entities, "CANDIDATES", 2)
+    monkeypatch.setattr(entities, "CANDIDATES", 6)
     monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=50))
-    monkeypatch.setattr(result_store, "PLANTED_DOCUMENTS", 4)
-    monkeypatch.setattr(result_store, "SAMPLE", 2_000)
-    monkeypatch.setattr(tables, "PLANTED", 4)
-    monkeypatch.setattr(tables, "CODE", 3_000)
+    monkeypatch.setattr(tables, "PLANTED_DOCUMENTS", 4)
+    monkeypatch.setattr(tables, "SAMPLE", 2_000)
+    monkeypatch.setattr(planted, "DOCUMENTS", 4)
+    monkeypatch.setattr(scopes, "BYTES", 3_000)
     monkeypatch.setattr(random_networks, "DRAWS", 2)
-    monkeypatch.setattr(random_networks.Drawn.__init__, "__defaults__", (2, 0))
-    monkeypatch.setattr(
-        random_networks.random_networks, "__kwdefaults__", {"draws": 2, "seed": 0, "start": "document"}
-    )
     status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
     assert status == 0 and "0 of 35 runs are done" in told.replace("\n", " ") and not out.exists()
 
@@ -153,7 +154,7 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         return watch
 
     with pytest.raises(KeyboardInterrupt):
-        execute.execute(jobs, out, cut_off)
+        executor.execute(jobs, out, cut_off)
     root = f"groups.real.recipe.corpus.root={folder}"
     status, told, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root, "--report")
     assert status == 0 and "training" not in said
@@ -171,6 +172,7 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         "real/per-layer/boundaries ours by jieba", "real/per-layer/knockout", "real/per-layer/lookback",
         "real/shared/agreement", "real/extrapolation", "real/per-layer/entities", "real/shared/spacing",
         "planted/per-layer/planted", "ask/lookup", "code/per-layer/scopes", "real/per-layer per-head/lookback",
+        "real/per-layer/dose ours",
     ):  # fmt: skip
         assert wanted in ids
     claims = {row["id"]: row for row in found["claims"]}
@@ -247,7 +249,7 @@ def test_the_recipes_that_come_along_hold(name):
     ("override", "said"),
     [
         ("groups.real.main=['nothing']", "unknown variant"),
-        ("groups.real.colour=1", "unknown key"),
+        ("groups.real.color=1", "unknown key"),
         ("study.scale=2", "scale"),
     ],
 )

@@ -37,7 +37,7 @@ from ropewalk.measure.archive import trace_shards
 from ropewalk.measure.capture import trace
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
-from ropewalk.studies import plan
+from ropewalk.studies.native import plan
 from ropewalk.system.files import sha256
 from ropewalk.traces import archive, importers
 from ropewalk.traces.trace import Trace

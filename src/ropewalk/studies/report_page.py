@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +11,6 @@ from ropewalk.analyses.result import Result, sentence
 from ropewalk.core.host import Host
 from ropewalk.measure.capture import trace
 from ropewalk.studies.report import CLAIM, SENTENCES, Made, Report, cells, endpoints, sections, summary
-from ropewalk.tokens.tokenized_text import TokenizedText
 from ropewalk.views import chart, figure
 
 STYLE = """
@@ -53,15 +51,13 @@ def page(report: Report, made: Made, pictures: list[tuple[str, bytes]]) -> str:
     return head + "\n".join(parts) + "</html>\n"
 
 
-def draw_sentences(
-    caption: str, host: Host, tokens: Callable[[str], TokenizedText] | None = None
-) -> list[tuple[str, bytes]]:
-    """Pictures of our own sentences in a host. tokens: how the host reads them; bytes when None."""
+def draw_sentences(caption: str, host: Host) -> list[tuple[str, bytes]]:
+    """Pictures of our own sentences in a host."""
     found = []
     for text in SENTENCES:
         with TemporaryDirectory() as temporary:
             path = Path(temporary) / "picture.png"
-            figure.save(trace(host, text, tokens=None if tokens is None else tokens(text)), path)
+            figure.save(trace(host, text), path)
             found.append((caption, path.read_bytes()))
     return found
 

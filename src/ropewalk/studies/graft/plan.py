@@ -163,7 +163,9 @@ def base(study: GraftStudy, out: Path) -> str:
 def jobs(study: GraftStudy, base: str, device: str = "auto") -> Iterator[GraftJob]:
     """Every training, seeds outermost, so that a study that is cut short has whole pairs."""
     integer = IncrementConfig(parametrization="integer")
-    baselines: dict[str, GraftVariant] = {how: GraftVariant(how=how, increments=integer) for how in study.hows}
+    baselines: dict[str, GraftVariant] = {
+        how: GraftVariant(how=how, increments=integer) for how in study.hows
+    }
     for seed in study.study.seeds:
         for name, variant in {**baselines, **study.variants}.items():
             yield GraftJob(name, seed, _recipe(study, base, variant, seed, device))

@@ -8,7 +8,6 @@ from typing import Any
 from ropewalk.corpus import prepare
 from ropewalk.hf.identity import identity
 from ropewalk.hf.loading import open_model
-from ropewalk.hf.opening import tokenizer_of
 from ropewalk.studies import report
 from ropewalk.studies.claims import judge
 from ropewalk.studies.graft.claims import claims
@@ -31,7 +30,6 @@ def write(study: GraftStudy, base: str, out: Path) -> dict[str, Any]:
         claims=[{"group": GROUP, **row} for row in judge(claims(), GROUP, made, seen)],
         once={GROUP: list(study.variants)} if len(study.study.seeds) == 1 else {},
         extra={"base": identity(open_model(base))},
-        commit=report.commit(),
     )
     report.write(found, made, _pictures(study, base, out), out)
     return found.to_json(made)
@@ -39,9 +37,9 @@ def write(study: GraftStudy, base: str, out: Path) -> dict[str, Any]:
 
 def _pictures(study: GraftStudy, base: str, out: Path) -> list[tuple[str, bytes]]:
     """Our own sentences, in the first graft of each main variant."""
-    found, tokenizer = [], tokenizer_of(base)
+    found = []
     for job in jobs(study, base):
         if job.variant in study.study.main and job.seed == study.study.seeds[0] and job.done(out):
             graft = trainable.open_trained(job.recipe.model, job.folder(out) / "model")
-            found += draw_sentences(job.variant, graft, tokenizer.encode)
+            found += draw_sentences(job.variant, graft)
     return found

@@ -14,6 +14,7 @@ from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.gold import Gold
 from ropewalk.analyses.result import Result
 from ropewalk.hf.grafting import Graft
+from ropewalk.hf.opening import tokenizer_of
 from ropewalk.measure import probe
 from ropewalk.measure.capture import trace
 from ropewalk.measure.random_networks import random_networks
@@ -140,7 +141,7 @@ class SignalTables:
             torch.manual_seed(0)
             model = AutoModelForCausalLM.from_config(open_config(self.base), dtype=torch.float32).eval()
         model.requires_grad_(False)
-        return graft(model, parametrization="integer", per="layer")
+        return graft(model, parametrization="integer", tokenizer=tokenizer_of(self.base))
 
 
 def _draws(graft: Graft, part: Part, start: Start) -> np.ndarray:

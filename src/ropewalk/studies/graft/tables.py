@@ -27,7 +27,6 @@ from ropewalk.studies.graft.plan import GROUP, GraftJob, GraftStudy, jobs
 from ropewalk.studies.graft.signals import SignalTables
 from ropewalk.studies.store import Entry
 from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
-from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 from ropewalk.training.graft import paired, trainable
 from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 
@@ -178,8 +177,7 @@ class GraftTables:
     def _measured(self, job: GraftJob) -> vocabulary.Vocabulary:
         """Mean increments of every token over held-out windows, and how often training saw it."""
         graft = self._open([job])[0]
-        reader, context = self.reader, self.study.model.context_length
-        size = VOCAB_SIZE if isinstance(reader, ByteTokenizer) else graft.vocab_size
+        context, size = self.study.model.context_length, graft.vocab_size
         held_out = cut(np.asarray(self._tokens.validation), context, WINDOWS)
         d, counts = measured.in_context(graft, held_out.split(8), size)
         seen = np.zeros(size, np.int64)
@@ -189,7 +187,7 @@ class GraftTables:
                 self._tokens.train, seed=job.seed, step=step, size=size_of_batch, context=context
             )
             seen += np.bincount(batch.numpy().ravel(), minlength=size)
-        pieces = tuple(reader.pieces(list(range(size))))
+        pieces = tuple(self.reader.pieces(range(size)))
         return vocabulary.Vocabulary(np.arange(size), pieces, graft.rows, d, counts, graft.gap, seen)
 
     def _open(self, own: list[GraftJob]) -> list[Graft]:

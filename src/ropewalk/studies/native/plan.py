@@ -20,7 +20,8 @@ from ropewalk.studies.native.dependencies import resolve_dependencies
 from ropewalk.studies.native.variants import VARIANTS
 from ropewalk.studies.plan import GoldFiles, Header, job_folder, scaled_steps
 from ropewalk.system.toml import read_toml
-from ropewalk.training.loop import ProgressCallback, train
+from ropewalk.training.loop import ProgressCallback
+from ropewalk.training.native_training import train
 from ropewalk.training.recipe import Recipe
 
 

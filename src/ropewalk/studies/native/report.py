@@ -29,7 +29,6 @@ def write(study: Study, out: Path) -> dict[str, Any]:
         once=report.variants_where(counts, lambda had, wanted: had == 1),
         missing=report.variants_where(counts, lambda had, wanted: had < wanted),
         elsewhere=ELSEWHERE,
-        commit=report.commit(),
     )
     report.write(found, made, _pictures(study, out), out)
     return found.to_json(made)
