@@ -52,7 +52,7 @@ def main() -> None:
             with Image.open(file) as picture:
                 light = picture.convert("RGB")
         for suffix, drawn in (("", light), ("-dark", darkened(light))):
-            drawn.quantize(128, dither=Image.Dither.NONE).save(DOCS / f"{name}{suffix}.png", optimize=True)
+            drawn.save(DOCS / f"{name}{suffix}.png", optimize=True)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 SENTENCES = {
-    "english": "The old bridge over New York harbour was closed. Nobody knew why.",
+    "english": "The old bridge over New York was closed. Nobody knew why.",
     "chinese": "我们在北京大学学习语言学，他在图书馆工作。",
     "code": "def area(width, height):\n    return width * height\n",
 }

@@ -19,7 +19,7 @@ def fences(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.S)
 
 
-GRAFTING = "ropewalk.hf"  # needs a base model: tests/hf/test_hf_docs.py makes one and runs these lines
+GRAFTING = "BASE"  # needs a base model: tests/hf/test_hf_docs.py makes one and runs these lines
 PROGRAMS = [program for program in fences("python") if GRAFTING not in program]
 COMMANDS = [line for fence in fences("sh") for line in fence.splitlines() if "ropewalk " in line]
 
