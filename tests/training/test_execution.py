@@ -1,33 +1,17 @@
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
-from tiny import config
 
 from ropewalk.errors import UserError
-from ropewalk.native.decoder import Decoder
 from ropewalk.training import execution
 
 
 def test_wishes_that_this_machine_cannot_grant_are_told() -> None:
     plan, notes = execution.plan_execution("cpu", "float32", compile=False, graphs=True)
-    assert not plan.graphs and not plan.compiled
-    assert notes == ["running without CUDA graphs: they need a GPU and train.compile"]
-
-
-def test_without_a_gpu_nothing_is_fused_and_that_is_said() -> None:
-    plan, notes = execution.plan_execution("cpu", "float32", compile=False, fused_rotary=True)
-    assert not plan.fused_rotary
-    assert notes == ["running without the fused rotary kernel: it needs a GPU"]
-
-
-def test_a_plan_reaches_every_rotation() -> None:
-    plan, _ = execution.plan_execution("cpu", "float32", compile=False)
-    for fused in (True, False):
-        model = execution.apply_plan(replace(plan, fused_rotary=fused), Decoder(config(), seed=0))
-        assert [layer.attention.encoding.fused for layer in model.layers] == [fused, fused]
+    assert plan.graphs and not plan.compiled
+    assert notes == ["running the step of train.cuda_graphs without a CUDA graph: that needs a GPU"]
 
 
 def test_without_a_compiler_training_goes_on_eager_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,7 +77,7 @@ def _bar(console: Console, steps: int, unit: Unit) -> Iterator[ProgressCallback]
     with Live(bar, console=console, refresh_per_second=4) as live:
 
         def watch(progress: Progress) -> None:
-            bar.update(task, completed=progress.step)
+            bar.update(task, completed=progress.step, total=progress.steps)
             live.update(Group(bar, Text(summary(progress, unit)), Text("increments  " + spacing(progress))))
 
         yield watch

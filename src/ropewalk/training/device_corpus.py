@@ -7,17 +7,12 @@ uses, so the order of the data is the same bit for bit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from ropewalk.corpus import windows
 from ropewalk.errors import UserError
-
-if TYPE_CHECKING:
-    from jaxtyping import Int
 
 
 class DeviceTokens:
@@ -37,14 +32,14 @@ class DeviceTokens:
             ) from error
         self.within = torch.arange(context + 1, device=device)
 
-    def windows(self, starts: Int[Tensor, " B"]) -> Int[Tensor, "B W"]:
+    def windows(self, starts: Tensor) -> Tensor:
         """The windows that start at `starts` (B,), on the device: int64 (B, context + 1)."""
         return self.tokens[starts[:, None] + self.within].long() & 0xFFFF
 
 
 def start_table(
     tokens: np.ndarray, *, seed: int, first: int, steps: int, size: int, context: int
-) -> Int[Tensor, "S B"]:
+) -> Tensor:
     """The starts of the training windows of steps `first` to `steps` - 1, int64 (steps - first, size), on the CPU."""
     table = torch.empty(max(0, steps - first), size, dtype=torch.int64)
     for row, step in enumerate(range(first, steps)):

@@ -6,16 +6,14 @@ data.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 
-from ropewalk.core.encoding import Rope
 from ropewalk.errors import UserError
-from ropewalk.native.decoder import Decoder, Layer, layer_with_increments, run_layer
+from ropewalk.native.decoder import Decoder, layer_with_increments, run_layer
 from ropewalk.system import allocator, available_memory
 from ropewalk.training.compilation import compiled, compiler_problem
 
@@ -24,8 +22,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """What a run executes on: device, compute dtype, compiled or eager, CPU threads, torch version, CUDA graphs,
-    and whether the fused kernel rotates.
+    """What a run executes on: device, compute dtype, compiled or eager, CPU threads, torch version, and whether the step
+    stays on the device (`ropewalk.training.fast_step`; on a GPU, as one CUDA graph).
     """
 
     device: str
@@ -34,7 +32,6 @@ class ExecutionPlan:
     threads: int
     torch: str
     graphs: bool = False
-    fused_rotary: bool = False
 
 
 def plan_execution(
@@ -42,12 +39,10 @@ def plan_execution(
     precision: Precision = "auto",
     compile: bool = True,
     graphs: bool = False,
-    fused_rotary: bool = False,
 ) -> tuple[ExecutionPlan, list[str]]:
     """The best plan this machine allows, and one sentence for each wish it could not grant.
 
-    graphs: replay compiled regions as CUDA graphs. fused_rotary: rotate by `ropewalk.core.kernels.triton_rotary`. Both
-    are written for GPUs and not yet tried on one.
+    graphs: keep the step on the device and replay it as one CUDA graph; written for GPUs and not yet run on one.
     """
     notes = []
     if device == "auto":
@@ -61,14 +56,10 @@ def plan_execution(
     if compile and device == "cpu" and (problem := compiler_problem()):
         notes.append(f"running without compilation, about a sixth slower: {problem}")
         compile = False
-    if graphs and not (compile and device == "cuda"):
-        notes.append("running without CUDA graphs: they need a GPU and train.compile")
-        graphs = False
-    if fused_rotary and device != "cuda":
-        notes.append("running without the fused rotary kernel: it needs a GPU")
-        fused_rotary = False
+    if graphs and device != "cuda":
+        notes.append("running the step of train.cuda_graphs without a CUDA graph: that needs a GPU")
     threads, version = torch.get_num_threads(), torch.__version__
-    return ExecutionPlan(device, precision, compile, threads, version, graphs, fused_rotary), notes
+    return ExecutionPlan(device, precision, compile, threads, version, graphs), notes
 
 
 def free_memory(plan: ExecutionPlan, sharing: int = 1) -> float:
@@ -87,13 +78,9 @@ def apply_plan(plan: ExecutionPlan, model: Decoder) -> Decoder:
     model.compute_dtype = getattr(torch, plan.precision)
     if plan.device == "cpu":
         allocator.keep_all_freed_memory()
-    for layer in cast(Iterable[Layer], model.layers):
-        if isinstance(layer.attention.encoding, Rope):
-            layer.attention.encoding.fused = plan.fused_rotary
-    if plan.compiled:
-        mode = "reduce-overhead" if plan.graphs else "default"
-        model.layer_fn = compiled(run_layer, mode)
-        model.layer_with_increments_fn = compiled(layer_with_increments, mode)
+    if plan.compiled and not plan.graphs:  # the fast step compiles the whole model instead
+        model.layer_fn = compiled(run_layer)
+        model.layer_with_increments_fn = compiled(layer_with_increments)
     return model
 
 

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,9 @@ from ropewalk.core import loss
 from ropewalk.corpus import Corpus, windows
 from ropewalk.errors import UserError
 from ropewalk.native.decoder import Decoder
+from ropewalk.training.compilation import compiled
 from ropewalk.training.device_corpus import DeviceTokens, start_table
+from ropewalk.training.loop import RUNAWAY, StepResult
 from ropewalk.training.optimizer import Optimizers, rate_fraction
 from ropewalk.training.recipe import Recipe, micro_batch_size
 
@@ -34,26 +35,18 @@ Scope = Literal["model", "layers", "none"]
 """What is compiled: the whole model with its loss, each layer by itself, or nothing."""
 Attention = Literal["auto", "flash", "cudnn"]
 
-RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, stops the run
 VOCABULARY_MULTIPLE = 8
 WARM_UP_STEPS = 3  # before a capture: compiles, allocates, chooses kernels
 
 LossFunction = Callable[[Decoder, Tensor], tuple[Tensor, Tensor]]
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """What one step was: loss in nats per token, gradient norm before clipping, mean and standard deviation of each row."""
-
-    loss: float
-    norm: float
-    increments: list[dict[str, Any]]
-
-
 def window_loss(model: Decoder, tokens: Tensor) -> tuple[Tensor, Tensor]:
     """The loss of windows (B, T + 1), and mean and standard deviation of the increments of each row, (2, N)."""
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
-    x, increments = model.run_layers(inputs, torch.arange(inputs.shape[1], device=inputs.device).expand(inputs.shape))
+    x, increments = model.run_layers(
+        inputs, torch.arange(inputs.shape[1], device=inputs.device).expand(inputs.shape)
+    )
     size = model.vocab_size
     weight = F.pad(model.embedding.to(x.dtype), (0, 0, 0, -size % VOCABULARY_MULTIPLE))
     logits = F.linear(model.norm(x), weight)[..., :size]
@@ -63,7 +56,7 @@ def window_loss(model: Decoder, tokens: Tensor) -> tuple[Tensor, Tensor]:
 
 def compiled_loss(scope: Scope) -> LossFunction:
     """`window_loss`, compiled as a whole, or left to the layers that `execution.apply_plan` compiled."""
-    return torch.compile(window_loss, fullgraph=True, dynamic=False) if scope == "model" else window_loss
+    return compiled(window_loss) if scope == "model" else window_loss
 
 
 def attention_kernel(attention: Attention) -> AbstractContextManager:
@@ -101,14 +94,21 @@ class FastStep:
         self.loss, self.attention = compiled_loss(scope), attention
         self.tokens = DeviceTokens(corpus.train, context, device)
         table = start_table(
-            corpus.train, seed=train.seed, first=first, steps=train.steps, size=train.batch_size, context=context
+            corpus.train,
+            seed=train.seed,
+            first=first,
+            steps=train.steps,
+            size=train.batch_size,
+            context=context,
         )
         self.starts = table.to(device)
         fractions = [rate_fraction(recipe.optimizer, step, train.steps) for step in range(first, train.steps)]
         self.rates = torch.tensor(fractions, dtype=torch.float32, device=device)
-        self.index = torch.zeros((), dtype=torch.int64, device=device)
+        self.index = torch.zeros(1, dtype=torch.int64, device=device)
         self.failed = torch.zeros((), device=device)
-        self.results = torch.zeros(train.log_every, 2 + 2 * len(model.rows), dtype=torch.float64, device=device)
+        self.results = torch.zeros(
+            train.log_every, 2 + 2 * len(model.rows), dtype=torch.float64, device=device
+        )
         self.done = 0
         self.adamw = _capturable(optimizers, self.failed)
         self.graph: torch.cuda.CUDAGraph | None = None
@@ -140,7 +140,8 @@ class FastStep:
             value, norm, *statistics = table[step % size]
             means, stds = statistics[: len(rows)], statistics[len(rows) :]
             spacing = [
-                {"row": row, "mean": mean, "std": std} for row, mean, std in zip(rows, means, stds, strict=True)
+                {"row": row, "mean": mean, "std": std}
+                for row, mean, std in zip(rows, means, stds, strict=True)
             ]
             found.append(StepResult(value, norm, spacing))
         return found
@@ -163,16 +164,19 @@ class FastStep:
     def _update(self) -> None:
         """One step, from data to weights, without a host read."""
         self.model.train()
-        batch = self.tokens.windows(self.starts[self.index])
+        batch = self.tokens.windows(
+            self.starts.index_select(0, self.index)[0]
+        )  # indexing by a scalar would read it
         value, statistics = self.accumulate(batch)
         norm = nn.utils.clip_grad_norm_(self.optimizers.named.values(), self.optimizers.config.clip)
         usable = value.isfinite() & norm.isfinite() & (statistics[0].abs() < RUNAWAY).all()
         self.failed.copy_(torch.maximum(self.failed, (~usable).to(self.failed.dtype)))
+        rate = self.rates.index_select(0, self.index)[0]
         for group, peak in self.optimizers.peaks:
-            group["lr"].copy_(self.rates[self.index] * peak)
+            group["lr"].copy_(rate * peak)
         self.adamw.step()
         result = torch.cat([torch.stack([value, norm.double()]), statistics.flatten().double()])
-        self.results.index_copy_(0, (self.index % len(self.results))[None], result[None])
+        self.results.index_copy_(0, self.index % len(self.results), result[None])
         self.index += 1
 
     def accumulate(self, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,7 +188,7 @@ class FastStep:
             for part in batch.split(micro_batch_size(self.recipe)):
                 share = len(part) / len(batch)
                 value, statistics = self.loss(self.model, part)
-                (value * share).backward()  # type: ignore[no-untyped-call]
+                (value * share).backward()
                 total += value.detach().double() * share
         return total, statistics
 

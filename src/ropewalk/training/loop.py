@@ -51,6 +51,27 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
+@dataclass(frozen=True)
+class StepResult:
+    """What one step was: loss in nats per token, gradient norm before clipping, mean and standard deviation of each row."""
+
+    loss: float
+    norm: float
+    increments: list[dict[str, Any]]
+
+
+class Stepper(Protocol):
+    """How a run advances: `EagerSteps` here, or `ropewalk.training.fast_step.FastStep`."""
+
+    def advance(self, count: int) -> list[StepResult]:
+        """Does between 1 and `count` of the next steps."""
+        ...
+
+    def validate(self) -> float:
+        """Loss on the validation windows, nats per token."""
+        ...
+
+
 class TrainableHost(TrainableModule, Protocol):
     """A host that can be trained."""
 
@@ -144,36 +165,22 @@ def loop(
     state: State,
     watch: ProgressCallback | None,
     checkpoints: CheckpointIO,
+    stepper: Stepper | None = None,
 ) -> None:
-    """Trains from the step in `state` to the last one. recipe: a `Recipe` or a `GraftRecipe`."""
+    """Trains from the step in `state` to the last one. recipe: a `Recipe` or a `GraftRecipe`. stepper: None for eager steps."""
     config, group = recipe.train, checkpoints.group
-    unit = recipe.token_unit
+    stepper = stepper or EagerSteps(recipe, corpus, model, optimizers, state.step, group)
     saved_at, saved_step = time.monotonic(), state.step
-    seen = step_tokens(recipe)
     with DeferredInterrupt() as interrupt:
         try:
             while state.step < config.steps:
                 began = time.monotonic()
-                value, norm, spacing = _step(recipe, corpus, model, optimizers, state.step, group)
-                _check(value, norm, spacing, state.step, run)
-                state.step += 1
-                state.loss_sum += value
-                state.loss_count += 1
-                state.seconds += time.monotonic() - began
+                results = stepper.advance(_until_next_entry(config, state.step))
+                seconds = (time.monotonic() - began) / len(results)
+                for result in results:
+                    _check(result, state.step, run)
+                    _record(run, recipe, state, result, seconds, stepper, watch)
                 last = state.step == config.steps
-                if state.step % config.validate_every == 0 or last:
-                    state.validation = validate(model, corpus, recipe, group)
-                    run.log(step=state.step, validation_loss=state.validation)
-                if state.step % config.log_every == 0 or last:
-                    mean = state.loss_sum / state.loss_count
-                    bits = {"bits_per_byte": loss.bits_per_byte(mean)} if unit == "bytes" else {}
-                    speed = {f"{unit}_per_second": round(state.step * seen / max(state.seconds, 1e-9), 1)}
-                    read = {unit: state.step * seen}
-                    run.log(step=state.step, **read, loss=mean, **bits, **speed, increments=spacing)
-                    state.loss_sum, state.loss_count = 0.0, 0
-                if watch is not None:
-                    progress = (value, state.validation, state.step * seen, state.seconds, spacing)
-                    watch(Progress(state.step, config.steps, *progress))
                 due = last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes
                 requests = group.everyone(due, interrupt.asked)
                 if requests[0][0]:
@@ -187,10 +194,71 @@ def loop(
             raise
 
 
+def _until_next_entry(config: Any, step: int) -> int:
+    """The number of steps until something must be logged or validated, or the run ends."""
+    return min(config.steps - step, *(every - step % every for every in (config.log_every, config.validate_every)))
+
+
+def _record(
+    run: Run | Follower,
+    recipe: Any,
+    state: State,
+    result: StepResult,
+    seconds: float,
+    stepper: Stepper,
+    watch: ProgressCallback | None,
+) -> None:
+    """Counts one step in `state`, and validates, logs and reports where that is due."""
+    config, unit, seen = recipe.train, recipe.token_unit, step_tokens(recipe)
+    state.step += 1
+    state.loss_sum += result.loss
+    state.loss_count += 1
+    state.seconds += seconds
+    last = state.step == config.steps
+    if state.step % config.validate_every == 0 or last:
+        state.validation = stepper.validate()
+        run.log(step=state.step, validation_loss=state.validation)
+    if state.step % config.log_every == 0 or last:
+        mean = state.loss_sum / state.loss_count
+        bits = {"bits_per_byte": loss.bits_per_byte(mean)} if unit == "bytes" else {}
+        speed = {f"{unit}_per_second": round(state.step * seen / max(state.seconds, 1e-9), 1)}
+        read = {unit: state.step * seen}
+        run.log(step=state.step, **read, loss=mean, **bits, **speed, increments=result.increments)
+        state.loss_sum, state.loss_count = 0.0, 0
+    if watch is not None:
+        progress = (result.loss, state.validation, state.step * seen, state.seconds, result.increments)
+        watch(Progress(state.step, config.steps, *progress))
+
+
+class EagerSteps:
+    """Steps that the host follows one by one: any host, any optimizer, several processes."""
+
+    def __init__(
+        self,
+        recipe: Any,
+        corpus: Corpus,
+        model: TrainableHost,
+        optimizers: Optimizers,
+        step: int,
+        group: ProcessGroup,
+    ) -> None:
+        self.recipe, self.corpus, self.model = recipe, corpus, model
+        self.optimizers, self.step, self.group = optimizers, step, group
+
+    def advance(self, count: int) -> list[StepResult]:
+        """The next step."""
+        result = _step(self.recipe, self.corpus, self.model, self.optimizers, self.step, self.group)
+        self.step += 1
+        return [result]
+
+    def validate(self) -> float:
+        return validate(self.model, self.corpus, self.recipe, self.group)
+
+
 def _step(
     recipe: Any, corpus: Corpus, model: TrainableHost, optimizers: Optimizers, step: int, group: ProcessGroup
-) -> tuple[float, float, list[dict[str, Any]]]:
-    """One update; returns the loss in nats per token, the gradient norm, and the mean and standard deviation of each row."""
+) -> StepResult:
+    """One update."""
     config, context = recipe.train, recipe.model.context_length
     batch = windows.batch(corpus.train, seed=config.seed, step=step, size=config.batch_size, context=context)
     batch = batch[group.rank :: group.ranks].to(_device(model), non_blocking=True)
@@ -210,7 +278,7 @@ def _step(
     spacing = [
         {"row": str(row), "mean": float(mean[i]), "std": float(std[i])} for i, row in enumerate(model.rows)
     ]
-    return group.mean(total), norm, spacing
+    return StepResult(group.mean(total), norm, spacing)
 
 
 def _without_sync(model: Any) -> AbstractContextManager:
@@ -234,8 +302,9 @@ def validate(model: TrainableHost, corpus: Corpus, recipe: Any, group: ProcessGr
     return group.mean(total) * group.ranks / count
 
 
-def _check(value: float, norm: float, spacing: list[dict[str, Any]], step: int, run: Run | Follower) -> None:
-    wild = next((s for s in spacing if not abs(s["mean"]) < RUNAWAY), None)
+def _check(result: StepResult, step: int, run: Run | Follower) -> None:
+    value, norm = result.loss, result.norm
+    wild = next((s for s in result.increments if not abs(s["mean"]) < RUNAWAY), None)
     if wild is not None:
         what = f"the increments of {wild['row']} ran away (mean {wild['mean']:.3g})"
     elif not math.isfinite(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import torch
 
 from ropewalk.corpus import Corpus
+from ropewalk.errors import UserError
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
-from ropewalk.training import distributed, execution, memory_estimate
-from ropewalk.training.distributed import ProcessGroup
-from ropewalk.training.loop import CheckpointIO, ProgressCallback, State, loop
+from ropewalk.training import distributed, execution, fast_step, memory_estimate
+from ropewalk.training.distributed import SINGLE_PROCESS, ProcessGroup
+from ropewalk.training.fit_steps import with_fitting_steps
+from ropewalk.training.loop import CheckpointIO, EagerSteps, ProgressCallback, State, Stepper, loop
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.recipe import Recipe, step_tokens
 from ropewalk.training.run import fill_frozen, open_run
@@ -34,7 +37,7 @@ def train(
     shard: the processes split the model (FSDP2) instead of replicating it (DDP). Raises UserError for a folder that
     holds another run and for a run that diverges; KeyboardInterrupt passes through after a checkpoint is written.
     """
-    config = recipe.train
+    config, began = recipe.train, time.monotonic()
     plan, notes = execution.plan_execution(
         config.device, config.precision, config.compile and not shard, config.cuda_graphs
     )
@@ -42,6 +45,18 @@ def train(
         distributed.check_batch(group, config.batch_size, shard)
         needed = memory_estimate.estimate(recipe, ranks=group.ranks, shard=shard)
         needed.require(plan, group, "lower train.micro_batch_size or model.context_length")
+        if plan.graphs and (problem := fast_step.unsupported(recipe, group.ranks)):
+            raise UserError(f"{problem}; set train.cuda_graphs = false, or change the other setting.")
+        if config.minutes is not None and group.ranks > 1:
+            raise UserError("train.minutes measures the rate of one process; give train.steps instead.")
+        recipe = with_fitting_steps(
+            recipe,
+            folder,
+            resume=resume,
+            began=began,
+            device=plan.device,
+            make=lambda probe: _throwaway(probe, corpus, plan),
+        )
         with open_run(group, folder, recipe, asdict(plan) | {"shard": shard}, corpus, resume=resume) as run:
             for note in notes:
                 run.note(note)
@@ -51,10 +66,42 @@ def train(
             optimizers = Optimizers(model, recipe.optimizer, step_tokens(recipe))
             checkpoints = CheckpointIO(checkpoint.save_decoder, checkpoint.read_training, group=group)
             state = State.resumed(run, model, optimizers, checkpoints) if resume else State()
-            loop(run, recipe, corpus, parallel, optimizers, state, watch if group.first else None, checkpoints)
-            provenance = run.provenance(step=config.steps, validation=state.validation)
+            stepper = _fast(recipe, corpus, model, optimizers, plan, state.step)
+            watch = watch if group.first else None
+            loop(run, recipe, corpus, parallel, optimizers, state, watch, checkpoints, stepper)
+            provenance = run.provenance(step=recipe.train.steps, validation=state.validation)
             checkpoint.save_decoder(folder / "model", model, provenance, write=group.first)
     return folder / "model"
+
+
+def _fast(
+    recipe: Recipe,
+    corpus: Corpus,
+    model: Decoder,
+    optimizers: Optimizers,
+    plan: execution.ExecutionPlan,
+    first: int,
+) -> fast_step.FastStep | None:
+    """The fast step from step `first` on, where the plan asks for it and something is left to do."""
+    if not plan.graphs or first >= recipe.train.steps:
+        return None
+    return fast_step.FastStep(
+        recipe,
+        corpus,
+        model,
+        optimizers,
+        first=first,
+        scope="model" if plan.compiled else "none",
+        attention=recipe.train.attention,
+    )
+
+
+def _throwaway(recipe: Recipe, corpus: Corpus, plan: execution.ExecutionPlan) -> Stepper:
+    """Steps of a model of its own, as the run will do them."""
+    model = execution.apply_plan(plan, Decoder(recipe.model, seed=recipe.train.seed))
+    optimizers = Optimizers(model, recipe.optimizer, step_tokens(recipe))
+    eager = EagerSteps(recipe, corpus, model, optimizers, 0, SINGLE_PROCESS)
+    return _fast(recipe, corpus, model, optimizers, plan, 0) or eager
 
 
 def _parallelize(model: Decoder, plan: execution.ExecutionPlan, group: ProcessGroup, shard: bool) -> Any:

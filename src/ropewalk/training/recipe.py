@@ -8,7 +8,7 @@ what they do.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,13 +25,16 @@ MICRO_TOKENS = 8_192
 class TrainConfig(BaseModel):
     """How long, how much at a time, how often to look.
 
-    batch_size: windows a step; micro_batch_size: windows at a time on the device (None: about 8,000 tokens). Counts are in
+    minutes: wall time to train for; the rate is measured before the run begins and `steps` lowered to what fits. cuda_graphs:
+    keep the step on the device, on a GPU as one CUDA graph (`ropewalk.training.fast_step`). attention: the kernel of that
+    step on a GPU. batch_size: windows a step; micro_batch_size: windows at a time on the device (None: about 8,000 tokens). Counts are in
     steps, `validation_bytes` in tokens predicted, `checkpoint_minutes` in minutes of wall time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     steps: int = Field(default=50_000, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=64, ge=1)
     micro_batch_size: int | None = Field(default=None, ge=1)
     seed: int = Field(default=42, ge=0)
@@ -39,6 +42,7 @@ class TrainConfig(BaseModel):
     precision: Precision = "auto"
     compile: bool = True
     cuda_graphs: bool = False
+    attention: Literal["auto", "flash", "cudnn"] = "auto"
     log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=1_000, ge=1)
     validation_bytes: int = Field(default=1_000_000, ge=1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import CorpusConfig
@@ -53,6 +53,12 @@ class GraftRecipe(BaseModel):
     def token_unit(self) -> str:
         """What metrics count."""
         return "tokens"
+
+    @model_validator(mode="after")
+    def _ordinary_steps(self) -> GraftRecipe:
+        if self.train.minutes is not None or self.train.cuda_graphs:
+            raise ValueError("train.minutes and train.cuda_graphs are for native models; leave them out for a graft")
+        return self
 
 
 def rates(how: How, steps: int) -> OptimizerConfig:
