@@ -1,9 +1,9 @@
 // The model inside the browser: onnxruntime-web runs model.onnx, and answers are made as live/answers.py makes them.
-import { writingOf } from "./writing.js";
 import { payload } from "../views/page/base.js";
 import { attach } from "../views/page/composer.js";
 import { composer } from "../views/page/composer_state.js";
 import { build } from "../views/page/main.js";
+import { writingOf } from "./writing.js";
 
 const END = 256;
 const site = payload.site;

@@ -138,7 +138,14 @@ class _Recorder:
     ) -> Output:
         first, keep, _ = self.windows[len(self.likeliest)]
         edit = self.make_edit(first - self.skip)
-        output = self.host(tokens, position_ids, document_ids=document_ids, edit=edit, activations=activations, kv_cache=kv_cache)
+        output = self.host(
+            tokens,
+            position_ids,
+            document_ids=document_ids,
+            edit=edit,
+            activations=activations,
+            kv_cache=kv_cache,
+        )
         logits = output.logits[0, keep - first :].float()
         shares, symbols = logits.softmax(-1).topk(min(FOLLOWING, logits.shape[-1]))
         pairs = zip(symbols.tolist(), shares.tolist(), strict=True)

@@ -71,7 +71,7 @@ def _widest(trace: Trace, drawn: Scene, noun: str) -> Finding:
     if trace.error is not None:
         error = float(trace.error[row, _gap_token(trace, drawn.cells, int(cell))])
         if np.isfinite(error):
-            noise = value - drawn.mean[row] < NOISE * error
+            noise = bool(value - drawn.mean[row] < NOISE * error)
             text += f" (standard error {_number(error)}{'; this may be noise' if noise else ''})"
     elif noun == "sensitivity":
         text += " (no standard error was recorded)"

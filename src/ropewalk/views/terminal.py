@@ -118,6 +118,7 @@ class TerminalView:
         right = np.cumsum(blanks + columns, axis=1)
         panels = wrap(right - blanks - columns, right, width - margin, len(labels), texts)
         darkest = top(self.tinted.gaps)
+        tint = _Tints(darkest)
         styled = (_blanks(tints, _step(darkest)) > 0) | (tints < 0)
         for start, end in panels:
             yield [("text".ljust(margin) + "".join(labels[start:end]), Style(dim=True))]
@@ -127,7 +128,7 @@ class TerminalView:
                 for cell in range(start, end):
                     piece = " " * blanks[n, cell] + labels[cell] if blanks[n, cell] else labels[cell]
                     if styled[n, cell]:
-                        pieces += [("".join(plain), None), (piece, _tint(float(tints[n, cell]), darkest))]
+                        pieces += [("".join(plain), None), (piece, tint(float(tints[n, cell])))]
                         plain = []
                     else:
                         plain.append(piece)
@@ -138,6 +139,7 @@ class TerminalView:
         """A sparkline for each row with its mean, its widest gap and where that is."""
         margin = max(map(len, ["text", *names])) + 2
         gaps, darkest = self.tinted.gaps, top(self.tinted.gaps)
+        tint = _Tints(darkest)
         count = max(10, min(len(labels), max(width, NARROWEST) - margin - 40))
         if len(labels) <= count and all(_width(label) == 1 for label in labels):
             yield [("text".ljust(margin) + "".join(labels), Style(dim=True))]
@@ -147,7 +149,7 @@ class TerminalView:
             pieces: Line = [(name.ljust(margin), None)]
             for mark, share in sparkline(gaps[row], count, darkest):
                 pieces.append(
-                    (mark, _tint(1 + share * (darkest - 1), darkest, back=False) if share > 0 else None)
+                    (mark, tint(1 + share * (darkest - 1), back=False) if share > 0 else None)
                 )
             known = gaps[row][np.isfinite(gaps[row])]
             if len(known):
@@ -197,10 +199,11 @@ class TerminalView:
     def _scale(self) -> Line:
         """A swatch of each tint with the gap it stands for."""
         darkest = top(self.tinted.gaps)
+        tint = _Tints(darkest)
         line: Line = [("tint in these units ", None)]
-        line += [(f" {step:.3g} ", _tint(float(step), darkest)) for step in np.linspace(1, darkest, 5)[1:]]
+        line += [(f" {step:.3g} ", tint(float(step))) for step in np.linspace(1, darkest, 5)[1:]]
         if (self.tinted.gaps < 0).any():
-            line.append((" back ", _tint(-1.0, darkest)))
+            line.append((" back ", tint(-1.0)))
         return line
 
 
@@ -225,21 +228,24 @@ def _blanks(gaps: np.ndarray, step: float) -> np.ndarray:
     return np.clip(above, 0, MOST_BLANKS).astype(np.int64)
 
 
-def _tint(gap: float, darkest: float, back: bool = True) -> Style:
-    """Black on the gap's shade, for a gap with a blank; no pale shades, which glare on a dark screen.
+class _Tints:
+    """Black on a gap's shade, for a gap with a blank; no pale shades, which glare on a dark screen.
 
-    back False: the shade as the color of the letters.
+    Styles are kept for one printing only: rich styles remember the colors of the console that used them first.
     """
-    share = -1.0 if gap < 0 else round(min(1.0, (gap - 1) / (darkest - 1)), 2)
-    return _style(share, back)
 
+    def __init__(self, darkest: float) -> None:
+        self.darkest = darkest
+        self.styles: dict[tuple[float, bool], Style] = {}
 
-@cache
-def _style(share: float, back: bool) -> Style:
-    if share < 0:
-        return Style(color="black", bgcolor=BACKWARD)
-    color = shade(1 + 0.4 + 0.6 * share, 2)
-    return Style(color="black", bgcolor=color) if back else Style(color=color)
+    def __call__(self, gap: float, back: bool = True) -> Style:
+        """The style of a gap in units of the mean; back False: the shade as the color of the letters."""
+        share = -1.0 if gap < 0 else round(min(1.0, (gap - 1) / (self.darkest - 1)), 2)
+        if (share, back) not in self.styles:
+            color = BACKWARD if share < 0 else shade(1 + 0.4 + 0.6 * share, 2)
+            style = Style(color="black", bgcolor=color) if back else Style(color=color)
+            self.styles[share, back] = style
+        return self.styles[share, back]
 
 
 @cache

@@ -1,7 +1,7 @@
 """One self-contained html page for one or several traces: markup, style, script and data in a single file.
 
-The page makes no network request and carries a content security policy that forbids it any. Text reaches the
-document only as text. Accepted kinds: those of `views.scene`. The page knows Traces and Overlays, not models.
+The page makes no network request and carries a content security policy that forbids it any. Text enters the
+document only as text. Accepted kinds: those of `views.scene`. Its script is described in `joiner`.
 """
 
 import base64
@@ -9,12 +9,15 @@ import hashlib
 import html as escaping
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
+from ropewalk.views.findings import findings
 from ropewalk.views.joining import join, right_to_left
+from ropewalk.views.kinds import describe
 from ropewalk.views.labels import visible
 from ropewalk.views.overlays import Overlay
 from ropewalk.views.page.joiner import join as join_modules
@@ -92,6 +95,8 @@ def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = (
         ],
         "leftward": leftward,
         "overlays": [one.as_json() for one in overlays if one.text == trace.text],
+        "words": asdict(describe(trace)),
+        "findings": [one.as_json() for one in findings(trace)],
     }
 
 

@@ -3,6 +3,7 @@ export const payload = JSON.parse(document.getElementById("data").textContent);
 export const state = {
   scale: "row", view: "one", a: 0, b: 1, size: 1, strip: "none", theme: "auto",
   overlays: new Set(), unfolded: new Set(), hover: null, focus: null, pins: [],
+  layout: null, layers: null, sorted: false, exaggerate: 1, brush: null,
 };
 export const entries = payload.entries.map(readEntry);
 
@@ -13,11 +14,13 @@ export function readEntry(given) {
     name: given.name, file: given.file || null, kind: file.kind, unit: file.unit, gap: file.gap,
     text: file.text, tokens: file.tokens, spans: file.spans,
     rows: file.rows.map(({ layer, head }) => ({ layer, head })),
-    values: file.rows.map((row) => Float64Array.from(row[key], Math.fround)),
+    values: file.rows.map((row) => Float64Array.from(row[key], (value) => (value === null ? NaN : Math.fround(value)))),
     surprisal: file.surprisal, entropy: file.entropy, entropyAfter: file.entropy_after,
     context: file.context, provenance: file.provenance, hash: file.hash || "",
     cells: given.cells.map(([start, end, text, label]) => ({ start, end, text, label })),
     leftward: given.leftward, overlays: given.overlays, expected: given.expected || null,
+    errors: file.rows[0].errors ? file.rows.map((row) => row.errors) : null, findings: given.findings || [],
+    words: given.words || { noun: "gap", title: "", lead: "", unit: "" },
   };
 }
 
@@ -44,7 +47,33 @@ export function displayRows(entry) {
       }
     } else rows.push({ label: name, layer, members, heads: members.length });
   }
-  return rows;
+  const [even, ...learned] = rows, chosen = learned.filter(({ layer }) => !state.layers || layer === null || state.layers.includes(layer));
+  if (state.sorted) {
+    const std = new Map(chosen.map((row) => [row, variation(valuesOf(entry, row))]));
+    chosen.sort((a, b) => std.get(b) - std.get(a));
+  }
+  return [even, ...(chosen.length ? chosen : learned)];
+}
+
+// The standard deviation of a row's numbers over its mean.
+export function variation(values) {
+  const known = values.slice(1).filter(Number.isFinite), mean = known.reduce((sum, one) => sum + one, 0) / known.length;
+  return Math.sqrt(known.reduce((sum, one) => sum + (one - mean) ** 2, 0) / known.length) / Math.abs(mean) || 0;
+}
+
+// Whether a trace has too many rows or tokens to write every row in full; see views/sparklines.py.
+export const isLarge = (entry) => new Set(entry.rows.map(({ layer }) => layer)).size > 8 || entry.tokens.length > 300;
+
+// The cells start..end of an entry as an entry of its own.
+export function sliceEntry(entry, start, end) {
+  const cells = entry.cells.slice(start, end), first = cells[0].start, last = cells[cells.length - 1].end;
+  const part = (numbers) => numbers.slice(first, last);
+  return {
+    ...entry, cells: cells.map((cell) => ({ ...cell, start: cell.start - first, end: cell.end - first })), text: cells.map(({ text }) => text).join(""),
+    tokens: part(entry.tokens), spans: part(entry.spans), values: entry.values.map(part), errors: entry.errors && entry.errors.map(part),
+    surprisal: part(entry.surprisal), entropy: part(entry.entropy), entropyAfter: part(entry.entropyAfter), expected: entry.expected && part(entry.expected),
+    file: null, findings: [],
+  };
 }
 
 export function valuesOf(entry, row) {

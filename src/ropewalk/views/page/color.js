@@ -3,11 +3,13 @@ import { changed, clamp, state } from "./base.js";
 
 export const palette = {};
 const RAMP = 5;
+const HEAT = [0, 0.3, 0.5, 0.65, 0.85, 1]; // places of the heat map's colors on its scale; see views/heat_picture.py
 
-export function readPalette() {
+function readPalette() {
   const style = getComputedStyle(document.documentElement);
   for (const name of ["paper", "ink", "soft", "faint", "rule", "accent", "pin-a", "pin-b", "backward", "cool", "drop",
     "mark-0", "mark-1", "mark-2", "mark-3"]) palette[name] = style.getPropertyValue(`--${name}`).trim();
+  palette.heat = Array.from({ length: HEAT.length }, (_, n) => channels(style.getPropertyValue(`--heat-${n}`).trim()));
   palette.ramp = Array.from({ length: RAMP }, (_, n) => channels(style.getPropertyValue(`--ramp-${n}`).trim()));
 }
 
@@ -18,6 +20,14 @@ export function tint(gap, top) {
   if (!Number.isFinite(gap)) return null;
   if (gap < 0) return palette.backward;
   return gap <= 1 ? null : warm((gap - 1) / (top - 1));
+}
+
+// The color at a place 0..1 of the heat map's scale.
+export function mix(colors, share) {
+  let n = 0;
+  while (n < HEAT.length - 2 && share > HEAT[n + 1]) n++;
+  const part = (share - HEAT[n]) / (HEAT[n + 1] - HEAT[n]);
+  return `rgb(${colors[n].map((value, i) => Math.round(value + (colors[n + 1][i] - value) * part)).join()})`;
 }
 
 export function warm(share) {

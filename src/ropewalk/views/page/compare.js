@@ -13,6 +13,7 @@ export function compareBar() {
   if (entries.length < 2 || payload.mode === "film") return null;
   const names = (which) => el("label", {}, which.toUpperCase(), el("select", { "aria-label": `trace ${which.toUpperCase()}`, onchange: (event) => {
     state[which] = Number(event.target.value);
+    state.brush = null;
     state.pins = [];
     state.focus = state.hover = null;
     stage.rebuild();

@@ -2,7 +2,7 @@
 // One question at a time; what was typed meanwhile is asked next, what lies between is never asked.
 import { changed, el, entries, payload, readEntry, state } from "./base.js";
 import { composer } from "./composer_state.js";
-import { refreshControls } from "./controls.js";
+import { refreshControls, setStrip } from "./controls.js";
 import { baseFactors, baseTops, drag, marksGap, setGap } from "./drag.js";
 import { updateNotes } from "./legend.js";
 import { comeFrom, moveTo } from "./motion.js";
@@ -118,6 +118,7 @@ function fitBox() {
 }
 
 function typed() {
+  if (state.strip === "change") setStrip("none");
   composer.edits.clear();
   composer.hold = false;
   fitBox();

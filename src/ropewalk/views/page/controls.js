@@ -1,16 +1,18 @@
 // The bar of controls: scale, bars above the text, overlays, size, theme.
-import { SCALES, changed, clamp, el, entries, on, state } from "./base.js";
+import { SCALES, changed, clamp, el, entries, isLarge, on, payload, state } from "./base.js";
 import { setTheme } from "./color.js";
+import { linkOf, readLayers } from "./link.js";
 import { layOut, show } from "./picture.js";
 import { saveMenu } from "./save.js";
 import { stage } from "./stage.js";
+import { tourButton } from "./tour.js";
 
 export const bar = el("div", { class: "controls" });
 
 export function setScale(scale) {
   if (scale === state.scale) return;
   state.scale = scale;
-  for (const picture of stage.pictures) {
+  for (const picture of stage.pictures.filter((one) => !one.atlas)) {
     if (picture.difference) layOut(picture);
     else show(picture, picture.now);
   }
@@ -39,7 +41,22 @@ export function choice(label, options, chosen, pick) {
     "data-value": value, onclick: () => pick(value),
   }, name));
   const group = el("div", { class: "choice", role: "radiogroup", "aria-label": label }, ...buttons);
-  return synced(group, () => buttons.forEach((button) => button.setAttribute("aria-checked", String(button.dataset.value === chosen()))));
+  const follow = () => buttons.forEach((button) => {
+    const on = button.dataset.value === chosen();
+    button.setAttribute("aria-checked", String(on));
+    button.setAttribute("tabindex", on ? "0" : "-1");
+  });
+  group.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const next = buttons[(buttons.findIndex((button) => button.dataset.value === chosen()) + step + buttons.length) % buttons.length];
+    next.click();
+    (document.querySelector(`[role=radiogroup][aria-label="${label}"] [data-value="${next.dataset.value}"]`) || next).focus();
+  });
+  follow();
+  return synced(group, follow);
 }
 
 export function toggle(name, note, isOn, flip) {
@@ -66,18 +83,82 @@ function overlayToggles() {
   }));
 }
 
+const LAYOUTS = [["rows", "Rows", "every token at its place"], ["heat", "Heat map", "a square for every row and token"]];
+
+// Rows, or a heat map where there are too many rows or tokens.
+export const layoutOf = () => state.layout || (entries.some(isLarge) ? "heat" : "rows");
+
+function setLayout(layout) {
+  state.layout = layout;
+  stage.rebuild();
+}
+
+const many = () => entries.some((entry) => new Set(entry.rows.map(({ layer }) => layer)).size > 2);
+const layersOf = () => [...new Set(entries.flatMap((entry) => entry.rows.map(({ layer }) => layer)))].filter((layer) => layer !== null);
+const unfoldedAll = () => state.unfolded.size > 0;
+
+function unfoldAll() {
+  if (unfoldedAll()) state.unfolded.clear();
+  else layersOf().forEach((layer) => state.unfolded.add(layer));
+  if (entries.some((entry) => entry.rows.some(({ layer }) => layer === null))) state.unfolded.add(null);
+  changed("layout");
+}
+
+function layersBox() {
+  const box = el("input", { type: "text", size: 9, class: "layers", placeholder: "all, or 0-5,12", "aria-label": "layers shown, such as 0-5,12", value: state.layers ? state.layers.join() : "", onchange: () => {
+    state.layers = box.value.trim() ? readLayers(box.value) : null;
+    box.setAttribute("aria-invalid", String(Boolean(box.value.trim()) && !state.layers));
+    changed("layout");
+  } });
+  return box;
+}
+
+// Stretches what differs from the mean, so that a weak contrast can be seen; the legend says that it is not to scale.
+function exaggerateSlider() {
+  const slider = el("input", { type: "range", min: "1", max: "10", step: "1", value: String(state.exaggerate), "aria-label": "exaggerate deviations from even spacing", oninput: () => {
+    state.exaggerate = Number(slider.value);
+    for (const picture of stage.pictures.filter((one) => !one.atlas && !one.difference)) show(picture, null);
+    changed("draw");
+  } });
+  const label = el("output", {}, `×${state.exaggerate}`);
+  return synced(el("label", { class: "group" }, el("span", { class: "label" }, "exaggerate"), slider, label), () => {
+    label.textContent = `×${state.exaggerate}`;
+    slider.value = String(state.exaggerate);
+  });
+}
+
+function copyButton() {
+  const button = el("button", { type: "button", class: "plain", onclick: async () => {
+    const done = await navigator.clipboard?.writeText(linkOf()).then(() => true, () => false);
+    if (!done) history.replaceState(null, "", linkOf());
+    button.textContent = done ? "Link copied" : "Link is in the address bar";
+    setTimeout(() => button.textContent = "Copy link", 1800);
+  } }, "Copy link");
+  return button;
+}
+
 export function refreshControls() {
   const group = (label, ...items) => (items.length ? el("div", { class: "group" }, label ? el("span", { class: "label" }, label) : null, ...items) : null);
   const next = { auto: "light", light: "dark", dark: "auto" };
   const theme = el("button", { type: "button", class: "plain", title: "colors: as the system, light, dark", onclick: () => {
     setTheme(next[state.theme]);
     theme.textContent = `◐ ${state.theme}`;
-  } }, "◐ auto");
+    changed("draw");
+  } }, `◐ ${state.theme}`);
   bar.replaceChildren(...[
     choice("Scale", SCALES, () => state.scale, setScale),
+    payload.mode === "page" || payload.mode === "note" ? choice("Layout", LAYOUTS, layoutOf, setLayout) : null,
     group("show", ...strips(), ...overlayToggles()),
+    many() ? group("rows", layersBox(), toggle("most varied first", "rows in the order of their standard deviation", () => state.sorted, () => {
+      state.sorted = !state.sorted;
+      changed("layout");
+    })) : null,
+    entries.some((entry) => new Set(entry.rows.map(({ head }) => head)).size > 1) ? toggle("heads", "a row for each head instead of their mean", unfoldedAll, unfoldAll) : null,
+    exaggerateSlider(),
     group("", el("button", { type: "button", class: "plain", "aria-label": "smaller", onclick: () => setSize(1 / 1.15) }, "A−"),
       el("button", { type: "button", class: "plain", "aria-label": "larger", onclick: () => setSize(1.15) }, "A+"), theme),
+    payload.mode === "page" ? copyButton() : null,
     saveMenu(),
+    tourButton(),
   ].filter(Boolean));
 }

@@ -34,7 +34,7 @@ export function updateDetail() {
 
 // What a trace is called where two are shown: as above its picture, for two may bear one name.
 function titleOf(shown, picture) {
-  return shown.length > 1 ? `${"AB"[shown.indexOf(picture)]} ${picture.entry.name}` : "";
+  return state.view === "one" || picture.zoomed ? "" : `${"AB"[shown.indexOf(picture)]} ${picture.entry.name}`;
 }
 
 function character(entry, index, pinned) {
@@ -47,9 +47,9 @@ function character(entry, index, pinned) {
     ["place", count === 1 ? `token ${cell.start}` : `tokens ${cell.start}–${cell.end - 1}`],
     ["characters", cell.text ? short(points) : "none"],
     [size === 1 ? "byte" : "bytes", cell.text ? short(raw) : "none"],
-    ["surprisal", `${number(cellSignal(entry, cell, "surprisal"))} nats${count > 1 ? `, sum of ${count} tokens` : ""}`],
-    ["entropy before", `${number(cellSignal(entry, cell, "entropy"))} nats`],
-    ["entropy after", `${number(entry.entropyAfter[cell.end - 1])} nats`],
+    ...[["surprisal", cellSignal(entry, cell, "surprisal"), count > 1 ? `, sum of ${count} tokens` : ""], ["entropy before", cellSignal(entry, cell, "entropy"), ""],
+      ["entropy after", entry.entropyAfter[cell.end - 1] ?? NaN, ""]].filter(([, value]) => Number.isFinite(value))
+      .map(([name, value, note]) => [name, `${number(value)} nats${note}`]),
   ];
   return el("section", { class: "character" },
     el("div", { class: "glyph", dir: "auto" }, cell.label),
@@ -74,21 +74,22 @@ function gapTable(picture, hit, title) {
   const { entry, scenes } = picture, { x, left, factor, mean } = scenes.row, c = hit.cell;
   const what = entry.kind === "sensitivity" ? "sensitivity before it" : "increment: the gap before it";
   const rows = learnedRows(picture).map(([row, r]) => {
-    const gap = c ? (x[r][c] - left[r][c]) / factor[r] : NaN, share = gap / mean[r];
+    const gap = c && Number.isFinite(scenes.row.gap[r][c]) ? (x[r][c] - left[r][c]) / factor[r] : NaN, share = gap / mean[r];
     const width = Number.isFinite(share) ? clamp(Math.abs(share) / picture.tops, 0, 1) * 100 : 0;
+    const error = entry.errors ? (row.members.length === 1 && c ? entry.errors[row.members[0]][gapToken(entry, c)] : NaN) : null;
     const bar = el("i", {});
     bar.style.width = `${width}%`;
     bar.style.background = share > 1 || share < 0 ? tint(share, picture.tops) : palette.faint;
     return el("tr", { class: hit.row === r && hit.picture === picture ? "current" : "" },
       el("th", { scope: "row" }, row.label), el("td", { class: "bar" }, bar),
-      el("td", {}, number(gap) + (atCeiling(entry, row, c) ? "*" : "")), el("td", {}, Number.isFinite(share) ? `${number(share, 2)}×` : "–"),
+      el("td", {}, number(gap) + (atCeiling(entry, row, c) ? "*" : "")), el("td", {}, Number.isFinite(share) ? `${number(share, 3)}×` : "not measured"), error === null ? null : el("td", {}, `±${number(error, 2)}`),
       el("td", {}, number(x[r][c] / factor[r], 4)));
   });
   const ceiling = learnedRows(picture).some(([row]) => atCeiling(entry, row, c));
   return el("section", {},
     title ? el("h2", {}, title) : null,
-    el("table", {}, el("caption", {}, `${what}, in ${entry.unit}`),
-      el("thead", {}, el("tr", {}, ...["", "", "gap", "× mean", entry.kind === "sensitivity" ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
+    el("table", {}, el("caption", { title: entry.words.unit }, `${what}, in ${entry.unit}${entry.words.unit ? ` (${entry.words.unit})` : ""}`),
+      el("thead", {}, el("tr", {}, ...["", "", "gap", "× mean", ...(entry.errors ? ["error"] : []), entry.kind === "sensitivity" ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...rows)),
     ceiling ? el("p", { class: "hint" }, `* at the model's ceiling of ${number(entry.provenance.ceiling)}; it may want more.`) : null);
 }

@@ -56,6 +56,7 @@ function drawBands(pen, picture, { start, end }, r, y, at, top, foot) {
   for (let c = start; c < end; c++) {
     const color = picture.difference ? null : tint(now.gap[r][c], tops);
     const a = at(now.left[r][c], r), b = at(now.x[r][c], r);
+    if (!picture.difference && c && Number.isNaN(now.gap[r][c])) pen.box(Math.min(a, b), y + foot - 4, Math.max(1, Math.abs(b - a)), 4, palette.faint, 0.6);
     if (color) pen.box(Math.min(a, b), y - top, Math.max(1, Math.abs(b - a)), top + foot, color, 1, 2);
     if (picture.difference) picture.drawBar(pen, picture, r, c, a, b, y, foot);
   }
@@ -72,11 +73,12 @@ function drawLetters(pen, picture, { start }, r, xs, top, foot) {
     last = x;
     const width = labelWidth(label, sizes.size), near = (j) => Math.min(width, Math.abs((xs[j] ?? Infinity) - x));
     const squeeze = clamp((near(i - 1) + near(i + 1)) / 2 / width, 0.5, 1), blank = BLANK.test(label);
-    const color = which ? palette[which] : blank ? palette.soft : quiet ? palette.soft : palette.ink;
+    const tinted = !quiet && now.gap[r][cell] > 1.02;
+    const color = which && !tinted ? palette[which] : quiet || (blank && !tinted) ? palette.soft : palette.ink;
     const mine = which === "accent" && (state.focus || state.hover)?.row === r;
     if (mine) pen.frame(x - width / 2 - 4, y - top + 1, width + 8, top + foot - 2, palette.accent, 4);
     pen.text(label, x, y, sizes.size, color, {
-      squeeze, alpha: (blank && !which ? 0.75 : 1) * (now.fade?.[cell] ?? 1), weight: which ? "600" : "",
+      squeeze, alpha: now.fade?.[cell] ?? 1, weight: which ? "600" : "",
       tall: label.length > 6 ? sizes.pitch : 0,
     });
     if (picture.edited?.(picture, r, cell)) pen.text("◆", x, y - top - 3, sizes.size * 0.6, palette.accent);
@@ -91,7 +93,7 @@ function drawName(pen, picture, row, r) {
   }
   const folded = row.heads > 1 && row.members.length > 1 ? " ▸" : row.heads > 1 ? " ▾" : "";
   pen.text(row.label + folded, 4, y - small * 0.55, small * 1.15, palette.ink, { anchor: "left", weight: "600" });
-  pen.text(picture.nameNote ? picture.nameNote(r) : `mean ${number(picture.mean[r], 2)}`, 4, y + small * 0.75, small * 0.9, palette.soft, { anchor: "left" });
+  pen.text(picture.nameNote ? picture.nameNote(r) : `mean ${number(picture.mean[r], 3)}`, 4, y + small * 0.75, small * 0.9, palette.soft, { anchor: "left" });
 }
 
 // A ghost of the character that ended the panel before: the first gap of a panel begins there. None where it would

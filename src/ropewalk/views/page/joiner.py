@@ -2,7 +2,7 @@
 
 A module names what it needs with `import { name, other } from "./module.js";` and what it offers with `export` before a
 function, class or const. Each module becomes a function scope of its own, in the order of its imports: a name that was
-not imported does not exist there. Paths are relative to the importing file, inside the package. ValueError for a
+not imported does not exist there. Lines of comments and indentation are left out. Paths are relative to the importing file, inside the package. ValueError for a
 cycle, an unknown module or name, and any other form of import or export.
 """
 
@@ -12,6 +12,8 @@ from functools import cache
 from importlib.resources import files
 
 _IMPORT = re.compile(r'^import \{ ([\w$, ]+) \} from "(\.[\w./-]+\.js)";\n', re.M)
+_COMMENT = re.compile(r"^\s*//.*\n", re.M)
+_INDENT = re.compile(r"^[ \t]+|^\n", re.M)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) ([\w$]+))", re.M)
 
 
@@ -45,7 +47,7 @@ def _add(path: str, above: tuple[str, ...], done: dict[str, set[str]], parts: li
             raise ValueError(f"{path} imports {', '.join(sorted(unknown))}, which {target} does not export")
         return f'const {{ {names} }} = $["{target}"];\n'
 
-    body = _IMPORT.sub(imported, source)
+    body = _INDENT.sub("", _COMMENT.sub("", _IMPORT.sub(imported, source)))
     exports = set(_EXPORT.findall(body))
     body = _EXPORT.sub("", body)
     if odd := re.search(r"^(?:import|export)\b.*", body, re.M):

@@ -2,6 +2,7 @@
 import { clamp, state } from "./base.js";
 import { setScale, setSize } from "./controls.js";
 import { speak } from "./detail.js";
+import { unfold } from "./pointer.js";
 import { clearSelection, setFocus, shows, togglePin } from "./selection.js";
 import { stage } from "./stage.js";
 
@@ -35,6 +36,10 @@ function key(picture, event) {
   }
   if (event.key === "Enter" || event.key === " ") {
     if (state.focus) togglePin(now.cell, picture.entry);
+    return true;
+  }
+  if (event.key.toLowerCase() === "h" && now.row) {
+    unfold(picture, now.row);
     return true;
   }
   if (event.key === "Escape") {

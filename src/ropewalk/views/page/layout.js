@@ -4,6 +4,7 @@ import { quantile } from "./color.js";
 import { sceneOf } from "./scene.js";
 
 export const FONT = 'ui-sans-serif, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif';
+const LINE_END = /[\n\r\u2028\u2029]$/u;
 const ruler = document.createElement("canvas").getContext("2d");
 const widths = new Map();
 
@@ -17,9 +18,12 @@ export function labelWidth(label, size) {
   return widths.get(key);
 }
 
+// The browser's font size over the usual one.
+const fontScale = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16 || 1;
+
 // Sizes in pixels for this width of the picture.
 function metrics(width) {
-  const narrow = width < 560, size = (narrow ? 15 : 16) * state.size;
+  const narrow = width < 560, size = (narrow ? 15 : 16) * state.size * fontScale();
   const pitch = size * 2.75;
   return {
     width, size, pitch, gutter: narrow ? 54 : 58, right: 14, band: size * 1.5,
@@ -27,9 +31,9 @@ function metrics(width) {
   };
 }
 
-// Cell ranges [start, end): no panel wider than `limit` on any row; a panel ends after a blank in its last third
+// Cell ranges [start, end): no panel wider than `limit` on any row; a panel ends after a line end, and after a blank in its last third
 // where there is one, so that words stay whole.
-function wrap(scenes, cells, limit) {
+export function wrap(scenes, cells, limit, lineEnds = true) {
   const sides = scenes.flatMap(({ x, left }) => x.map((row, r) => [row, left[r]]));
   const panels = [];
   for (let start = 0; start < cells.length;) {
@@ -42,9 +46,9 @@ function wrap(scenes, cells, limit) {
         spans[r][1] = Math.max(spans[r][1], x[end], left[end]);
         widest = Math.max(widest, spans[r][1] - spans[r][0]);
       });
-      if (widest > limit) break;
+      if (widest > limit || (lineEnds && LINE_END.test(cells[end - 1].text))) break;
     }
-    if (end < cells.length) {
+    if (end < cells.length && !(lineEnds && LINE_END.test(cells[end - 1].text))) {
       const earliest = start + Math.max(1, Math.floor(((end - start) * 2) / 3));
       for (let place = end; place >= earliest; place--) {
         if (/\s$/u.test(cells[place - 1].text)) { end = place; break; }
@@ -72,9 +76,10 @@ export function reach(x, left, start, end) {
   return [low, high, high - low];
 }
 
+// `partner` is another entry of the same cells, whose panels must be the same.
 // Panels, and the pixels that one unit takes in each scale; breaks are the same in every scale, so that characters
 // move along their row when the scale changes.
-export function arrange(entry, rows, width, factors) {
+export function arrange(entry, rows, width, factors, partner = null) {
   const sizes = metrics(width), available = width - sizes.gutter - sizes.right - sizes.size * 1.4;
   const scenes = {};
   for (const scale of ["row", "same", "integer"]) scenes[scale] = sceneOf(entry, rows, scale, factors && factors[scale]);
@@ -82,12 +87,14 @@ export function arrange(entry, rows, width, factors) {
   const roomy = clamp(sizes.size * 0.3 + quantile(wide, 0.8), 4, 60), whole = { start: 0, end: entry.cells.length };
   const nearly = available / Math.max(extent(scenes.row, whole), extent(scenes.integer, whole));
   const ideal = nearly >= roomy * 0.8 && nearly < roomy ? nearly * 0.999 : roomy; // a little narrower, rather than one word left over
-  const panels = wrap([scenes.row, scenes.integer], entry.cells, available / ideal);
+  const partnerScenes = partner ? ["row", "integer"].map((scale) => sceneOf(partner.entry, partner.rows, scale)) : [];
+  const panels = wrap([scenes.row, scenes.integer, ...partnerScenes], entry.cells, available / ideal);
   const base = Math.max(...["row", "integer"].map((scale) => Math.max(...panels.map((p) => extent(scenes[scale], p)))));
   const stretched = panels.length === 1 ? clamp(available / base, ideal, ideal * 1.5) : ideal;
   const unit = {};
   for (const scale of Object.keys(scenes)) {
-    const widest = Math.max(...panels.map((panel) => extent(scenes[scale], panel)));
+    const partners = partnerScenes.length && scale !== "same" ? [partnerScenes[scale === "row" ? 0 : 1]] : [];
+    const widest = Math.max(...panels.flatMap((panel) => [scenes[scale], ...partners].map((one) => extent(one, panel))));
     unit[scale] = widest > 0 ? Math.min(stretched, available / widest) : stretched;
   }
   return { sizes, panels, scenes, unit };

@@ -1,5 +1,6 @@
 // The legend and the plain words under a picture: what is seen, in which unit, and what was left out.
-import { displayRows, el, number, plural, state } from "./base.js";
+import { atlasLegend } from "./atlas.js";
+import { SCALES, displayRows, el, number, plural, state } from "./base.js";
 import { palette, warm } from "./color.js";
 import { atCeiling } from "./detail.js";
 import { crowded } from "./picture.js";
@@ -11,8 +12,9 @@ export const notes = el("div", { class: "notes" });
 export function updateLegend() {
   const [picture] = stage.pictures;
   if (!picture) return;
+  if (picture.atlas) return legend.replaceChildren(...atlasLegend(picture));
   const { entry } = picture, stops = [0, 0.25, 0.5, 0.75, 1], strip = el("i", { class: "ramp" });
-  const what = entry.kind === "sensitivity" ? "sensitivity" : "gap";
+  const what = entry.words.noun;
   const unit = state.scale === "same" ? "the mean of all rows" : "the row's mean";
   const marks = picture.entry.overlays.filter((one) => state.overlays.has(one.name)).map((one) => {
     const key = el("i", { class: "mark" });
@@ -31,17 +33,21 @@ export function updateLegend() {
     const least = Math.min(...picture.scenes.row.gap.slice(1).map((row) => Math.min(...row.filter(Number.isFinite))));
     const wider = picture.now.gap.slice(1).some((row) => row.some((gap) => gap > picture.tops * 1.01));
     strip.style.background = `linear-gradient(to right, ${stops.map(warm).join()})`;
-    legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 2)}×${wider ? " or more" : ""}`),
-      el("span", { class: "unit" }, `${what} before a character, in units of ${unit}`),
+    legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 3)}×${wider ? " or more" : ""}`),
+      el("span", { class: "unit" }, `${what} before a character; 1× is ${unit}`), ...(state.exaggerate > 1 && state.scale !== "integer" ? [el("strong", { class: "badge" }, `deviations ×${state.exaggerate}, not to scale`)] : []),
       ...(least < 0 ? [el("span", {}, el("i", { class: "mark backward" }), "a step backwards")] : []), ...marks);
   }
 }
 
 export function updateNotes() {
   const sentences = [];
-  for (const picture of stage.pictures) {
-    const { entry } = picture, name = stage.pictures.length > 1 ? `${entry.name}: ` : "";
-    const hidden = picture.difference ? 0 : crowded(picture);
+  const unit = stage.pictures[0]?.entry.words.unit;
+  if (unit) sentences.push(`Numbers are in ${stage.pictures[0].entry.unit}: ${unit}.`);
+  sentences.push(SCALES.find(([name]) => name === state.scale)[2].replace(/^./, (letter) => letter.toUpperCase()) + ".");
+  if (stage.pictures.some(({ entry }) => entry.values.some((row) => row.some(Number.isNaN)))) sentences.push("Gray: gaps that were not measured.");
+  for (const picture of stage.pictures.filter((one) => !one.zoomed)) {
+    const { entry } = picture, name = state.view !== "one" ? `${entry.name}: ` : "";
+    const hidden = picture.difference || picture.atlas ? 0 : crowded(picture);
     if (hidden) sentences.push(`${name}${plural(hidden, "character")} stand too close to the one before to be printed; their ticks remain.`);
     if (entry.context.windows > 1) {
       sentences.push(`${name}the text is longer than the model's context of ${entry.context.window} tokens: it was read in ${entry.context.windows} overlapping windows.`);
@@ -60,7 +66,7 @@ export function updateNotes() {
 }
 
 function provenance() {
-  const items = stage.pictures.map(({ entry }) => {
+  const items = stage.pictures.filter((one) => !one.zoomed).map(({ entry }) => {
     const { name, hash, parametrization, per } = entry.provenance, gap = entry.gap ? `gap ${entry.gap} the token` : "no gap convention";
     const facts = [["model", [name, hash && hash.slice(0, 12)].filter(Boolean).join(" · ")], ["increments", [parametrization, per && `per ${per}`].filter(Boolean).join(", ")],
       ["numbers", `${entry.kind}, ${entry.unit}, ${gap}`], ["text", `${plural(entry.cells.length, "character")}, ${plural(entry.tokens.length, "token")}`],

@@ -1,17 +1,21 @@
 // Assembles the page: which pictures are shown, and what surrounds them.
-import { changed, displayRows, el, entries, on, payload, state } from "./base.js";
-import { readPalette } from "./color.js";
+import { layOutAtlas, limitsOf, makeAtlas, paintAtlas } from "./atlas.js";
+import { changed, displayRows, el, entries, on, payload, sliceEntry, state, valuesOf, variation } from "./base.js";
+import { setTheme, warmest } from "./color.js";
 import { compareBar, differencePicture, incomparable } from "./compare.js";
-import { bar, refreshControls, synced } from "./controls.js";
+import { bar, layoutOf, refreshControls, synced } from "./controls.js";
+import { curveSection } from "./curve.js";
 import { panelOf, spoken, updateDetail } from "./detail.js";
 import { placer, rowMiddle } from "./draw.js";
+import { findingsNode, updateFindings } from "./findings.js";
 import { watchKeys } from "./keyboard.js";
 import { legend, notes, updateLegend, updateNotes } from "./legend.js";
+import { readState, watchState } from "./link.js";
 import { layOut, makePicture, paintAll } from "./picture.js";
 import { makePlayer } from "./player.js";
 import { watchPointer } from "./pointer.js";
 import { svgOf } from "./save.js";
-import { sceneOf } from "./scene.js";
+import { sceneOf, tintsOf } from "./scene.js";
 import { sameCells } from "./selection.js";
 import { stage } from "./stage.js";
 
@@ -23,33 +27,87 @@ stage.rebuild = () => {
   }
   const shown = [entries[state.a], ...(state.view === "one" ? [] : [entries[state.b]])];
   const reason = state.view === "difference" ? incomparable(...shown) : null, apart = state.view === "difference" && !reason;
+  const heat = layoutOf() === "heat" && !apart && payload.mode !== "film";
   stage.message.textContent = reason || "";
   stage.message.hidden = !reason;
-  stage.node.classList.toggle("two", shown.length > 1 && !apart);
+  stage.node.classList.toggle("two", shown.length > 1 && !apart && !heat);
   const columns = (apart ? shown.slice(0, 1) : shown).map((entry, n) => {
-    const holder = el("div", { class: "picture", tabIndex: 0, role: "application", "aria-roledescription": "rows of characters",
-      "aria-label": `Rows of characters: ${entry.name}. Arrow keys move, Enter pins, 1 2 3 choose the scale.` });
+    const holder = holderFor(entry, heat ? "heat map" : "rows of characters");
     const title = shown.length > 1 ? el("h2", {}, apart ? `A ${shown[0].name} minus B ${shown[1].name}` : `${"AB"[n]} ${entry.name}`) : null;
     return [entry, holder, el("section", {}, title, holder)];
   });
   stage.node.replaceChildren(...columns.map(([, , section]) => section));
   state.pinned = sameCells(shown[0], state.pinned || shown[0]) ? shown[0] : state.pinned;
-  stage.pictures = columns.map(([entry, holder]) => {
-    const picture = apart ? differencePicture(shown[0], shown[1], holder) : makePicture(entry, holder, { ...stage.options });
-    watchPointer(picture);
+  stage.pictures = [];
+  columns.forEach(([entry, holder, section]) => {
+    if (heat) {
+      const picture = makeAtlas(entry, holder, { opened: (brush) => openRows(picture, section, brush), fixedLimits: shown.length > 1 ? commonLimits(shown) : null });
+      stage.pictures.push(picture);
+    } else {
+      const picture = apart ? differencePicture(shown[0], shown[1], holder) : makePicture(entry, holder, { ...(shown.length > 1 ? together(shown, entry) : {}), ...stage.options });
+      stage.pictures.push(picture);
+      watchPointer(picture);
+    }
     watchKeys(holder);
-    return picture;
   });
+  refreshControls();
   changed("draw");
+  updateNotes();
+  updateFindings();
 };
 
+function holderFor(entry, what) {
+  return el("div", { class: "picture", tabIndex: 0, role: "application", "aria-roledescription": what,
+    "aria-label": `${what}: ${entry.name}. Arrow keys move, Enter pins, H unfolds heads, 1 2 3 choose the scale. ${entry.findings.map(({ text }) => text).join(" ")}` });
+}
+
+// Two pictures next to each other: one color scale, and the same breaks where the cells are the same.
+function together(shown, entry) {
+  const other = shown[0] === entry ? shown[1] : shown[0], rows = displayRows(other), comparable = !incomparable(...shown) || sameTokens(...shown);
+  return {
+    partner: () => (comparable ? { entry: other, rows: displayRows(other) } : null),
+    fixedTops: (picture) => (shown[0].kind === shown[1].kind
+      ? Math.max(warmest(tintsOf(entry, picture.rows, state.scale).slice(1)), warmest(tintsOf(other, rows, state.scale).slice(1))) : null),
+  };
+}
+
+const sameTokens = (a, b) => sameCells(a, b) && a.cells.every((cell, c) => cell.start === b.cells[c].start && cell.end === b.cells[c].end);
+
+function commonLimits(shown) {
+  if (shown[0].kind !== shown[1].kind) return null;
+  return () => {
+    const all = shown.map((entry) => {
+      const rows = displayRows(entry);
+      return limitsOf({ entry, rows, scenes: { row: sceneOf(entry, rows, "row") } });
+    });
+    return { ...all[0], low: Math.min(...all.map(({ low }) => low)), high: Math.max(...all.map(({ high }) => high)) };
+  };
+}
+
+// The rows of a brushed part of the text, below its heat map: the ones that vary most, on the scale of the whole text.
+function openRows(atlas, section, { entry, start, end }) {
+  const old = stage.pictures.find((picture) => picture.zoomed === atlas);
+  old?.observer.disconnect();
+  old?.holder.parentElement.remove();
+  const part = sliceEntry(entry, start, Math.min(end, start + 400)), holder = holderFor(part, "rows of characters");
+  const learned = displayRows(entry).slice(1), most = new Set([...learned].sort((a, b) => variation(valuesOf(entry, b)) - variation(valuesOf(entry, a))).slice(0, 8));
+  const rows = [displayRows(entry)[0], ...learned.filter((row) => most.has(row))], whole = sceneOf(entry, rows, "row");
+  section.append(el("div", { class: "part" }, el("h3", {}, `Tokens ${entry.cells[start].start}–${entry.cells[Math.min(end, start + 400) - 1].end - 1}${learned.length > 8 ? ": the 8 rows that vary most" : ""}`), holder));
+  const factors = () => ({ row: whole.factor, same: sceneOf(entry, rows, "same").factor, integer: whole.mean.map(() => 1) });
+  const picture = makePicture(part, holder, { zoomed: atlas, makeRows: () => rows, factors, fixedTops: () => warmest(whole.gap.slice(1)) });
+  stage.pictures = [...stage.pictures.filter((one) => one !== old), picture];
+  watchPointer(picture);
+  watchKeys(holder);
+  changed("draw");
+}
+
 on("draw", () => {
-  stage.pictures.forEach((picture) => picture.moving || paintAll(picture));
+  stage.pictures.forEach((picture) => (picture.atlas ? paintAtlas(picture) : picture.moving || paintAll(picture)));
   updateLegend();
   updateDetail();
 });
 on("layout", () => {
-  stage.pictures.forEach((picture) => layOut(picture, true));
+  stage.pictures.forEach((picture) => (picture.atlas ? layOutAtlas(picture) : layOut(picture, true)));
   updateNotes();
   changed("draw");
 });
@@ -63,24 +121,47 @@ new ResizeObserver(() => {
 }).observe(stage.node);
 
 function header() {
-  const name = () => (entries.length === 1 ? ` · ${entries[0].name}` : ""), label = el("span", {}, name());
-  const lead = payload.mode === "film" ? "A sentence leaves even spacing while the model is trained."
-    : "Each row is a layer of the model, and every character stands where that layer puts it. The wider and warmer the gap before a character, the further the layer keeps it from the one before.";
-  return el("header", {}, el("h1", {}, "How far apart does a model think its tokens are?"), el("p", { class: "lead" }, lead),
-    el("p", { class: "by" }, el("b", {}, "ropewalk"), synced(label, () => label.textContent = name())));
+  const words = () => entries[state.a]?.words, name = () => (entries.length === 1 ? ` · ${entries[0].name}` : "");
+  const title = el("h1", {}, words()?.title || "How far apart does a model think its tokens are?"), by = el("span", {}, name());
+  const lead = el("p", { class: "lead" }), sentence = () => {
+    if (payload.mode === "film") return "A sentence leaves even spacing while the model is trained.";
+    if (state.view === "difference") return "Characters stand at even spacing. Between them, a bar goes up where A's gap is wider and down where B's is.";
+    return words()?.lead || "";
+  };
+  synced(lead, () => lead.textContent = sentence());
+  lead.textContent = sentence();
+  return el("header", {}, title, lead, el("p", { class: "by" }, el("b", {}, "ropewalk"), synced(by, () => by.textContent = name())));
 }
+
+// The text itself, for the browser's search, for copying and for screen readers.
+function plainText() {
+  const node = el("pre", { tabIndex: 0, dir: "auto" }), fill = () => node.textContent = [...new Set(entries.map(({ text }) => text))].join("\n\n");
+  fill();
+  return el("details", { class: "fulltext", ontoggle: fill }, el("summary", {}, "The text"), node);
+}
+
+// Every panel is painted before printing, in the light theme, whether it is on the screen or not.
+let themeBefore = null;
+addEventListener("beforeprint", () => {
+  themeBefore = state.theme;
+  setTheme("light");
+  stage.pictures.forEach((picture) => picture.panels.forEach((panel) => panel.seen = true));
+  changed("draw");
+});
+addEventListener("afterprint", () => setTheme(themeBefore || "auto"));
 
 // Puts the page together. `extra` holds what a live page adds: composer, below, footer, and `start` to run at the end.
 export function build(extra = {}) {
   document.documentElement.classList.add(`mode-${payload.mode}`);
-  readPalette();
-  refreshControls();
   if (entries.length > 1 && payload.mode === "page") state.view = "side";
+  readState();
+  setTheme(state.theme);
+  refreshControls();
+  watchState();
   if (payload.mode === "page") entries.forEach((entry) => entry.overlays.forEach((one) => state.overlays.add(one.name)));
-  document.getElementById("app").replaceChildren(...[header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, stage.message,
-    el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, extra.footer, spoken].filter(Boolean));
+  document.getElementById("app").replaceChildren(...[header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, payload.mode === "film" ? null : findingsNode, stage.message,
+    el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, entries.length ? curveSection() : null, plainText(), extra.footer, spoken].filter(Boolean));
   stage.rebuild();
-  if (entries.length) updateNotes();
   extra.start?.();
   // For tests and scripts: the state and the numbers behind the picture.
   window.ropewalk = { state, entries, stage, sceneOf, displayRows, placeOf, svgOf: () => svgOf(stage.pictures[0]) };

@@ -27,7 +27,7 @@ export function layOut(picture, move = false) {
   const { entry, holder } = picture, width = Math.max(240, Math.floor(holder.clientWidth));
   const before = picture.now, breaks = picture.panels.map((panel) => panel.end).join();
   picture.rows = (picture.makeRows || displayRows)(entry);
-  const laid = arrange(entry, picture.rows, width, picture.factors?.());
+  const laid = arrange(entry, picture.rows, width, picture.factors?.(), picture.partner?.());
   Object.assign(picture, { sizes: laid.sizes, scenes: laid.scenes, unit: laid.unit, mean: laid.scenes.row.mean });
   picture.strip = stripOf(picture);
   if (laid.panels.map((panel) => panel.end).join() !== breaks || !picture.panels.length) rebuild(picture, laid.panels);
@@ -53,11 +53,23 @@ function sizeCanvas(picture, { canvas }) {
   canvas.style.height = `${height}px`;
 }
 
-// Where things stand in the scale that is chosen now.
+// Distances from even spacing times `state.exaggerate`, and a unit that fits the width.
+function exaggerated(picture, scale, gap) {
+  const { entry, sizes, scenes } = picture, drawn = scenes[scale], times = state.exaggerate;
+  const even = drawn.mean.map((mean, r) => (picture.rows[r].members.length ? mean * drawn.factor[r] : 1));
+  const away = (at, index, r) => index * even[r] + times * (at - index * even[r]);
+  const x = drawn.x.map((row, r) => row.map((at, c) => away(at, entry.cells[c].start, r)));
+  const left = drawn.left.map((row, r) => row.map((at, c) => away(at, c ? entry.cells[c - 1].end - 1 : entry.cells[0].start, r)));
+  const available = sizes.width - sizes.gutter - sizes.right - sizes.size * 1.4;
+  const widest = Math.max(1e-9, ...picture.panels.map((panel) => extent({ x, left }, panel)));
+  return { x, left, gap, unit: Math.min(picture.unit[scale], available / widest) };
+}
+
+// The places of all cells in the scale that is chosen now.
 export function target(picture) {
   const scale = picture.difference ? "integer" : state.scale, { x, left } = picture.scenes[scale];
   const gap = tintsOf(picture.entry, picture.rows, state.scale, picture.factors?.()?.[state.scale === "same" ? "same" : "row"]);
-  return { x, left, gap, unit: picture.unit[scale] };
+  return scale === "integer" || state.exaggerate === 1 || picture.difference ? { x, left, gap, unit: picture.unit[scale] } : exaggerated(picture, scale, gap);
 }
 
 export function show(picture, from) {
@@ -109,13 +121,13 @@ export function crowded(picture) {
   return left.length ? hidden : 0;
 }
 
-// The numbers of the bars above the text, one per cell: sums for surprisal (a character's bytes), firsts for entropy.
+// The numbers of the bars above the text (changes below 0.01 nats do not fill the height), one per cell: sums for surprisal (a character's bytes), firsts for entropy.
 function stripOf(picture) {
   const kept = {};
   return () => {
     if (!kept[state.strip]) {
       const values = picture.entry.cells.map((cell) => cellSignal(picture.entry, cell, state.strip, picture.before));
-      kept[state.strip] = { values, highest: Math.max(1e-9, ...values.filter(Number.isFinite).map(Math.abs)) };
+      kept[state.strip] = { values, highest: values.reduce((most, one) => (Number.isFinite(one) ? Math.max(most, Math.abs(one)) : most), state.strip === "change" ? 0.01 : 1e-9) };
     }
     return kept[state.strip];
   };

@@ -60,7 +60,7 @@ function find(picture, event) {
   return { row, cell, near: best < 14, name: x < picture.sizes.gutter - 6, picture };
 }
 
-function unfold(picture, r) {
+export function unfold(picture, r) {
   const row = picture.rows[r];
   if (row.heads < 2) return;
   if (state.unfolded.has(row.layer)) state.unfolded.delete(row.layer);

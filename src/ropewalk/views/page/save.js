@@ -1,9 +1,9 @@
 // Files to take away: the picture as SVG, the numbers as CSV, the trace itself.
-import { SCALES, el, entries, state } from "./base.js";
+import { SCALES, el, entries, number, state } from "./base.js";
 import { palette } from "./color.js";
 import { drawPanel, panelHeight } from "./draw.js";
 import { FONT } from "./layout.js";
-import { svgPen } from "./pen.js";
+import { canvasPen, svgPen } from "./pen.js";
 import { positionsOf } from "./scene.js";
 import { stage } from "./stage.js";
 
@@ -13,10 +13,11 @@ export function saveMenu() {
     make();
   } }, name);
   const menu = el("details", { class: "menu" }, el("summary", {}, "Save"), el("div", {},
-    item("Picture (SVG)", () => stage.pictures.forEach((picture, n) => download(svgOf(picture), `ropewalk${n || ""}.svg`, "image/svg+xml"))),
-    item("Numbers (CSV)", () => stage.pictures.forEach((picture, n) => download(csvOf(picture.entry), `ropewalk${n || ""}.csv`, "text/csv"))),
+    item("Picture to share (PNG)", sharePicture),
+    item("Picture (SVG)", () => stage.pictures.filter((picture) => !picture.atlas).forEach((picture, n) => download(svgOf(picture), `ropewalk${n || ""}.svg`, "image/svg+xml"))),
+    item("Numbers (CSV)", () => stage.pictures.filter((picture) => !picture.zoomed).forEach((picture, n) => download(csvOf(picture.entry), `ropewalk${n || ""}.csv`, "text/csv"))),
     entries.every((entry) => entry.file)
-      ? item("Trace (JSON)", () => stage.pictures.forEach((picture, n) => download(picture.entry.file, `ropewalk${n || ""}.json`, "application/json"))) : null,
+      ? item("Trace (JSON)", () => stage.pictures.filter((picture) => !picture.zoomed).forEach((picture, n) => download(picture.entry.file, `ropewalk${n || ""}.json`, "application/json"))) : null,
     ...stage.saveItems.map(([name, make]) => item(name, make))));
   return menu;
 }
@@ -27,17 +28,60 @@ export function download(content, name, type) {
   setTimeout(() => URL.revokeObjectURL(address), 10000);
 }
 
-// The picture as it stands, with every panel below the other and a title that says what it is.
+const HEAD = 58;
+
+// The picture as it is, every panel below the other, with its title, legend and model.
 export function svgOf(picture) {
-  const pen = svgPen(), each = Math.ceil(panelHeight(picture)), { width } = picture.sizes, height = each * picture.panels.length;
+  const pen = svgPen(), each = Math.ceil(panelHeight(picture)), { width } = picture.sizes, height = HEAD + each * picture.panels.length;
+  const [, scale] = SCALES.find(([name]) => name === state.scale), title = `${picture.entry.words.title || "Token spacing"} · ${picture.entry.name}`;
+  const note = `${scale}; 1× is the mean, the warmest tint ${number(picture.tops, 3)}×. ${picture.entry.findings[0]?.text || ""}`;
+  pen.text(title, 8, 18, 15, palette.ink, { anchor: "left", weight: "600" });
+  pen.text(note, 8, 40, 11, palette.soft, { anchor: "left" });
   picture.panels.forEach((panel, n) => {
-    pen.raw(`<g transform="translate(0 ${n * each})">`);
+    pen.raw(`<g transform="translate(0 ${HEAD + n * each})">`);
     drawPanel(pen, picture, panel);
     pen.raw("</g>");
   });
-  const scale = SCALES.find(([name]) => name === state.scale)[1];
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family='${FONT.replace(/"/g, "")}'>\n` +
-    `<title>Token spacing, ${scale.toLowerCase()}</title>\n<rect width="100%" height="100%" fill="${palette.paper}"/>\n${pen.markup()}\n</svg>\n`;
+  const safe = (text) => text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]).replace(/[\u0000-\u0008\u000b-\u001f]/g, "");
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" role="img" font-family='${FONT.replace(/"/g, "")}'>\n` +
+    `<title>${safe(title)}</title>\n<desc>${safe(picture.entry.findings.map(({ text }) => text).join(" "))}</desc>\n<rect width="100%" height="100%" fill="${palette.paper}"/>\n${pen.markup()}\n</svg>\n`;
+}
+
+// 1200 x 630 pixels, as link previews show: the first finding, the picture, the model, and what it is worth.
+function shareCanvas() {
+  const [picture] = stage.pictures, { entry } = picture, canvas = el("canvas", { width: 1200, height: 630 }), context = canvas.getContext("2d");
+  const write = (text, x, y, size, color, weight = "") => {
+    Object.assign(context, { fillStyle: color, font: `${weight} ${size}px ${FONT}`, textAlign: "left", textBaseline: "alphabetic" });
+    let line = "";
+    for (const word of text.split(" ")) {
+      if (line && context.measureText(`${line} ${word}`).width > 1200 - 2 * x) {
+        context.fillText(line, x, y);
+        y += size * 1.3;
+        line = word;
+      } else line = line ? `${line} ${word}` : word;
+    }
+    context.fillText(line, x, y);
+    return y + size * 1.3;
+  };
+  context.fillStyle = palette.paper;
+  context.fillRect(0, 0, 1200, 630);
+  const top = write(entry.findings[0]?.text || entry.words.title || "Token spacing", 48, 76, 34, palette.ink, "600");
+  const across = picture.atlas ? picture.width : picture.sizes.width, tall = picture.atlas ? picture.height : panelHeight(picture);
+  const times = Math.min(1104 / across, (560 - top) / tall), panel = picture.panels[0], ratio = picture.panels[0].canvas.width / across;
+  panel.seen = true;
+  context.save();
+  context.translate(48, top);
+  context.scale(times, times);
+  if (picture.atlas) context.drawImage(panel.canvas, 0, 0, panel.canvas.width / ratio, panel.canvas.height / ratio);
+  else drawPanel(canvasPen(context), picture, panel);
+  context.restore();
+  context.globalAlpha = 1;
+  write(`${entry.name} · one model, one seed · warm: wider than the row's mean, up to ${number(picture.tops, 3)}× · ropewalk`, 48, 600, 18, palette.soft);
+  return canvas;
+}
+
+function sharePicture() {
+  shareCanvas().toBlob((blob) => download(blob, "ropewalk.png", "image/png"));
 }
 
 // The same table as traces/table.py: one record per row and token, for spreadsheets.

@@ -8,7 +8,9 @@ export function positionsOf(entry, row, scale) {
   const values = valuesOf(entry, row);
   if (entry.kind === "position") return values;
   const size = entry.kind === "sensitivity" ? Math.abs : (value) => value;
-  for (let t = 1; t < count; t++) positions[t] = positions[t - 1] + size(values[entry.gap === "after" ? t - 1 : t]);
+  const steps = (entry.gap === "after" ? values.slice(0, -1) : values.slice(1)).filter(Number.isFinite);
+  const usual = steps.reduce((sum, one) => sum + size(one), 0) / Math.max(1, steps.length); // where nothing was measured
+  for (let t = 1; t < count; t++) positions[t] = positions[t - 1] + (Number.isNaN(values[entry.gap === "after" ? t - 1 : t]) ? usual : size(values[entry.gap === "after" ? t - 1 : t]));
   return positions;
 }
 
@@ -32,7 +34,8 @@ export function sceneOf(entry, rows, scale, factors = null) {
     const { cells } = entry, zero = row[cells[0].start];
     x.push(Float64Array.from(cells, (cell) => (row[cell.start] - zero) * factor[r]));
     left.push(Float64Array.from(cells, (_, c) => (row[c ? cells[c - 1].end - 1 : cells[0].start] - zero) * factor[r]));
-    gap.push(x[r].map((at, c) => (c ? at - left[r][c] : NaN)));
+    const unmeasured = unmeasuredCells(entry, rows[r]);
+    gap.push(x[r].map((at, c) => (c && !unmeasured?.has(c) ? at - left[r][c] : NaN)));
     end.push((row[cells[cells.length - 1].end - 1] - zero) * factor[r] + 1);
   });
   return { x, left, gap, end, mean, factor };
@@ -42,6 +45,12 @@ export function sceneOf(entry, rows, scale, factors = null) {
 export function gapToken(entry, c) {
   if (!c) return null;
   return entry.gap === "after" ? entry.cells[c - 1].end - 1 : entry.cells[c].start;
+}
+
+// The cells of a row without a measured gap before them; null where all have one.
+function unmeasuredCells(entry, row) {
+  if (!row.members.some((n) => entry.values[n].some(Number.isNaN))) return null;
+  return new Set(entry.cells.map((_, c) => c).filter((c) => c && row.members.some((n) => Number.isNaN(entry.values[n][gapToken(entry, c)]))));
 }
 
 // What tints a gap: its length against the mean, even while the characters stand at even spacing.

@@ -1,0 +1,25 @@
+// What stands out, in sentences that were computed with the trace; pressing one shows its place.
+import { openPart } from "./atlas.js";
+import { el, state } from "./base.js";
+import { setFocus } from "./selection.js";
+import { stage } from "./stage.js";
+
+export const findingsNode = el("section", { class: "findings", "aria-label": "What stands out" });
+
+export function updateFindings() {
+  const shown = stage.pictures.filter((picture) => !picture.zoomed && !picture.difference);
+  const items = shown.flatMap((picture) => picture.entry.findings.map((finding) => {
+    const name = state.view === "one" ? "" : `${picture.entry.name}: `;
+    const text = `${name}${finding.text}`;
+    return el("li", {}, finding.cell === null ? text : el("button", { type: "button", class: "finding", onclick: () => showPlace(picture, finding) }, text));
+  }));
+  findingsNode.hidden = !items.length;
+  findingsNode.replaceChildren(el("h2", {}, "What stands out"), el("ul", {}, ...items));
+}
+
+function showPlace(picture, { row, cell }) {
+  const r = Math.max(1, picture.rows.findIndex(({ label }) => label === row));
+  setFocus({ cell, row: r, picture, near: true });
+  if (picture.atlas) openPart(picture, cell - 12, cell + 24);
+  picture.panels.find(({ start, end }) => cell >= start && cell < end)?.canvas.scrollIntoView({ block: "center" });
+}
