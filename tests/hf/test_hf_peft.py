@@ -136,3 +136,59 @@ def test_the_wrong_base_and_merging_are_refused(tmp_path: Path) -> None:
         host_of(peft.get_peft_model(host("llama"), lora()))
     with pytest.raises(UserError, match="must agree in per"):
         model.add_adapter("other", RopewalkConfig(gap="after"))
+
+
+def test_two_active_adapters_with_increments_are_refused() -> None:
+    model = peft.get_peft_model(host("llama"), RopewalkConfig(task_type="CAUSAL_LM"))
+    model.add_adapter("second", RopewalkConfig(task_type="CAUSAL_LM"))
+    model.base_model.set_adapter(["default", "second"])
+    with pytest.raises(UserError, match="default, second both have increments"):
+        model(tokens(1, 4))
+
+
+def test_target_modules_choose_layers() -> None:
+    ids = tokens(1, 8)
+    chosen = RopewalkConfig(task_type="CAUSAL_LM", target_modules=["model.layers.1.self_attn"])
+    model = peft.get_peft_model(host("llama"), chosen)
+    stir(model)
+    with torch.no_grad():
+        output = host_of(model)(ids)
+    assert [str(row) for row in host_of(model).rows] == ["L1"] and len(output.increments) == 1
+    with pytest.raises(UserError, match="name no module that can have increments"):
+        peft.get_peft_model(host("llama"), RopewalkConfig(target_modules=["mlp"]))
+
+
+def test_loads_with_low_memory_and_merges_lora_beside_it(tmp_path: Path) -> None:
+    ids = tokens(1, 8)
+    model = peft.get_peft_model(host("llama"), RopewalkConfig(task_type="CAUSAL_LM"))
+    stir(model)
+    model.save_pretrained(tmp_path)
+    with torch.no_grad():
+        expected = model(ids).logits
+        again = peft.PeftModel.from_pretrained(host("llama"), tmp_path, low_cpu_mem_usage=True)
+        assert torch.equal(again(ids).logits, expected)
+        both = peft.get_peft_model(again, lora(), adapter_name="low")
+        for name, parameter in both.named_parameters():
+            if "lora_B" in name:
+                parameter.fill_(0.1)
+        unmerged = both(ids).logits
+        both.merge_adapter()
+        assert (both(ids).logits - unmerged).abs().max() < 1e-4
+        both.unmerge_adapter()
+        assert (both(ids).logits - unmerged).abs().max() < 1e-4
+
+
+def test_settings_are_those_of_increments() -> None:
+    from ropewalk import IncrementConfig
+
+    assert RopewalkConfig(per="shared", std=0.5).increments == IncrementConfig(per="shared", std=0.5)
+
+
+def test_lora_around_the_increments_is_refused() -> None:
+    from ropewalk.hf import graft
+
+    model = host("llama")
+    graft(model)
+    wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"))
+    with pytest.raises(UserError, match="add that adapter first"):
+        wrapped(tokens(1, 4))

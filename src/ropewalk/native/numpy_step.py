@@ -35,6 +35,8 @@ ROOT_HALF = np.float32(math.sqrt(0.5))
 
 def supports(model: Decoder, kv_cache: KVCache) -> bool:
     """Whether `NumpyStep` can continue from `kv_cache`: RoPE, float32, on a CPU, no decay, a small batch, no padding."""
+    if not isinstance(model, Decoder):
+        return False
     plain = model.config.encoding == "rope" and model.config.decay is None
     exact = model.compute_dtype == torch.float32 and model.embedding.device.type == "cpu"
     position = kv_cache.next_position
@@ -48,12 +50,18 @@ class NumpyStep:
     @torch.no_grad()
     def __init__(self, model: Decoder, kv_cache: KVCache) -> None:
         config = model.config
-        self.num_heads, self.num_kv_heads, self.head_size = config.num_heads, config.kv_heads, config.head_size
+        self.num_heads, self.num_kv_heads, self.head_size = (
+            config.num_heads,
+            config.kv_heads,
+            config.head_size,
+        )
         self.mlp_size, self.eps = config.mlp_size, np.float32(config.hidden_size * config.norm_eps)
         self.position_ids = _array(cast(Tensor, kv_cache.next_position)).copy()
         modules = [
             _Network(module, model, offset) if isinstance(module, Network) else _Table(module, model, offset)
-            for module, offset in zip(model.increment_modules, cast(list[Tensor], kv_cache.offsets), strict=True)
+            for module, offset in zip(
+                model.increment_modules, cast(list[Tensor], kv_cache.offsets), strict=True
+            )
         ]
         layers = list(cast(Iterable[Layer], model.layers))
         self.layers = [_Layer(*parts) for parts in zip_longest(layers, kv_cache.layers, modules)]
@@ -75,7 +83,9 @@ class NumpyStep:
             square, norm = self._norms(x)
             y = np.dot(x / norm, layer.to_attention)
             if layer.increments:
-                cos, sin = self._angles(layer.increments.positions(tokens, self.position_ids, y, square, norm))
+                cos, sin = self._angles(
+                    layer.increments.positions(tokens, self.position_ids, y, square, norm)
+                )
                 y = y[:, layer.increments.width :]
             pairs = y[:, :encoded].reshape(batch, -1, 2, self.head_size // 2)
             rotated = (pairs * cos + pairs[:, :, ::-1] * sin).reshape(batch, -1, self.head_size)
@@ -189,7 +199,9 @@ class _LayerCache:
     """One layer's keys (B, K, D, S) and values (B, K, S, D), in the layout of the products, in buffers that double."""
 
     def __init__(self, kv_cache: LayerKVCache) -> None:
-        k, v = (_array(cast(Tensor, each.buffer))[:, : each.length] for each in (kv_cache.keys, kv_cache.values))
+        k, v = (
+            _array(cast(Tensor, each.buffer))[:, : each.length] for each in (kv_cache.keys, kv_cache.values)
+        )
         self.length = k.shape[1]
         self.keys, self.values = _grown(k.transpose(0, 2, 3, 1), 3), _grown(v.transpose(0, 2, 1, 3), 2)
 
