@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ropewalk.analyses.result import Result
+from ropewalk.experiments import planted, scopes
 from ropewalk.measure import random_networks
-from ropewalk.studies import tables
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_measure_writes_table_figure_and_numbers_and_says_how_to_do_it_again(
 
 def test_one_segmented_file_is_split_in_halves(ropewalk, model, segmented, tmp_path):
     assert ropewalk("measure", "boundaries", model, "--dev", segmented[0], "--out", tmp_path).status == 0
-    told = json.loads((tmp_path / "boundaries.json").read_text())
-    assert "--test" not in told["command"] and told["rows"]
+    content = json.loads((tmp_path / "boundaries.json").read_text())
+    assert "--test" not in content["command"] and content["rows"]
 
 
 def test_bytes_spacing_and_entities_of_several_models(ropewalk, model, tmp_path):
@@ -60,12 +60,12 @@ def test_bytes_spacing_and_entities_of_several_models(ropewalk, model, tmp_path)
 
 
 def test_what_is_known_exactly_is_asked_without_a_text(ropewalk, model, monkeypatch, tmp_path):
-    monkeypatch.setattr(tables, "PLANTED", 3)
-    monkeypatch.setattr(tables, "FILES", 8)
-    monkeypatch.setattr(tables, "CODE", 2_000)
-    monkeypatch.setattr(random_networks.Drawn.__init__, "__defaults__", (2, 0))
+    monkeypatch.setattr(planted, "DOCUMENTS", 3)
+    monkeypatch.setattr(scopes, "FILES", 8)
+    monkeypatch.setattr(scopes, "BYTES", 2_000)
+    monkeypatch.setattr(random_networks, "DRAWS", 2)
     answer = ropewalk("measure", "scopes", model, model, "--out", tmp_path)
-    assert answer.status == 0 and "Lines chosen" in answer.out and (tmp_path / "scopes.png").exists()
+    assert answer.status == 0 and "Rows chosen" in answer.out and (tmp_path / "scopes.png").exists()
     answer = ropewalk("measure", "planted", model, "--out", tmp_path)
     assert answer.status == 0 and "between words" in answer.out
     answer = ropewalk("measure", "lookup", model)
@@ -126,7 +126,7 @@ def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, tex
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["measure", "everything", "x"], "must be one of"),
+        (["measure", "everything", "x"], "choose one of"),
         (["measure", "spacing", "x"], "needs --text"),
         (["measure", "boundaries", "x"], "needs --dev"),
         (["measure", "bytes", "nowhere"], "nowhere"),

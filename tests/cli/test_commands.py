@@ -20,9 +20,9 @@ def test_show_writes_what_it_measured(ropewalk, model, tmp_path):
     expected = trace(checkpoint.load_decoder(model), text)
     assert written["text"] == text
     assert written["tokens"] == list(text.encode())
-    assert [(line["layer"], line["head"]) for line in written["lines"]] == [(0, None), (1, None)]
+    assert [(row["layer"], row["head"]) for row in written["rows"]] == [(0, None), (1, None)]
     np.testing.assert_array_equal(
-        np.float32([line["increments"] for line in written["lines"]]), expected.values
+        np.float32([row["increments"] for row in written["rows"]]), expected.values
     )
     rows = list(csv.DictReader(paths["csv"].read_text().splitlines()))
     assert len(rows) == 2 * len(text.encode())
@@ -65,8 +65,8 @@ def test_train_resume_generate_info_freeze(ropewalk, texts):
     assert "L0" in answer.err and "bits/byte" in answer.err
     metrics = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in metrics if "loss" in entry] == [1, 2, 3]
-    told = json.loads(ropewalk("info", run / "model", "--json").out)
-    assert told["provenance"]["step"] == 3 and told["parameters"] > 1000
+    content = json.loads(ropewalk("info", run / "model", "--json").out)
+    assert content["provenance"]["step"] == 3 and content["parameters"] > 1000
     assert "bounded, one row per layer" in ropewalk("info", run / "model").out
     first = ropewalk("generate", "The ", "--model", run / "model", "--length", "8", "--seed", "3").out
     assert first == ropewalk("generate", "The ", "--model", run / "model", "--length", "8", "--seed", "3").out

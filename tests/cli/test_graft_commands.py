@@ -105,9 +105,9 @@ def test_vocabulary_of_a_native_model(models: Path, tmp_path: Path) -> None:
     seen = ("--trained-on", models / "texts.jsonl", "--json", path)
     result = run("vocabulary", models / "shared", *seen)
     assert result.exit_code == 0, result.output
-    told = json.loads(path.read_text())
-    assert [table["name"] for table in told] == ["vocabulary", "movers"]
-    assert "left out because training never saw them" in told[0]["notes"][0]
+    content = json.loads(path.read_text())
+    assert [table["name"] for table in content] == ["vocabulary", "movers"]
+    assert "left out because training never saw them" in content[0]["notes"][0]
 
 
 def test_export(models: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_mistakes(models: Path) -> None:
     assert "unknown parametrization" in mistake(
         "graft-train", llama_folder, "--corpus", texts, "--parametrization", "no"
     )
-    assert "cannot open the model" in mistake("graft-train", "no/where", "--corpus", texts)
+    assert "is no local folder" in mistake("graft-train", "no/where", "--corpus", texts)
     assert "give a longer text" in mistake("probe", llama_folder, "short")
     assert "has no learned increments" in mistake("vocabulary", llama_folder)
-    assert "takes no graft" in mistake("vocabulary", models / "shared", "--graft", models)
+    assert "holds no increments" in mistake("vocabulary", models / "shared", "--graft", models)

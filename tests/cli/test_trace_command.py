@@ -34,7 +34,7 @@ def test_a_precision_is_remembered(ropewalk, model, tmp_path):
     assert refused.status == 1 and "another model, text or setting" in refused.err
 
 
-def test_files_that_cannot_be_traced_are_told(ropewalk, model, tmp_path):
+def test_files_that_cannot_be_traced_are_content(ropewalk, model, tmp_path):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "a.doc").write_text("a")
     for name, said in (("none.txt", "no such file"), ("a.doc", "soffice --headless"),
