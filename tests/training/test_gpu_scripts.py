@@ -1,0 +1,179 @@
+"""The scripts for a rented GPU, rehearsed end to end on the CPU at tiny size."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ropewalk.native import checkpoint
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "scripts"
+
+
+def run(script: str, *words: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ROPEWALK_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(SCRIPTS / script), *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("text")
+    for name in ("a", "b"):
+        documents = [{"text": f"{name} {i}: the cat sat on the mat. " * 8} for i in range(60)]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(document) + "\n" for document in documents))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first script brings back."""
+    folder = tmp_path_factory.mktemp("first")
+    options = json.dumps(["float32, eager", "eager, graph"])
+    done = run(
+        "gpu_lease.py", "--tiny", "--seconds", "600", "--corpus", str(text), "--out", str(folder), "--options", options,
+        cache=folder.parent / "cache",
+    )  # fmt: skip
+    log = (folder / "log.txt").read_text() if (folder / "log.txt").exists() else ""
+    assert done.returncode == 0, done.stdout + done.stderr + log
+    return folder
+
+
+def test_the_first_script_ends_with_a_model(first: Path) -> None:
+    figures = json.loads((first / "figures.json").read_text())
+    assert "failures" not in figures
+    assert figures["environment"]["device"] == "CPU"
+    for name in ("float32, eager", "eager, graph"):
+        assert figures["parity"][name]["passed"], figures["parity"][name]
+        assert figures["bench"][name]["seconds"] > 0
+    assert figures["train"]["per-layer"]["name"] == "eager, graph"
+    assert figures["bench"]["eager, graph / rope"]["seconds"] > 0
+    assert figures["result"]["per-layer validation_loss"] < 6
+    model = checkpoint.load_decoder(first / "model-per-layer")
+    assert model.provenance["recipe"]["train"]["cuda_graphs"]
+    files = [path for path in first.rglob("*") if path.is_file()]
+    assert len(files) <= 8 and all(path.stat().st_size < 2**24 for path in files)
+    assert all(len(path.relative_to(first).parts) <= 3 and not path.name.startswith(".") for path in files)
+
+
+def test_the_second_script_trains_both_baselines(first: Path, text: Path, tmp_path: Path) -> None:
+    done = run(
+        "gpu_second_lease.py", "--tiny", "--seconds", "600", "--corpus", str(text), "--out", str(tmp_path), "--first", str(first),
+        cache=first.parent / "cache",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert "failures" not in figures, figures["failures"]
+    trained = {name: checkpoint.load_decoder(tmp_path / f"model-{name}") for name in ("shared", "rope")}
+    steps = {name: model.provenance["recipe"]["train"]["steps"] for name, model in trained.items()}
+    assert steps == {"shared": 20, "rope": 20}
+    assert (
+        trained["shared"].config.increments.shared
+        and trained["rope"].config.increments.parametrization == "integer"
+    )
+
+
+@pytest.fixture
+def lease(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import gpu_lease
+
+    return gpu_lease
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import gpu_steps
+
+    return gpu_steps
+
+
+def test_parity_fails_when_accumulation_is_broken(
+    steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    option = steps.option_of("eager, graph", True)
+    assert steps.parity(option, True, tmp_path)["passed"]
+    made = steps.step_of
+
+    def broken(*words, **more):  # type: ignore[no-untyped-def]
+        step = made(*words, **more)
+        whole = step.loss
+
+        def losing(model: torch.nn.Module, part: torch.Tensor):  # type: ignore[no-untyped-def]
+            for parameter in model.parameters():
+                parameter.grad = None
+            return whole(model, part)
+
+        step.loss = losing
+        return step
+
+    monkeypatch.setattr(steps, "step_of", broken)
+    result = steps.parity(option, True, tmp_path)
+    assert not result["passed"] and result["gradient"] > 0.05
+
+
+def test_only_options_whose_parity_holds_are_used(lease, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    figures = lease.Figures(tmp_path)
+    assert lease.fastest(figures)["name"] == "the ordinary step"
+    for name, passed, seconds in (
+        ("compiled, graph", False, 0.001),
+        ("eager, graph", True, 0.003),
+        ("eager", True, 0.002),
+    ):
+        figures.set("parity", name, {"passed": passed})
+        figures.set("bench", name, {"seconds": seconds})
+    assert lease.fastest(figures)["name"] == "eager, graph"  # "eager" is no option of a recipe
+
+
+def test_a_stage_that_fails_or_has_no_time_is_a_figure(lease, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    figures, clock = lease.Figures(tmp_path), lease.Clock(100)
+    assert lease.attempt("a stage", clock, figures, lambda: 1 / 0) is None
+    assert "ZeroDivisionError" in figures.found["failures"]["a stage"]
+    words = type("Words", (), {"out": tmp_path, "tiny": True})
+    lease.stage("parity", ["eager"], 1000.0, clock, figures, words)
+    assert figures.found["parity"]["eager"]["failed"].startswith("not started")
+
+
+def test_the_package_for_a_gpu_fits_and_holds_whole_documents(text: Path, tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    done = run(
+        "pack_for_gpu.py",
+        str(tmp_path / "tree"),
+        "--corpus",
+        str(text / "a.jsonl"),
+        "--megabytes",
+        "5",
+        cache=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "tree"
+    assert (folder / "scripts" / "gpu_lease.py").exists() and (folder / "recipes" / "post.toml").exists()
+    assert not (folder / "docs").exists() and not (folder / "tests").exists()
+    with zstandard.ZstdDecompressor().stream_reader(
+        (folder / "corpus" / "a.jsonl.zst").read_bytes(), read_across_frames=True
+    ) as file:
+        packed = file.read()
+    assert packed == (text / "a.jsonl").read_bytes()
+    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 5 * 2**20
+
+
+def test_text_that_does_not_fit_is_cut_between_documents(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    monkeypatch.syspath_prepend(str(SCRIPTS))
+    import pack_for_gpu
+
+    written, documents = pack_for_gpu.copy_text(text / "a.jsonl", tmp_path / "a.jsonl.zst", 400, 3)
+    with zstandard.ZstdDecompressor().stream_reader(
+        (tmp_path / "a.jsonl.zst").read_bytes(), read_across_frames=True
+    ) as file:
+        lines = file.read().splitlines()
+    assert 0 < written <= 400 and len(lines) == documents < 60
+    assert json.loads(lines[-1])["text"].startswith("a ")
