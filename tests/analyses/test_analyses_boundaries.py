@@ -77,8 +77,8 @@ def test_other_segmenters_are_rows_and_gold_itself_is_perfect():
 
 
 def test_gain_sees_news_and_no_news():
-    told = gain([part({1: 1.0}, chance=True)])
-    assert told.primary.verdict == "above" and told.primary.estimate.value > 0.05
+    content = gain([part({1: 1.0}, chance=True)])
+    assert content.primary.verdict == "above" and content.primary.estimate.value > 0.05
     nothing = gain([part({}, entropy=2.0, chance=True)])
     assert nothing.primary.verdict != "above"
     assert nothing.find(added="nothing", model="signals and first byte")["verdict"] == "above"

@@ -93,14 +93,16 @@ def read(knows: dict[int, float], *, seed: int = 0, files: int = 12, shuffled: b
 
 @pytest.mark.parametrize("strength", [1.5, -1.5])
 def test_the_row_that_isolates_delimiters_is_chosen_with_its_sign(strength: float) -> None:
-    told = scopes([read({1: strength}, seed=s) for s in (0, 1)])
-    row = told.find(reader="increment, row chosen on development")
-    assert "Rows chosen: L1, L1" in told.notes[0] and told.primary.verdict == "above"
+    content = scopes([read({1: strength}, seed=s) for s in (0, 1)])
+    row = content.find(reader="increment, row chosen on development")
+    assert "Rows chosen: L1, L1" in content.notes[0] and content.primary.verdict == "above"
     assert row["auc"] == pytest.approx(0.855, abs=0.04) and row["auc_low"] < row["auc"] < row["auc_high"]
-    assert told.find(reader="increment L1")["holm"] < 0.05 < told.find(reader="increment L0")["holm"]
+    assert content.find(reader="increment L1")["holm"] < 0.05 < content.find(reader="increment L0")["holm"]
     assert all(row[kind] > 0.75 for kind in DELIMITERS)
-    assert told.find(reader="the byte before")["colon"] > 0.9  # a bracket stands before the colon of a block
-    assert told.to_json() == scopes([read({1: strength}, seed=s) for s in (0, 1)]).to_json()
+    assert (
+        content.find(reader="the byte before")["colon"] > 0.9
+    )  # a bracket stands before the colon of a block
+    assert content.to_json() == scopes([read({1: strength}, seed=s) for s in (0, 1)]).to_json()
 
 
 def test_shuffled_truth_and_the_byte_itself_give_nothing() -> None:

@@ -28,16 +28,16 @@ def answers(one: float, two: float, seed: int = 0) -> Answers:
 
 
 def test_what_is_known_is_found_and_what_is_guessed_is_chance() -> None:
-    told = lookup({"models": {s: answers(0.8, 0.0, s) for s in range(3)}})
-    one, two = (told.find(variant="models", questions=q) for q in ("1 step", "2 steps"))
+    content = lookup({"models": {s: answers(0.8, 0.0, s) for s in range(3)}})
+    one, two = (content.find(variant="models", questions=q) for q in ("1 step", "2 steps"))
     assert one["accuracy_low"] > one["chance"] + 0.5
     assert two["accuracy_low"] < two["chance"] < two["accuracy_high"]
-    assert told.primary.verdict == "above chance" and told.primary.null == pytest.approx(
+    assert content.primary.verdict == "above chance" and content.primary.null == pytest.approx(
         one["chance"], abs=0.02
     )
-    few, many = (told.find(questions=f"{n} pairs") for n in (3, 8))
+    few, many = (content.find(questions=f"{n} pairs") for n in (3, 8))
     assert few["chance"] == 0.5 and many["chance"] == pytest.approx(1 / 7)
-    assert sum(str(row["questions"]).startswith("distance") for row in told.rows) == 3
+    assert sum(str(row["questions"]).startswith("distance") for row in content.rows) == 3
     nothing = [lookup({"m": {s: answers(0.0, 0.0, s)}}).primary.verdict for s in range(5)]
     assert nothing.count("above chance") <= 1
 
@@ -49,14 +49,14 @@ def test_variants_are_compared_over_paired_seeds() -> None:
         "same": {s: answers(0.5, 0.1, s + 20) for s in (1, 2, 3)},
         "alone": {1: answers(0.9, 0.3, 31)},
     }
-    told = lookup(kinds, "rope", "1 MB")
-    good, same, alone = (told.find(variant=v, questions="all") for v in ("good", "same", "alone"))
+    content = lookup(kinds, "rope", "1 MB")
+    good, same, alone = (content.find(variant=v, questions="all") for v in ("good", "same", "alone"))
     assert good["difference"] == pytest.approx(0.24, abs=0.06) and good["verdict"] == "better"
     assert good["holm"] < 0.05 < same["holm"] and same["verdict"] == "undecided at 1 MB"
     assert alone["verdict"] == "one pair, no verdict at 1 MB" and alone["difference_low"] is None
-    assert told.find(variant="rope", questions="all")["difference"] is None
-    assert told.primary.estimate.value == good["difference"] and "good minus rope" in told.primary.what
-    assert told.to_json() == lookup(kinds, "rope", "1 MB").to_json()
+    assert content.find(variant="rope", questions="all")["difference"] is None
+    assert content.primary.estimate.value == good["difference"] and "good minus rope" in content.primary.what
+    assert content.to_json() == lookup(kinds, "rope", "1 MB").to_json()
 
 
 def test_other_questions_are_refused() -> None:

@@ -18,7 +18,7 @@ def result(**more) -> Result:
         {"row": "L0", "auc": np.float32(0.5), "auc_low": 0.4, "auc_high": 0.6},
         {"row": "L1 | x", "auc": float("nan"), "auc_low": None, "auc_high": None},
     )
-    told = {
+    content = {
         "primary": Endpoint("AUC of L0", Estimate(0.5, 0.4, 0.6), 0.5, "undecided"),
         "chart": Chart("bars", "row", "auc", base=0.5),
         "notes": ("A note.",),
@@ -26,7 +26,7 @@ def result(**more) -> Result:
         "provenance": {"seed": 1},
         **more,
     }
-    return Result("x", "A [title]", {"row": "line", "auc": "AUC"}, rows, ("auc",), **told)
+    return Result("x", "A [title]", {"row": "line", "auc": "AUC"}, rows, ("auc",), **content)
 
 
 def test_a_saved_result_comes_back_the_same(tmp_path):

@@ -127,9 +127,9 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
         rows=tuple(Row(0, i) for i in range(39)),
         values=np.stack([drawn.values[1]] * 39),
     )
-    told = surface([trace()], [same])
-    assert told.primary.verdict == "undecided" and told.primary.null > 0.9
-    assert told.find(reader="increment L1")["chance"] == told.primary.null
+    content = surface([trace()], [same])
+    assert content.primary.verdict == "undecided" and content.primary.null > 0.9
+    assert content.find(reader="increment L1")["chance"] == content.primary.null
     verdicts = [surface([trace(wide_at="", seed=s)]).primary.verdict for s in range(5)]
     assert verdicts.count("above") <= 1
     with pytest.raises(UserError, match="one text"):
@@ -160,8 +160,8 @@ def test_a_table_by_byte_must_clear_untrained_models():
     tables[:, :, [0x20, 0x0A]] += 0.02
     untrained = 1 + 0.05 * stream.normal(size=(99, 1, 257))
     assert spacing.by_byte([Row(0)], tables).primary.verdict == "above"
-    told = spacing.by_byte([Row(0)], tables, untrained=untrained).primary
-    assert told.verdict == "undecided" and told.null > 1.02
+    content = spacing.by_byte([Row(0)], tables, untrained=untrained).primary
+    assert content.verdict == "undecided" and content.null > 1.02
 
 
 def test_one_contrast_is_not_the_published_order():

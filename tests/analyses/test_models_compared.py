@@ -107,8 +107,8 @@ def test_neutrality_answers_two_questions():
         "rope": base,
     }
     result = neutrality(losses, "rope", seen="3 MB", moved={"same": 0.2, "still": 0.002})
-    told = {row["variant"]: row["verdict"] for row in result.rows}
-    assert told == {
+    content = {row["variant"]: row["verdict"] for row in result.rows}
+    assert content == {
         "same": "equivalent",
         "worse": "worse",
         "close but worse": "equivalent, though worse",

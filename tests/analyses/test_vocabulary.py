@@ -46,9 +46,9 @@ def test_categories(piece: str) -> None:
 
 def table(d: list[float], counts: list[int], seen: list[int] | None = None) -> Vocabulary:
     pieces = tuple(list(PIECES)[: len(d)])
-    told = None if seen is None else np.array(seen)
+    content = None if seen is None else np.array(seen)
     return Vocabulary(
-        np.arange(len(d)), pieces, (Row(),), np.array(d)[:, None], np.array(counts), "before", told
+        np.arange(len(d)), pieces, (Row(),), np.array(d)[:, None], np.array(counts), "before", content
     )
 
 

@@ -64,13 +64,13 @@ def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
         command="again",
         provenance={"models": ["a", "b"]},
     )
-    told = judge(
+    content = judge(
         iter([claim("above"), Claim("y", "s", "1", Place("w", "t", "t", {}, "auc"))]),
         "g",
         {"g/v/t": [result]},
         "3 MB",
     )
-    assert [(row["id"], row["ours"], row["seeds"], row["verdict"], row["command"]) for row in told] == [
+    assert [(row["id"], row["ours"], row["seeds"], row["verdict"], row["command"]) for row in content] == [
         ("x", 0.6, 2, "replicated", "again")
     ]
 
@@ -91,7 +91,7 @@ def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
     columns = {"row": "line", "auc": "AUC", "chance": "to clear"}
     words, one = [], claim("above")
     for chance, models in ((0.61, "ab"), (0.8, "ab"), (0.52, "ab"), (0.52, "a")):
-        told = Result(
+        content = Result(
             "surface",
             "T",
             columns,
@@ -100,7 +100,7 @@ def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
             provenance={"models": list(models)},
         )
         words.append(
-            judge([replace(one, place=replace(one.place, result="surface"))], "g", {"g/v/t": [told]}, "3 MB")[
+            judge([replace(one, place=replace(one.place, result="surface"))], "g", {"g/v/t": [content]}, "3 MB")[
                 0
             ]["verdict"]
         )
@@ -109,9 +109,9 @@ def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
 
 def test_a_claim_may_be_about_the_primary_endpoint():
     primary = Endpoint("r", Estimate(-0.4, -0.6, -0.2), 0.0, "")
-    told = Result("t", "T", {"a": "a"}, (), primary=primary, provenance={"models": ["a", "b"]})
+    content = Result("t", "T", {"a": "a"}, (), primary=primary, provenance={"models": ["a", "b"]})
     one = Claim("x", "s", "-0.48", Place("v", "t", "t", {}), "below")
-    row = judge([one], "g", {"g/v/t": [told]}, "3 MB")[0]
+    row = judge([one], "g", {"g/v/t": [content]}, "3 MB")[0]
     assert (row["ours"], row["verdict"]) == (-0.4, "replicated")
 
 

@@ -101,8 +101,8 @@ def run(
 
 def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: Path) -> None:
     recipe, out = folder / "graft.toml", folder / "out"
-    status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
-    assert status == 0 and "0 of 8 sides are done" in told and not out.exists()
+    status, found_content, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
+    assert status == 0 and "0 of 8 sides are done" in found_content and not out.exists()
 
     study = plan.read(recipe)
     jobs = list(plan.jobs(study, plan.base(study, out)))
@@ -117,7 +117,7 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
 
     with pytest.raises(KeyboardInterrupt):
         execute(jobs, out, cut_off)
-    status, told, said = run(monkeypatch, capsys, recipe, "--out", out)
+    status, found_content, said = run(monkeypatch, capsys, recipe, "--out", out)
     assert status == 0, said
     assert "resuming graft/lora shared/seed-1" in said and "training graft/lora/seed-1" not in said
 
@@ -183,7 +183,7 @@ def test_a_graft_study_that_does_not_hold_is_refused(folder: Path, override: str
         plan.read(folder / "graft.toml", ["variants.frozen per-layer.increments.parametrization=integer"])
 
 
-def test_a_reader_that_knows_is_told_from_one_that_does_not() -> None:
+def test_a_reader_that_knows_is_content_from_one_that_does_not() -> None:
     chance_of = np.random.default_rng(0)
     labels = [np.arange(n) % 3 == 0 for n in (60, 90)]
     sees = [np.where(part, -1.0, 1.0) + 0.1 * chance_of.standard_normal(len(part)) for part in labels]

@@ -41,8 +41,8 @@ def test_only_decided_endpoints_are_said_in_plain_words() -> None:
         "c": made("one pair, no verdict at 3 MB"),
         "d": made("above", models=1),
     }
-    told = markdown(REPORT, kept)
-    plain, rest = told.split("## Published figures and ours")
+    content = markdown(REPORT, kept)
+    plain, rest = content.split("## Published figures and ours")
     assert "- a: an AUC: 0.6000 [0.5500, 0.6500]" in plain
     assert not any(f"- {name}:" in plain for name in "bcd")
     assert all(f"- {name}: an AUC" in rest for name in "abcd")
@@ -54,9 +54,9 @@ def test_a_report_without_decided_endpoints_has_no_heading_for_them() -> None:
 
 
 def test_commands_are_code_on_the_page() -> None:
-    told = page(REPORT, {"a": made("above")}, [])
-    assert "<code>ropewalk study r.toml</code>" in told and "`" not in told.split("</style>")[1]
-    assert "Not replicated at 3 MB" in told
+    content = page(REPORT, {"a": made("above")}, [])
+    assert "<code>ropewalk study r.toml</code>" in content and "`" not in content.split("</style>")[1]
+    assert "Not replicated at 3 MB" in content
 
 
 def test_names_in_each_language_are_in_plain_words() -> None:

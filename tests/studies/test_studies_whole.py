@@ -141,8 +141,8 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     monkeypatch.setattr(planted, "DOCUMENTS", 4)
     monkeypatch.setattr(scopes, "BYTES", 3_000)
     monkeypatch.setattr(random_networks, "DRAWS", 2)
-    status, told, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
-    assert status == 0 and "0 of 35 runs are done" in told.replace("\n", " ") and not out.exists()
+    status, found_content, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
+    assert status == 0 and "0 of 35 runs are done" in found_content.replace("\n", " ") and not out.exists()
 
     jobs = list(plan.jobs(plan.read(recipe)))
 
@@ -156,10 +156,10 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     with pytest.raises(KeyboardInterrupt):
         executor.execute(jobs, out, cut_off)
     root = f"groups.real.recipe.corpus.root={folder}"
-    status, told, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root, "--report")
+    status, found_content, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root, "--report")
     assert status == 0 and "training" not in said
     assert "real: not trained yet, or not with every seed: rope" in (out / "report.md").read_text()
-    status, told, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root)
+    status, found_content, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root)
     assert status == 0, said
     assert "resuming planted/per-layer/seed-1" in said and "training planted/rope/seed-1" not in said
 
@@ -193,19 +193,19 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     }
     assert "--set groups.real.recipe.corpus.root=FOLDER --table" in claims["bytes/shared/space"]["command"]
     assert (
-        found["corpus"].keys() == {"planted", "ask", "code", "real"} and found["commit"] and found["hardware"]
+        found["corpora"].keys() == {"planted", "ask", "code", "real"} and found["commit"] and found["hardware"]
     )
     page = (out / "report.html").read_text()
     assert "rehearsal at 0.001" in page and "<svg" in page and "data:image/png" in page
     assert not re.findall(r'(?:src|href)="(?!data:|#)', page) and "fathoms" not in page
-    told = (out / "report.md").read_text()
+    found_content = (out / "report.md").read_text()
     assert (
-        told.index("## In plain words")
-        < told.index("## Published figures")
-        < told.index("### Published, and in")
+        found_content.index("## In plain words")
+        < found_content.index("## Published figures")
+        < found_content.index("### Published, and in")
     )
-    assert "real: trained once, hence without a verdict: " in told and "One seed, no verdict:" in told
-    assert "learned content" in told and "- real/per-layer/boundaries ours: " in told
+    assert "real: trained once, hence without a verdict: " in found_content and "One seed, no verdict:" in found_content
+    assert "learned content" in found_content and "- real/per-layer/boundaries ours: " in found_content
 
     first = {path: path.read_bytes() for path in out.glob("report.*")}
     status, _, said = run(monkeypatch, capsys, recipe, "--out", out)

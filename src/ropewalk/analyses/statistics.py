@@ -64,12 +64,16 @@ def student(
     return Estimate(float(value), float(low), float(high), float(error), float(freedom))
 
 
-def draws(clusters: int, replicates: int = REPLICATES, seed: int = 0) -> np.ndarray:
-    """How often each of `clusters` is drawn in each replicate of a bootstrap: (replicates, clusters) float64."""
+def draws(clusters: int, replicates: int | None = None, seed: int = 0) -> np.ndarray:
+    """How often each of `clusters` is drawn in each replicate of a bootstrap: (replicates, clusters) float64.
+
+    replicates: `REPLICATES` when None.
+    """
     if clusters < 1:
         raise UserError("a bootstrap needs at least one sentence; give a longer text.")
     stream = np.random.default_rng(seed)
-    return stream.multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates).astype(np.float64)
+    size = REPLICATES if replicates is None else replicates
+    return stream.multinomial(clusters, np.full(clusters, 1 / clusters), size=size).astype(np.float64)
 
 
 def over_seeds(
