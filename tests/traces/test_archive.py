@@ -144,7 +144,7 @@ def test_shards_of_another_model_text_or_setting_are_refused(model: Decoder, tmp
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-9], lambda data: b"", lambda data: b"PAR1" + data[4:99]]
 )
-def test_a_damaged_shard_is_told(model: Decoder, tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_shard_is_content(model: Decoder, tmp_path: Path, damage: Any) -> None:
     made(model, tmp_path, TEXTS[:3])
     path = tmp_path / "000000.parquet"
     path.write_bytes(damage(path.read_bytes()))
@@ -158,7 +158,7 @@ def test_an_empty_folder_is_no_archive(tmp_path: Path) -> None:
         list(archive.read(str(tmp_path)))
 
 
-def test_a_disk_without_room_is_told_before_the_work(tmp_path: Path) -> None:
+def test_a_disk_without_room_is_content_before_the_work(tmp_path: Path) -> None:
     require_disk_space(tmp_path / "not" / "yet", 1000, 6)
     with pytest.raises(UserError, match=r"need about .* MB free; free some space"):
         require_disk_space(tmp_path / "not" / "yet", 10**15, 6)

@@ -23,8 +23,8 @@ def example() -> dict[str, Any]:
 
 
 def write(folder: Path, **changes: Any) -> Path:
-    told = {key: value for key, value in {**example(), **changes}.items() if value is not None}
-    (folder / "x.json").write_text(json.dumps(told))
+    content = {key: value for key, value in {**example(), **changes}.items() if value is not None}
+    (folder / "x.json").write_text(json.dumps(content))
     return folder / "x.json"
 
 
@@ -73,12 +73,12 @@ def test_layers_without_heads_and_increments_with_a_gap() -> None:
         ({"layers": [5, 5]}, "different rows"),
     ],
 )
-def test_what_is_wrong_is_told(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_what_is_wrong_is_content(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         importers.load(write(tmp_path, **changes))
 
 
-def test_unreadable_files_are_told(tmp_path: Path) -> None:
+def test_unreadable_files_are_content(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot read"):
         importers.load(tmp_path / "missing.json")
     (tmp_path / "x.json").write_text("{")

@@ -19,19 +19,19 @@ FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 def small() -> Trace:
     signals = {"surprisal": np.array([np.nan, 0.1, 2, 3]), "entropy": np.ones(4)}
-    context, told = {"window": 512}, {"model": "m", "time": "2026-11-23T01:02:03Z"}
+    context, found_content = {"window": 512}, {"model": "m", "time": "2026-11-23T01:02:03Z"}
     numbers = [[1, 2.5, 0.1, 3], [1, 1, 1, 1e-7]]
     rows = (Row(0), Row(1, 2))
-    return byte_trace("a你", numbers, rows=rows, context=context, provenance=told, **signals)
+    return byte_trace("a你", numbers, rows=rows, context=context, provenance=found_content, **signals)
 
 
 def same(one: Trace, other: Trace) -> bool:
     names = ("tokens", "spans", "values", "surprisal", "entropy", "entropy_after")
     arrays = all(getattr(one, name).tobytes() == getattr(other, name).tobytes() for name in names)
-    told = all(
+    found_content = all(
         getattr(one, name) == getattr(other, name) for name in ("text", "rows", "context", "provenance")
     )
-    return arrays and told and one.hash == other.hash
+    return arrays and found_content and one.hash == other.hash
 
 
 @pytest.mark.parametrize("name", ["t.json", "t.json.gz"])
@@ -52,8 +52,8 @@ def test_every_float32_comes_back_exactly(row: list[float], kind: str) -> None:
 
 
 @given(st.text(min_size=1), st.dictionaries(st.text(), st.text() | st.integers() | st.none()))
-def test_every_text_comes_back_exactly(text: str, told: dict) -> None:
-    trace = byte_trace(text, provenance=told)
+def test_every_text_comes_back_exactly(text: str, found_content: dict) -> None:
+    trace = byte_trace(text, provenance=found_content)
     assert same(Trace.loads(file.dumps(trace)), trace)
 
 

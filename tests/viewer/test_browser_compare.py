@@ -19,8 +19,8 @@ def test_two_traces_stand_side_by_side_and_answer_together(open_page: Any) -> No
     opened = open_page(page.html(pair()))
     assert opened.locator(".picture").count() == 2
     opened.mouse.move(*place(opened, 4, 1))
-    told = opened.locator(".detail").inner_text()
-    assert "before" in told and "after" in told
+    content = opened.locator(".detail").inner_text()
+    assert "before" in content and "after" in content
 
 
 def test_a_difference_is_that_of_the_scenes(open_page: Any) -> None:

@@ -71,10 +71,10 @@ def test_hovering_tells_the_numbers(open_page: Any) -> None:
     trace = sample()
     opened = open_page(page.html(trace))
     opened.mouse.move(*place(opened, 4, 1))
-    told = detail(opened)
-    assert "U+006F" in told and "6F" in told and "token 4" in told
+    content = detail(opened)
+    assert "U+006F" in content and "6F" in content and "token 4" in content
     value = f"{float(f'{trace.increments[0, 4]:.3g}'):g}"
-    assert value in told and f"{float(f'{trace.surprisal[4]:.3g}'):g} nats" in told
+    assert value in content and f"{float(f'{trace.surprisal[4]:.3g}'):g} nats" in content
     opened.mouse.move(5, 5)
     assert "Point at a character" in detail(opened)
 
@@ -85,15 +85,15 @@ def test_two_pins_measure_every_layer(open_page: Any) -> None:
     opened.mouse.click(*place(opened, 4, 2))
     assert "Pin another" in detail(opened)
     opened.mouse.click(*place(opened, 9, 3))
-    told = detail(opened)
-    assert "5 tokens apart" in told
+    content = detail(opened)
+    assert "5 tokens apart" in content
     far = trace.positions[0, 9] - trace.positions[0, 4]
-    assert f"{float(f'{far:.4g}'):g}" in told
+    assert f"{float(f'{far:.4g}'):g}" in content
     opened.get_by_role("button", name="Clear pins").click()
     assert "apart" not in detail(opened)
 
 
-def test_the_keyboard_walks_pins_and_lets_go(open_page: Any) -> None:
+def test_the_keyboard_advances_pins_and_lets_go(open_page: Any) -> None:
     opened = open_page(page.html(sample()))
     opened.locator(".picture").focus()
     for name in ("ArrowRight", "ArrowRight", "ArrowDown", "Enter", "End", "Enter"):
@@ -238,7 +238,7 @@ def test_what_cannot_be_printed_is_said(open_page: Any) -> None:
     assert "too close" in opened.locator(".notes").inner_text()
 
 
-def test_gaps_at_the_ceiling_are_told(open_page: Any) -> None:
+def test_gaps_at_the_ceiling_are_content(open_page: Any) -> None:
     trace = sample("ab cd", layers=1, values=[[1.0, 1.0, 9.99, 1.0, 1.0]])
     opened = open_page(page.html(trace))
     assert "ceiling of 10: 1 in L0" in opened.locator(".notes").inner_text()

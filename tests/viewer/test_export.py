@@ -12,7 +12,7 @@ from tiny import config, moved
 
 from ropewalk.errors import UserError
 from ropewalk.export import onnx, onnx_graph, runtime, site
-from ropewalk.export.lessons import LESSONS, tell
+from ropewalk.export.lessons import LESSONS, sentence_for
 from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
 
@@ -141,7 +141,7 @@ def test_a_changed_runtime_is_never_used(registry: list[str], monkeypatch: pytes
         runtime.package()
 
 
-def test_no_network_is_told(registry: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_network_is_content(registry: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise OSError("no route")
 
@@ -183,8 +183,10 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.title)
 def test_a_lesson_is_true_of_its_numbers(lesson: Any) -> None:
-    told = tell(lesson, trace(Decoder(config()), lesson.text))
-    assert "hardly shows it" in told  # an untrained model has integer spacing: nothing is wider than anything
+    content = sentence_for(lesson, trace(Decoder(config()), lesson.text))
+    assert (
+        "hardly shows it" in content
+    )  # an untrained model has integer spacing: nothing is wider than anything
     data = lesson.text.encode()
     wide = np.array([t > 0 and lesson.wide(data[t - 1], data[t]) for t in range(len(data))])
     plain = np.array([t > 0 and lesson.plain(data[t - 1], data[t]) for t in range(len(data))])
@@ -193,5 +195,5 @@ def test_a_lesson_is_true_of_its_numbers(lesson: Any) -> None:
     from dataclasses import replace
 
     values = np.where(wide, 3.0, 1.0)[None] * np.array([[1.0], [1.5]]) ** np.where(wide, 1, 0)[None]
-    told = tell(lesson, replace(result, values=values))
-    assert "most of all in L1" in told and "4.5 times" in told
+    content = sentence_for(lesson, replace(result, values=values))
+    assert "most of all in L1" in content and "4.5 times" in content

@@ -48,7 +48,7 @@ def test_rows_of_folded_heads_stand_where_the_figure_puts_their_mean(open_page: 
     np.testing.assert_allclose(found, scene(choose(TRACE), "same").x, rtol=0, atol=1e-9)
 
 
-def test_both_use_the_same_colours(open_page: Any) -> None:
+def test_both_use_the_same_colors(open_page: Any) -> None:
     from ropewalk.views import shades
 
     opened = open_page(page.html(TRACE), color_scheme="light")
@@ -59,7 +59,7 @@ def test_both_use_the_same_colours(open_page: Any) -> None:
 
 
 @pytest.mark.parametrize("scale", ["row", "same"])
-def test_both_end_their_colours_at_the_same_gap(open_page: Any, scale: str) -> None:
+def test_both_end_their_colors_at_the_same_gap(open_page: Any, scale: str) -> None:
     from ropewalk.views import shades
     from ropewalk.views.rows import choose
 

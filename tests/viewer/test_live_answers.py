@@ -9,9 +9,10 @@ from tiny import config, moved
 
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.live.answers import LONGEST, Answers, Model
+from ropewalk.live.answers import LONGEST, Answers, Model, token_names
 from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
+from ropewalk.tokens.tokenizer import ByteTokenizer
 from ropewalk.traces.trace import Trace
 
 TEXT = "rope 走 walk"
@@ -23,50 +24,50 @@ def model() -> Decoder:
 
 
 def ask(answers: Answers, text: str = TEXT, **how: Any) -> tuple[dict[str, Any], Trace]:
-    told = answers.answer({"model": "tiny", "text": text, **how})
-    return told, Trace.loads(told["entry"]["file"].encode())
+    content = answers.answer({"model": "tiny", "text": text, **how})
+    return content, Trace.loads(content["entry"]["file"].encode())
 
 
 def test_an_answer_is_what_capture_gives(model: Decoder) -> None:
-    told, got = ask(Answers({"tiny": Model(model)}))
+    content, got = ask(Answers({"tiny": Model(model)}))
     want = trace(model, TEXT)
     assert got.hash == want.hash
-    assert told["loss"] == pytest.approx(float(want.surprisal.mean()), rel=1e-6)
+    assert content["loss"] == pytest.approx(float(want.surprisal.mean()), rel=1e-6)
 
 
 def test_what_is_expected_is_what_the_model_says(model: Decoder) -> None:
-    told, got = ask(Answers({"tiny": Model(model)}))
+    content, got = ask(Answers({"tiny": Model(model)}))
     logits = model(torch.tensor([[256, *got.tokens.tolist()]])).logits[0]
-    shares, symbols = logits.softmax(-1).topk(8)
-    assert [symbol for symbol, _ in told["following"]] == symbols[-1].tolist()
-    assert [share for _, share in told["following"]] == pytest.approx(shares[-1].tolist(), abs=1e-4)
-    for guesses, want in zip(told["entry"]["expected"], symbols[:-1, :3].tolist(), strict=True):
-        assert [symbol for symbol, _ in guesses] == want
+    shares, ids = logits.softmax(-1).topk(8)
+    assert [name for name, _ in content["following"]] == token_names(ByteTokenizer(), ids[-1].tolist())
+    assert [share for _, share in content["following"]] == pytest.approx(shares[-1].tolist(), abs=1e-4)
+    for guesses, want in zip(content["entry"]["expected"], ids[:-1, :3].tolist(), strict=True):
+        assert [name for name, _ in guesses] == token_names(ByteTokenizer(), want)
 
 
 def test_a_long_text_has_expectations_everywhere(model: Decoder) -> None:
-    told, got = ask(Answers({"tiny": Model(model)}), "on and on " * 20)
+    content, got = ask(Answers({"tiny": Model(model)}), "on and on " * 20)
     assert got.context["windows"] > 2
-    assert [len(guesses) for guesses in told["entry"]["expected"]] == [3] * len(got.tokens)
+    assert [len(guesses) for guesses in content["entry"]["expected"]] == [3] * len(got.tokens)
 
 
 def test_a_gap_is_set_and_later_layers_follow(model: Decoder) -> None:
     answers = Answers({"tiny": Model(model)})
     base, before = ask(answers)
-    told, after = ask(answers, edits=[[0, None, 4, 6.5]])
+    content, after = ask(answers, edits=[[0, None, 4, 6.5]])
     assert after.values[0, 4] == np.float32(6.5)
     rest = [t for t in range(len(after.tokens)) if t != 4]
     np.testing.assert_array_equal(after.values[0, rest], before.values[0, rest])
     assert not np.allclose(after.values[1], before.values[1])
-    assert told["loss"] != base["loss"]
+    assert content["loss"] != base["loss"]
 
 
 def test_a_gap_can_be_set_with_every_other_held(model: Decoder) -> None:
     answers = Answers({"tiny": Model(model)})
     base, before = ask(answers)
-    told, after = ask(answers, edits=[[0, None, 4, 6.5]], hold=True)
+    content, after = ask(answers, edits=[[0, None, 4, 6.5]], hold=True)
     np.testing.assert_allclose(after.values[1], before.values[1], rtol=1e-6)
-    assert told["loss"] != base["loss"]
+    assert content["loss"] != base["loss"]
 
 
 @pytest.mark.parametrize("hold", [False, True])
@@ -82,8 +83,8 @@ def test_a_gap_is_set_where_it_is_in_a_text_of_many_windows(model: Decoder, hold
 def test_setting_a_gap_to_what_it_is_changes_nothing(model: Decoder) -> None:
     answers = Answers({"tiny": Model(model)})
     base, before = ask(answers)
-    told, _ = ask(answers, edits=[[1, None, 3, float(before.values[1, 3])]])
-    assert told["loss"] == pytest.approx(base["loss"], abs=1e-6)
+    content, _ = ask(answers, edits=[[1, None, 3, float(before.values[1, 3])]])
+    assert content["loss"] == pytest.approx(base["loss"], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -122,3 +123,8 @@ def test_every_line_of_a_model_can_be_set() -> None:
 def test_no_model_is_refused() -> None:
     with pytest.raises(UserError, match="at least one model"):
         Answers({})
+
+
+def test_tokens_are_named_as_the_page_shows_them() -> None:
+    names = token_names(ByteTokenizer(), [97, 32, 10, 0xE7, 256])
+    assert names == ["a", "␣", "⏎", "byte E7", "end of text"]

@@ -107,7 +107,7 @@ def test_an_empty_text_is_not_asked_about(open_page: Any, live: Live) -> None:
     assert text_of(page) == "rope walk"
 
 
-def test_a_text_that_is_too_long_is_cut_and_told(open_page: Any, live: Live) -> None:
+def test_a_text_that_is_too_long_is_cut_and_content(open_page: Any, live: Live) -> None:
     page = open_page(live.url)
     page.locator("textarea").fill("x" * (LONGEST + 50))
     page.locator(".problem", has_text="Only the first 4,000 characters").wait_for()
@@ -122,8 +122,8 @@ def test_a_gap_dragged_wider_changes_the_model(open_page: Any, live: Live) -> No
     after = values(page)
     assert after[1][4] != before[1][4]
     assert after[0][:3] + after[0][4:] == pytest.approx(before[0][:3] + before[0][4:], rel=1e-6)
-    told = page.locator(".result").inner_text()
-    assert "Later layers recompute" in told and "1 gap set by hand" in told and "was" in told
+    content = page.locator(".result").inner_text()
+    assert "Later layers recompute" in content and "1 gap set by hand" in content and "was" in content
 
 
 def test_a_click_on_a_letter_pins_it_and_drags_nothing(open_page: Any, live: Live) -> None:

@@ -50,11 +50,11 @@ def live() -> Iterator[Live]:
 
 def send(live: Live, method: str = "POST", path: str | None = None, body: Any = None, **headers: str) -> Any:
     origin = f"http://127.0.0.1:{live.port}"
-    told = {"Origin": origin, "Content-Type": "application/json"} if method == "POST" else {}
-    told |= {name.replace("_", "-"): value for name, value in headers.items()}
+    found_content = {"Origin": origin, "Content-Type": "application/json"} if method == "POST" else {}
+    found_content |= {name.replace("_", "-"): value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", live.port, timeout=60)
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    connection.request(method, path or f"/{live.token}/trace", data, told)
+    connection.request(method, path or f"/{live.token}/trace", data, found_content)
     response = connection.getresponse()
     content = response.read().decode()
     connection.close()
@@ -131,7 +131,7 @@ def test_a_body_that_is_too_long_is_refused(live: Live) -> None:
 
 
 @pytest.mark.parametrize("name", ["broken", "refusing"])
-def test_a_failing_model_is_told_without_paths_and_the_others_go_on(
+def test_a_failing_model_is_content_without_paths_and_the_others_go_on(
     live: Live, name: str, capfd: Any
 ) -> None:
     status, content, _ = send(live, body={"model": name, "text": "rope"})
@@ -157,6 +157,6 @@ def test_every_server_has_a_token_of_its_own(live: Live) -> None:
     assert len(other.token) >= 32 and other.token != live.token
 
 
-def test_a_taken_port_is_told(live: Live) -> None:
+def test_a_taken_port_is_content(live: Live) -> None:
     with pytest.raises(UserError, match="choose another port"):
         Live({"tiny": Model(Decoder(config()))}, "rope", port=live.port)

@@ -26,7 +26,7 @@ def test_a_boundary_inside_a_character_is_refused() -> None:
         Overlay("wrong", CHINESE, (1,))
 
 
-def test_entropy_peaks_stand_above_the_mean_and_their_neighbours() -> None:
+def test_entropy_peaks_stand_above_the_mean_and_their_neighbors() -> None:
     entropy = np.array([9.0, 1, 5, 1, 1, 2, 6, 1])
     trace = sample("abcdefgh", entropy=entropy)
     assert overlays.entropy(trace).offsets == (2, 6)

@@ -64,7 +64,7 @@ def test_an_endless_grapheme_gets_a_short_label() -> None:
     assert after[3] == "b"
 
 
-def test_text_that_runs_leftward_is_told() -> None:
+def test_text_that_runs_leftward_is_content() -> None:
     assert page.entry(sample(ARABIC))["leftward"] and not page.entry(sample(ENGLISH))["leftward"]
 
 

@@ -59,7 +59,7 @@ def test_a_page_is_written_from_saved_traces(saved: Path) -> None:
         (["--boundaries", "missing.json"], "missing.json"),
     ],
 )
-def test_a_page_that_cannot_be_made_is_told(
+def test_a_page_that_cannot_be_made_is_content(
     saved: Path, words: list[str], reason: str, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(saved)

@@ -145,8 +145,8 @@ def test_long_texts_are_wrapped_into_panels_and_the_caption_says_so() -> None:
     shown = [t.get_text() for t in figure.axes[0].texts]
     assert shown.count("even") == 3
     assert any("Wrapped into 3 panels" in one for one in shown)
-    centred = [t.get_text() for t in figure.axes[0].texts if t.get_ha() == "center"]
-    assert len(centred) == 2 * len(text)
+    centered = [t.get_text() for t in figure.axes[0].texts if t.get_ha() == "center"]
+    assert len(centered) == 2 * len(text)
 
 
 def test_arabic_runs_from_right_to_left_with_joined_letters() -> None:

@@ -18,9 +18,9 @@ def test_the_widest_gap_is_named_with_its_numbers_and_its_word() -> None:
 @pytest.mark.parametrize("text", ["The old rope maker walked on.", CHINESE, "def f(x):\n    return x\n"])
 def test_every_number_in_a_sentence_is_one_of_the_findings(text: str) -> None:
     for one in findings(sample(text)):
-        told = one.as_json()
+        content = one.as_json()
         for number in re.findall(r": ([\d.]+), ([\d.]+) ×", one.text):
-            assert [float(x) for x in number] == [float(f"{told[k]:.3g}") for k in ("value", "ratio")]
+            assert [float(x) for x in number] == [float(f"{content[k]:.3g}") for k in ("value", "ratio")]
 
 
 def test_a_constant_trace_has_nothing_that_stands_out() -> None:

@@ -33,6 +33,6 @@ def test_a_row_shared_by_all_layers_stays() -> None:
 
 
 @pytest.mark.parametrize(("layers", "told"), [([0, 2, 5], "2, 5"), ([], "none")])
-def test_layers_that_are_not_there_are_named(layers: list[int], told: str) -> None:
-    with pytest.raises(UserError, match=rf"layers of the trace \(0, 1\), got {told}; choose others"):
+def test_layers_that_are_not_there_are_named(layers: list[int], content: str) -> None:
+    with pytest.raises(UserError, match=rf"layers of the trace \(0, 1\), got {content}; choose others"):
         choose(HEADS, layers=layers)

@@ -1,7 +1,7 @@
-"""Three guided examples, each with one sentence that the model's own numbers on it bear out.
+"""Three guided examples, each with one sentence that the model's own numbers support.
 
-A lesson compares the mean gap before one sort of byte with that before another, layer by layer, and tells the
-layer where they differ most; where no layer tells them apart on average, it says so.
+A lesson compares the mean gap before one sort of byte with that before another, layer by layer, and names the
+layer where they differ most; where no layer differs on average, it says so.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ PLAIN = 1.2
 
 @dataclass(frozen=True)
 class Lesson:
-    """An example text, and which gaps to compare: `wide` against `plain`, both told in words."""
+    """An example text, and which gaps to compare: `wide` against `plain`, both in words."""
 
     title: str
     text: str
@@ -45,7 +45,7 @@ LESSONS = (
     Lesson(
         "English",
         "The rope maker walked backwards, and the rope grew longer.",
-        "Do words come apart?",
+        "Are words kept apart?",
         lambda before, byte: byte == 32,
         "the gap before a space",
         lambda before, byte: _letter(before) and _letter(byte),
@@ -63,7 +63,7 @@ LESSONS = (
     Lesson(
         "Code",
         'for name in names:\n    if name:\n        print("Hello, " + name)\n',
-        "Do lines of code come apart where they end?",
+        "Are lines of code kept apart where they end?",
         lambda before, byte: byte == 10,
         "the gap before a line end",
         lambda before, byte: _letter(before) and _letter(byte),
@@ -72,7 +72,7 @@ LESSONS = (
 )
 
 
-def tell(lesson: Lesson, trace: Trace) -> str:
+def sentence_for(lesson: Lesson, trace: Trace) -> str:
     """The lesson's sentence for a trace of its text by a byte model with gap "before"."""
     data = trace.text.encode()
     pairs = list(pairwise(data))

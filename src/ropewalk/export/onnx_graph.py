@@ -1,9 +1,9 @@
 """A native decoder as one ONNX graph.
 
-Inputs: tokens (1, T) int64, T from 2; keep and shift (1, N, T) float32, which turn the increments d of line i
+Inputs: tokens (1, T) int64, T from 2; keep and shift (1, N, T) float32, which turn the increments d of row i
 into d * keep + shift (ones and zeros leave them alone; a gap set by hand is keep 0 and shift its value). Outputs:
 increments (1, N, T) float32 in token-equivalents, as used; logits (1, T, V) in nats. The numbers are compared
-with PyTorch's before the file is written. Knows nothing of pages.
+with PyTorch's before the file is written.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ class _Graph(nn.Module):
         model, row = self.model, 0
         x = F.embedding(tokens, model.embedding)
         n = torch.arange(tokens.shape[1]).expand(tokens.shape)
-        walked = []
+        increments = []
         for i, module in enumerate(model.layers):
             layer = cast(Layer, module)
             if i < len(model.increment_modules):
@@ -51,11 +51,11 @@ class _Graph(nn.Module):
                 own = slice(row, row + d.shape[1])
                 row += d.shape[1]
                 d = d * keep[:, own] + shift[:, own]
-                walked.append(d)
+                increments.append(d)
                 p, _ = positions.positions_from_increments(d.transpose(1, 2) - 1.0, n, gap=model.gap)
                 cos, sin = layer.attention.encoding.angles(p)
             x = layer(x, cos, sin, torch.zeros_like(tokens))
-        return torch.cat(walked, 1), F.linear(model.norm(x), model.embedding)
+        return torch.cat(increments, 1), F.linear(model.norm(x), model.embedding)
 
 
 def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[str, float]:

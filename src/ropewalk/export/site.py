@@ -1,6 +1,6 @@
 """A static site: the live page with the model inside the browser, for any server of plain files.
 
-A folder with index.html, model.onnx and the runtime; nothing else is asked for, from nowhere else. The first
+A folder with index.html, model.onnx and the runtime; nothing else is requested, from nowhere else. The first
 picture is a stored example, drawn before the model has arrived.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ropewalk.errors import UserError
 from ropewalk.export import onnx_graph, runtime
-from ropewalk.export.lessons import LESSONS, tell
+from ropewalk.export.lessons import LESSONS, sentence_for
 from ropewalk.live.answers import LONGEST, Answers, Model
 from ropewalk.native.decoder import Decoder
 from ropewalk.views import page
@@ -29,7 +29,7 @@ def site(folder: str | Path, model: Decoder, *, name: str | None = None) -> dict
     """
     folder = Path(folder)
     if model.config.vocab_size < 257:
-        raise UserError("Expected a byte model of 257 symbols for the site, got another; export that one.")
+        raise UserError("Expected a byte model of 257 tokens for the site, got another; export that one.")
     others = (
         {path.name for path in folder.iterdir()} - {"index.html", "model.onnx", "runtime"}
         if folder.is_dir()
@@ -65,9 +65,9 @@ def index(model: Decoder, name: str, size: int) -> str:
     answers = Answers({name: Model(model)})
     examples: list[dict[str, Any]] = []
     for lesson in LESSONS:
-        told = answers.answer({"model": name, "text": lesson.text})
-        sentence = tell(lesson, answers.untouched(name, lesson.text))
-        examples.append({**told, "title": lesson.title, "text": lesson.text, "lesson": sentence})
+        answer = answers.answer({"model": name, "text": lesson.text})
+        sentence = sentence_for(lesson, answers.untouched(name, lesson.text))
+        examples.append({**answer, "title": lesson.title, "text": lesson.text, "lesson": sentence})
     first = examples[0]
     payload = {
         "mode": "site",

@@ -1,4 +1,4 @@
-"""The live page: type, and the layers move; drag a gap, and see what the model makes of it. Local only."""
+"""The live page: type a text, and the layers change; drag a gap, and see its effect on the predictions. Local only."""
 
 from ropewalk.live.server import Live, serve
 

@@ -1,11 +1,11 @@
-"""What the live page is told about a text: its trace, its loss, what the model expects. Knows no network.
+"""Answers of the live page about a text: its trace, its loss, and the tokens that the model expects.
 
-A request is {"model", "text", "edits", "hold"}; an answer holds plain json values and never a path.
+A request is {"model", "text", "edits", "hold"}; an answer holds plain JSON values and never a path.
 """
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,10 +17,11 @@ from ropewalk.errors import UserError
 from ropewalk.live import gaps
 from ropewalk.measure.capture import trace
 from ropewalk.tokens.tokenized_text import TokenizedText
-from ropewalk.tokens.tokenizer import encode_for
+from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer, encode_for
 from ropewalk.traces.builder import window_length, windows
 from ropewalk.traces.trace import Trace
 from ropewalk.views import overlays, page
+from ropewalk.views.labels import visible
 
 LONGEST = 4000
 FOLLOWING = 8
@@ -109,10 +110,23 @@ def _marks(result: Trace) -> list[overlays.Overlay]:
     return [overlays.entropy(result)] if np.isfinite(result.entropy).any() else []
 
 
-class _Recorder:
-    """The same host, edited, which keeps the likeliest symbols of every place it is asked about.
+def token_names(tokenizer: Tokenizer | None, ids: Sequence[int]) -> list[str]:
+    """What each token writes, as the page shows it; a byte that is no text by its number."""
+    if tokenizer is None:
+        return [f"token {id_}" for id_ in ids]
+    special = {id_: "end of text" for id_ in (tokenizer.end,) if id_ is not None}
+    names = []
+    for id_, piece in zip(ids, tokenizer.pieces(ids), strict=True):
+        unreadable = not piece or "\ufffd" in piece
+        byte = f"byte {id_:02X}" if isinstance(tokenizer, ByteTokenizer) else f"token {id_}"
+        names.append(special.get(id_) or (byte if unreadable or not visible(piece) else visible(piece)))
+    return names
 
-    count: tokens of the text; skip: of the start symbol before them; edit: for the place of a pass in the text.
+
+class _Recorder:
+    """The same host, edited, which keeps the likeliest tokens at every place it is asked about.
+
+    count: tokens of the text; skip: of the prefix before them; edit: given the place of a pass in the text.
     """
 
     def __init__(self, host: Host, count: int, skip: int, edit: Callable[[int], Edit | None]) -> None:
@@ -147,13 +161,15 @@ class _Recorder:
             kv_cache=kv_cache,
         )
         logits = output.logits[0, keep - first :].float()
-        shares, symbols = logits.softmax(-1).topk(min(FOLLOWING, logits.shape[-1]))
-        pairs = zip(symbols.tolist(), shares.tolist(), strict=True)
-        self.likeliest.append([[[s, round(p, 4)] for s, p in zip(*pair, strict=True)] for pair in pairs])
+        shares, ids = logits.softmax(-1).topk(min(FOLLOWING, logits.shape[-1]))
+        names = token_names(self.tokenizer, ids.flatten().tolist())
+        flat = [[name, round(share, 4)] for name, share in zip(names, shares.flatten().tolist(), strict=True)]
+        size = ids.shape[-1]
+        self.likeliest.append([flat[start : start + size] for start in range(0, len(flat), size)])
         return output
 
     def expected(self) -> tuple[list[Any], list[Any]]:
-        """Per token of the text the likeliest symbols before it (None where unknown), and those after it."""
+        """Per token of the text the likeliest tokens before it (None where unknown), and those after it."""
         after = [place for part in self.likeliest for place in part]
         before = after[:-1] if self.skip else [None, *after[:-1]]
         return [one and one[:GUESSES] for one in before], after[-1]

@@ -1,4 +1,4 @@
-"""The live page's html: the page of `views.page` with a text box whose answers come from the local server."""
+"""The live page's html: the page of `views.page` with a text box that asks the local server."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """Gaps set by hand, as an edit of a host's increments.
 
-A gap is set on chosen lines at one token; everything else on the line keeps the increment it was given. Later
+A gap is set in chosen rows at one token; everything else in the row keeps the increment it was given. Later
 layers read what the changed layer wrote, so that their increments follow, unless they are held at the
 increments of the untouched pass.
 """
@@ -23,22 +23,22 @@ WIDEST = 1000.0
 
 @dataclass(frozen=True)
 class Gap:
-    """The increment of one token on one line, in token-equivalents."""
+    """The increment of one token in one row, in token-equivalents."""
 
     row: Row
     token: int
     value: float
 
 
-def read(told: Any, rows: Sequence[Row], tokens: int) -> tuple[Gap, ...]:
+def read(given: Any, rows: Sequence[Row], tokens: int) -> tuple[Gap, ...]:
     """Gaps from [layer, head, token, value] lists. UserError for anything that this text and model lack."""
     wrong = UserError(
         f"Expected at most {MOST_GAPS} gaps [layer, head, token, value] of this text and model."
     )
-    if not isinstance(told, list) or len(told) > MOST_GAPS:
+    if not isinstance(given, list) or len(given) > MOST_GAPS:
         raise wrong
     gaps = []
-    for one in told:
+    for one in given:
         if not isinstance(one, list) or len(one) != 4:
             raise wrong
         layer, head, token, value = one
@@ -57,21 +57,21 @@ def read(told: Any, rows: Sequence[Row], tokens: int) -> tuple[Gap, ...]:
 
 
 def edit(gaps: Sequence[Gap], place: int, held: Trace | None = None) -> Edit | None:
-    """The edit that sets `gaps` in a pass whose first token stands at `place` of the text.
+    """The edit that sets `gaps` in a pass whose first token is at `place` of the text.
 
-    place: negative by one where the start symbol comes first. held: a trace of the untouched pass, whose
+    place: negative where a prefix comes first. held: a trace of the untouched pass, whose
     increments every other place keeps. None when nothing is set.
     """
     if not gaps:
         return None
 
-    def apply(line: Row, d: Tensor) -> Tensor:
-        changed, read = d.clone(), d.shape[1]
+    def apply(row: Row, d: Tensor) -> Tensor:
+        changed, length = d.clone(), d.shape[1]
         if held is not None:
-            row = torch.tensor(held.values[held.rows.index(line)][max(place, 0) : place + read])
-            changed[:, read - len(row) :] = row.to(d)
+            values = torch.tensor(held.values[held.rows.index(row)][max(place, 0) : place + length])
+            changed[:, length - len(values) :] = values.to(d)
         for gap in gaps:
-            if gap.row == line and 0 <= gap.token - place < read:
+            if gap.row == row and 0 <= gap.token - place < length:
                 changed[:, gap.token - place] = gap.value
         return changed
 

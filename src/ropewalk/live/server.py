@@ -1,8 +1,8 @@
 """The local server of the live page: loopback only, behind a random token, for one person's own browser.
 
-Refused with 404 and no further word: another Host (so that no foreign name can be pointed here), another path.
+Refused with 404 and an empty body: another Host (so that no foreign name can be pointed here), another path.
 Refused with 403: a request that another site's page makes. Bodies are limited; a failing model gives an error
-that the page shows, and the server lives on. What an answer says never names a path of this machine.
+that the page shows, and the server keeps running. Answers never contain a path of this machine.
 """
 
 import json
@@ -94,7 +94,7 @@ class Live:
         return await self._answered(request, self.answers.answer)
 
     async def _saved(self, request: Any) -> Any:
-        return await self._answered(request, lambda told: {"page": self.answers.page(told)})
+        return await self._answered(request, lambda asked: {"page": self.answers.page(asked)})
 
     async def _answered(self, request: Any, answer: Any) -> Any:
         from starlette.concurrency import run_in_threadpool

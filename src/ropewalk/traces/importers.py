@@ -1,8 +1,7 @@
 """Traces from other methods' numbers: one real number per token, layer and head.
 
 Any method that gives each token a number in each head can be looked at like increments: learned positions,
-forget gates. The file is documented in docs/protocol.md. Nothing is guessed: shapes, kinds and units are
-said by whoever writes it.
+forget gates. The file is documented in docs/protocol.md. Nothing is guessed: the file states shapes, kinds and units.
 """
 
 from __future__ import annotations
@@ -106,31 +105,31 @@ def forget_gates(
 def load(path: str | Path) -> Trace:
     """The Trace in a file of the protocol; UserError says what is wrong with a file that is not one."""
     try:
-        told = json.loads(read_whole(path))
+        content = json.loads(read_whole(path))
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; name a file of the protocol.") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON; see docs/protocol.md for what it should hold.") from error
-    if not isinstance(told, dict) or told.get("format") != FORMAT or told.get("version") != VERSION:
+    if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
         raise UserError(
             f'{path} is no file of the protocol: expected "format": "{FORMAT}" and "version": {VERSION}; see '
             "docs/protocol.md."
         )
-    if missing := [key for key in REQUIRED if key not in told]:
+    if missing := [key for key in REQUIRED if key not in content]:
         raise UserError(f"{path} lacks {', '.join(missing)}; see docs/protocol.md.")
-    pieces = told["pieces"]
+    pieces = content["pieces"]
     if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
         raise UserError(f"{path}: expected pieces to be a list of strings; see docs/protocol.md.")
-    if not isinstance(told["method"], str) or not isinstance(told.get("provenance", {}), dict):
+    if not isinstance(content["method"], str) or not isinstance(content.get("provenance", {}), dict):
         raise UserError(
             f"{path}: expected method to be a name and provenance an object; see docs/protocol.md."
         )
-    if not isinstance(told.get("layers", []), list) or not isinstance(told.get("surprisal", []), list):
+    if not isinstance(content.get("layers", []), list) or not isinstance(content.get("surprisal", []), list):
         raise UserError(f"{path}: expected layers and surprisal to be lists; see docs/protocol.md.")
-    optional = {key: told[key] for key in ("gap", "layers", "surprisal", "provenance") if key in told}
-    fixed = {key: told[key] for key in ("kind", "unit", "method", "tokens")}
-    if not all(isinstance(value, int | float | None) for value in told.get("surprisal", [])):
+    optional = {key: content[key] for key in ("gap", "layers", "surprisal", "provenance") if key in content}
+    fixed = {key: content[key] for key in ("kind", "unit", "method", "tokens")}
+    if not all(isinstance(value, int | float | None) for value in content.get("surprisal", [])):
         raise UserError(f"{path}: expected surprisal to be numbers or null; see docs/protocol.md.")
     if "surprisal" in optional:
         optional["surprisal"] = [np.nan if value is None else value for value in optional["surprisal"]]
-    return from_numbers(told["numbers"], pieces=pieces, **fixed, **optional)
+    return from_numbers(content["numbers"], pieces=pieces, **fixed, **optional)

@@ -1,7 +1,7 @@
-"""The film: one sentence leaving integer spacing while its model is trained. Traces in, a page or a GIF out.
+"""The film: one sentence leaving even spacing while its model is trained. Traces in, a page or a GIF out.
 
-The traces are frames in order of time, of one text and the same lines; between two of them the picture glides.
-Rows are scaled to mean 1, so that only the pattern moves. Knows neither runs nor models.
+The traces are frames in order of time, of one text and the same rows; between two of them the picture moves smoothly.
+Rows are scaled to mean 1, so that only the pattern moves.
 """
 
 import io
@@ -58,7 +58,7 @@ def gif(traces: Sequence[Trace], names: Sequence[str]) -> bytes:
         raise UserError(
             "An animated picture needs pillow, which is not installed; run: pip install 'ropewalk[pictures]'"
         ) from error
-    page.film(traces, names)  # the same demands on the frames as the page has
+    page.film(traces, names)  # the page has the same requirements
     if len(traces[0].cells()) > LONGEST:
         raise UserError(
             f"Expected a text of at most {LONGEST} characters for an animated picture, got "
@@ -76,14 +76,14 @@ def gif(traces: Sequence[Trace], names: Sequence[str]) -> bytes:
 
 
 def between(before: Trace, after: Trace, share: float) -> Trace:
-    """A trace that has gone `share` (0..1) of the way from one to the other."""
+    """A trace that lies at `share` (0..1) between two."""
     return replace(after, values=before.values * (1 - share) + after.values * share)
 
 
 def _name(trace: Trace) -> str:
-    told = str(trace.provenance.get("name") or "untrained")
-    stem, _, number = told.partition("step-")
-    return f"step {int(number):,}" if not stem and number.isdigit() else told
+    name = str(trace.provenance.get("name") or "untrained")
+    stem, _, number = name.partition("step-")
+    return f"step {int(number):,}" if not stem and number.isdigit() else name
 
 
 def _frames(traces: Sequence[Trace], names: Sequence[str]) -> list[bytes]:
@@ -131,21 +131,21 @@ class _Canvas:
         if self.ink.leftward:
             x, left = width + LEFT - 16 - x, width + LEFT - 16 - left
         y = self.height - 40 - PITCH * (np.arange(len(x)) + 0.5)
-        bands, colours = [], []
+        bands, colors = [], []
         for row in range(1, len(x)):
             for cell in range(1, count):
-                colour = shade(float(drawn.gaps[row - 1, cell]), self.darkest)
-                if colour:
+                color = shade(float(drawn.gaps[row - 1, cell]), self.darkest)
+                if color:
                     a, b, low, high = left[row, cell], x[row, cell], y[row] - BAND / 2, y[row] + BAND / 2
                     bands.append([(a, low), (a, high), (b, high), (b, low)])
-                    colours.append(colour)
+                    colors.append(color)
         threads = [
             [(x[row, cell], y[row] - BAND / 2), (x[row + 1, cell], y[row + 1] + BAND / 2)]
             for row in range(len(x) - 1)
             for cell in range(count)
         ]
         axes.add_collection(LineCollection(threads, colors=FAINT, linewidths=0.5))
-        axes.add_collection(PolyCollection(bands, facecolors=colours or "none", linewidths=0))
+        axes.add_collection(PolyCollection(bands, facecolors=colors or "none", linewidths=0))
         self._write(axes, LEFT, self.height - 20, name, size=13, ha="left", weight="bold")
         for row, label in enumerate(["even", *self.names]):
             self._write(axes, LEFT - 8, y[row], label, size=8.5, ha="right", color=TEXT if row else MUTED)

@@ -94,7 +94,7 @@ def _register(path: Path) -> str:
 
 
 def _is_special(family: str) -> bool:
-    """Fonts that have a glyph for everything, glyphs in colour, or old mathematical encodings."""
+    """Fonts that have a glyph for everything, glyphs in color, or old mathematical encodings."""
     return family.startswith(("Last Resort", "cm", "STIX")) or "Color" in family
 
 

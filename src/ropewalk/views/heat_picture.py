@@ -51,8 +51,8 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     kind, named = describe(trace), trace.provenance.get("name")
     model = one_line(f"By the model “{named}”. " if named else "")
     title = kind.title if title is None else one_line(title)
-    told = text_of(findings(trace))
-    ink = prepare([cell.text for cell in cells], trace.text, extra=title + model + told)
+    sentences = text_of(findings(trace))
+    ink = prepare([cell.text for cell in cells], trace.text, extra=title + model + sentences)
     wide_labels = float(np.quantile(ink.widths, 0.9)) > 1.6
     square = SQUARE if len(cells) <= 600 or wide_labels else NARROW_SQUARE
     places = np.arange(len(cells), dtype=np.float64)[None]
@@ -64,7 +64,9 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     )
     inner = TALL * len(drawn.rows)
     width = max(LEFT + min(WIDE, square * max(end - start for start, end in bands)) + RIGHT, 520.0)
-    caption = wrap_words(model + told + _explain(shown, drawn, kind.noun), int((width - LEFT - 20) / 4.3))
+    caption = wrap_words(
+        model + sentences + _explain(shown, drawn, kind.noun), int((width - LEFT - 20) / 4.3)
+    )
     below = 56 + 11 * len(caption)
     height = TOP + len(bands) * (inner + label_height + BETWEEN) + below
     figure = Figure(figsize=(width / 72, height / 72), facecolor="white")
@@ -102,8 +104,7 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
         for row in range(0, len(drawn.rows), every):
             write(LEFT - 5, edge - TALL * (row + 0.5), str(drawn.rows[row]), 6.5, MUTED, ha="right")
         for number, label in enumerate(labels):
-            at = LEFT + square * (number + 0.5), edge - inner - 3
-            marks.setdefault(label, []).append(at)
+            marks.setdefault(label, []).append((LEFT + square * (number + 0.5), edge - inner - 3))
         edge -= inner + label_height + BETWEEN
     _write_labels(figure, axes, marks, ink.families, turned=wide_labels)
     axes.set(xlim=(0, width), ylim=(0, height))
@@ -136,7 +137,7 @@ def _write_labels(
             for n, line in enumerate(label.split("\n"))
         ]
         path = Path.make_compound_path(*paths)
-        if not len(path.vertices):
+        if not np.size(path.vertices):
             continue
         box = path.get_extents()
         move = Affine2D().translate(-(box.x0 + box.x1) / 2, 0)

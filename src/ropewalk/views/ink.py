@@ -34,7 +34,7 @@ class Ink:
 
 
 def prepare(texts: Sequence[str], text: str, extra: str = "") -> Ink:
-    """The ink for cells with these texts, taken from `text`; `extra` is other writing to find fonts for."""
+    """Labels and fonts for cells with these texts, taken from `text`; `extra` is further text to find fonts for."""
     found = fonts.for_text("".join(map(visible, texts)) + extra)
     leftward = right_to_left(text)
     shown = [visible(piece) for piece in texts]

@@ -1,7 +1,7 @@
 """Letters drawn one by one keep the shape they have in the word: initial, middle, final or alone.
 
-Arabic, Syriac and other cursive scripts shape a letter by its neighbours. A zero-width joiner on
-the side where a neighbour joins makes a lone letter take that shape. Which letters join is
+Arabic, Syriac and other cursive scripts shape a letter by its neighbors. A zero-width joiner on
+the side where a neighbor joins makes a lone letter take that shape. Which letters join is
 Unicode's Joining_Type.
 """
 
@@ -19,7 +19,7 @@ _LEFT_TO_RIGHT = regex.compile(r"\p{Bidi_Class=L}")
 
 
 def join(labels: Sequence[str]) -> list[str]:
-    """The labels with a joiner at every side where it meets a neighbour that joins."""
+    """The labels with a joiner at every side where it meets a neighbor that joins."""
     joined = list(labels)
     for place, (before, after) in enumerate(pairwise(labels)):
         if _TO_NEXT.search(before) and _TO_PREVIOUS.match(after):

@@ -21,7 +21,7 @@ from ropewalk.traces.trace import Trace
 
 @dataclass(frozen=True)
 class Overlay:
-    """Boundaries of `text` at these byte offsets, each where a grapheme starts; `note` tells how found."""
+    """Boundaries of `text` at these byte offsets, each where a grapheme starts; `note` says how they were found."""
 
     name: str
     text: str
@@ -57,7 +57,7 @@ def words(text: str, pieces: Iterable[str], name: str = "gold") -> Overlay:
 
 
 def entropy(trace: Trace) -> Overlay:
-    """Where the model's entropy before a character peaks: above the mean and its neighbours."""
+    """Where the model's entropy before a character peaks: above the mean and its neighbors."""
     cells = [cell for cell in trace.cells() if cell.text]
     before = np.array([trace.entropy[cell.start] for cell in cells], dtype=np.float64)
     known = before[np.isfinite(before)]
@@ -98,12 +98,12 @@ SOURCES: dict[str, Callable[[Trace], Overlay]] = {"entropy": entropy, "jieba": j
 def read(path: str | Path, text: str) -> Overlay:
     """Boundaries from a JSON file {"name": ..., "offsets": [bytes]} or {"name": ..., "words": [pieces]}."""
     try:
-        told = json.loads(read_text(path))
-        name = str(told.get("name", Path(path).stem))
-        if "words" in told:
-            return words(text, [str(piece) for piece in told["words"]], name)
+        given = json.loads(read_text(path))
+        name = str(given.get("name", Path(path).stem))
+        if "words" in given:
+            return words(text, [str(piece) for piece in given["words"]], name)
         return Overlay(
-            name, text, tuple(int(offset) for offset in told["offsets"]), str(told.get("note", ""))
+            name, text, tuple(int(offset) for offset in given["offsets"]), str(given.get("note", ""))
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(

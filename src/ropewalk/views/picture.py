@@ -155,8 +155,8 @@ class Picture:
         """The bar of shades, its unit and the caption under it."""
         what = "sensitivity" if self.trace.kind == "sensitivity" else f"gap in {self.unit_name}"
         whose = "the mean of all rows" if self.scene.scale == "same" else "each row's mean"
-        told = what if self.raw else f"{what}, {whose} per {self._step()} = 1"
-        self._write(LEFT + 164, y - 5, self.ink.writable(told), 8.5, ha="left")
+        unit = what if self.raw else f"{what}, {whose} per {self._step()} = 1"
+        self._write(LEFT + 164, y - 5, self.ink.writable(unit), 8.5, ha="left")
         place = (LEFT / self.width, (y - 8.5) / self.height, 150 / self.width, 7 / self.height)
         bar = self.figure.add_axes(place)
         shades = ScalarMappable(Normalize(1.0, self.darkest), SHADES)

@@ -148,9 +148,7 @@ class TerminalView:
         for row, name in enumerate(names):
             pieces: Line = [(name.ljust(margin), None)]
             for mark, share in sparkline(gaps[row], count, darkest):
-                pieces.append(
-                    (mark, tint(1 + share * (darkest - 1), back=False) if share > 0 else None)
-                )
+                pieces.append((mark, tint(1 + share * (darkest - 1), back=False) if share > 0 else None))
             known = gaps[row][np.isfinite(gaps[row])]
             if len(known):
                 cell = int(np.nanargmax(gaps[row]))

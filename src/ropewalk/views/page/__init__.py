@@ -48,13 +48,13 @@ def html(
 
 
 def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = None) -> str:
-    """The page with a player: the traces, all of one text and the same lines, are frames in order of time."""
+    """The page with a player: the traces, all of one text and the same rows, are frames in order of time."""
     first = traces[0] if traces else None
     for trace in traces:
         same = first is not None and trace.text == first.text and trace.rows == first.rows
         if not same:
             raise UserError(
-                "Expected frames of one text with the same lines, got different ones; capture the same text "
+                "Expected frames of one text with the same rows, got different ones; capture the same text "
                 "with every checkpoint of one run."
             )
     return document({"mode": "film", "entries": _entries(traces, (), names)}, title=title)

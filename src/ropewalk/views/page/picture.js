@@ -104,7 +104,7 @@ export function paintAll(picture) {
   picture.panels.forEach((panel) => panel.seen && paint(picture, panel));
 }
 
-// How many characters are too close to their neighbours to be printed, counting every row once.
+// How many characters are too close to their neighbors to be printed, counting every row once.
 export function crowded(picture) {
   const { x, left, unit } = target(picture);
   let hidden = 0;

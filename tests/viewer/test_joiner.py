@@ -1,0 +1,57 @@
+"""The page's modules: joined in the order of their imports, each in a scope of its own."""
+
+from collections.abc import Callable
+
+import pytest
+
+from ropewalk.views.page import joiner
+
+Files = Callable[[dict[str, str]], None]
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Files:
+    def put(sources: dict[str, str]) -> None:
+        for name, source in sources.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(source)
+        monkeypatch.setattr(joiner, "files", lambda _: tmp_path)
+        joiner.join.cache_clear()
+
+    yield put
+    joiner.join.cache_clear()
+
+
+def test_modules_come_after_what_they_import(package: Files) -> None:
+    package({
+        "a/main.js": 'import { two } from "../b/low.js";\n// a comment\n  two();\n',
+        "b/low.js": "const own = 1;\nexport function two() {\n  return own;\n}\n",
+    })  # fmt: skip
+    script = joiner.join("a/main.js")
+    assert script.index('$["b/low.js"]') < script.index('$["a/main.js"]')
+    assert 'const { two } = $["b/low.js"];' in script and "return { two };" in script
+    assert "export" not in script and "comment" not in script
+
+
+@pytest.mark.parametrize(
+    ("sources", "wrong"),
+    [
+        (
+            {"a.js": 'import { x } from "./b.js";\n', "b.js": 'import { y } from "./a.js";\n'},
+            "import each other",
+        ),
+        ({"a.js": 'import { x } from "./none.js";\n'}, "does not exist"),
+        ({"a.js": 'import { x } from "./b.js";\n', "b.js": "const x = 1;\n"}, "does not export"),
+        ({"a.js": "export default 1;\n"}, "not joined: export default"),
+        ({"a.js": 'import x from "./b.js";\n', "b.js": ""}, "not joined: import x"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused(package: Files, sources: dict[str, str], wrong: str) -> None:
+    package(sources)
+    with pytest.raises(ValueError, match=wrong):
+        joiner.join("a.js")
+
+
+@pytest.mark.parametrize("entry", ["views/page/page.js", "live/live_page.js", "export/site_page.js"])
+def test_the_pages_own_modules_are_joined(entry: str) -> None:
+    assert f'$["{entry}"]' in joiner.join(entry)
