@@ -5,6 +5,7 @@ Refuses to start on a busy machine, where wall times would say nothing; with --b
 one thread instead, which neighbors disturb far less.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 from ropewalk.system.thread_waiting import limit_spinning  # isort: skip
@@ -124,8 +125,8 @@ def report(name: str, results: dict[str, object]) -> None:
     """Writes bench/results/NAME.json (NAME-cuda.json on a GPU): the figures, the machine, the command."""
     path = RESULTS / f"{name}{'-cuda' if DEVICE == 'cuda' else ''}.json"
     path.parent.mkdir(exist_ok=True)
-    told = ("FOLDER" if word.startswith("/") else word for word in sys.argv[1:])
-    command = " ".join(["python", f"bench/{name}.py", *told])
+    content = ("FOLDER" if word.startswith("/") else word for word in sys.argv[1:])
+    command = " ".join(["python", f"bench/{name}.py", *content])
     path.write_text(json.dumps({"command": command, **machine(), **rounded(results)}, indent=1) + "\n")
     print(f"wrote {path.relative_to(RESULTS.parent.parent)}", flush=True)
 

@@ -47,8 +47,8 @@ def main() -> None:
     rows = {}
     for context in CONTEXTS:
         command = [sys.executable, *sys.argv, "--context", str(context)]
-        told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        rows[f"context {context}"] = {"gigabytes": json.loads(told.splitlines()[-1]) / 1e9}
+        content = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        rows[f"context {context}"] = {"gigabytes": json.loads(content.splitlines()[-1]) / 1e9}
         print(f"context {context}: {rows[f'context {context}']['gigabytes']:.2f} GB", flush=True)
     most = rows[f"context {CONTEXTS[-1]}"]["gigabytes"]
     harness.report(

@@ -15,13 +15,13 @@ from pathlib import Path
 import harness
 import numpy as np
 import torch
+from ropewalk.studies.tables import part
 
 from ropewalk.analyses import boundaries, gold, statistics
 from ropewalk.core import loss
 from ropewalk.corpus import prepare
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
-from ropewalk.studies.tables import part
 from ropewalk.training import execution
 from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
@@ -36,11 +36,11 @@ SEEDS = (1, 2, 3)
 def recipe(name: str, rate: float, seed: int, root: Path, steps: int | None = None) -> Recipe:
     """The recipe of one run; Muon leaves embedding and norms to AdamW at 3e-3."""
     lr = rate if name == "adamw" else 3e-3
-    told = {"optimizer.name": name, "optimizer.lr": lr, "optimizer.increments_lr": round(INCREMENTS / lr, 3)}
-    told |= {"train.seed": seed, "corpus.root": f'"{root}"'}
-    told |= {"optimizer.muon_lr": rate} if name == "muon" else {}
-    told |= {"train.steps": steps} if steps else {}
-    return read_recipe(RECIPE, [f"{key}={value}" for key, value in told.items()])
+    content = {"optimizer.name": name, "optimizer.lr": lr, "optimizer.increments_lr": round(INCREMENTS / lr, 3)}
+    content |= {"train.seed": seed, "corpus.root": f'"{root}"'}
+    content |= {"optimizer.muon_lr": rate} if name == "muon" else {}
+    content |= {"train.steps": steps} if steps else {}
+    return read_recipe(RECIPE, [f"{key}={value}" for key, value in content.items()])
 
 
 def trained(asked: Recipe, folder: Path) -> Decoder:
@@ -108,8 +108,8 @@ def main() -> None:
     }
     found = findings(sweep, losses, auc, steps)
     print("\n".join(found))
-    told = {"tables": {"a step of the small model": price}, "findings": found}
-    harness.report("optimizers", told | {"sweep": sweep, "losses": losses, "auc": auc})
+    content = {"tables": {"a step of the small model": price}, "findings": found}
+    harness.report("optimizers", content | {"sweep": sweep, "losses": losses, "auc": auc})
 
 
 def findings(
@@ -123,7 +123,7 @@ def findings(
         f"{name} " + ", ".join(f"{rate}: {loss:.3f}" for rate, loss in found.items())
         for name, found in sweep.items()
     )
-    told = [f"Held-out nats per byte of seed {SEEDS[0]} by rate: {rates}."]
+    content = [f"Held-out nats per byte of seed {SEEDS[0]} by rate: {rates}."]
     for kind in losses:
         line = f"{kind}: " + ", ".join(f"{loss:.4f}" for loss in losses[kind].values()) + " nats per byte"
         line += "; boundary AUC (GSDSimp) " + ", ".join(f"{value:.3f}" for value in auc[kind])
@@ -134,8 +134,8 @@ def findings(
             apart = statistics.paired(np.array(auc[kind]) - np.array(auc["muon"]))
             line += f". Minus Muon: {worse.value:+.3f} [{worse.low:+.3f}, {worse.high:+.3f}] nats, "
             line += f"{apart.value:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}] AUC"
-        told.append(line + f" ({steps} steps)." if "time" in kind else line + ".")
-    return told
+        content.append(line + f" ({steps} steps)." if "time" in kind else line + ".")
+    return content
 
 
 if __name__ == "__main__":

@@ -52,7 +52,11 @@ def main() -> None:
                 hashlib.blake2b(data).digest()
                 (copied / path.name).write_bytes(data)
 
-        runs = {BASE: bare, "ropewalk, anew": ours, "ropewalk, again": lambda: prepare(config, kv_cache=cache)}
+        runs = {
+            BASE: bare,
+            "ropewalk, anew": ours,
+            "ropewalk, again": lambda: prepare(config, kv_cache=cache),
+        }
         work = dict.fromkeys(runs, MEGABYTES * 1e6)
         table = harness.interleave(f"preparing {MEGABYTES} MB", runs, base=BASE, rounds=7, warm=1, work=work)
     harness.report("preparation", {"tables": {f"{MEGABYTES} MB of text (per second: bytes)": table}})

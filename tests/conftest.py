@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 from ropewalk.system.thread_waiting import limit_spinning
 
 limit_spinning()  # before torch is imported

@@ -37,7 +37,7 @@ def test_the_coordinate_stays_within_its_reach_and_beyond_it_is_the_integer():
     assert middle.item() == pytest.approx(sigmoid.item() - 5, rel=1e-5)
 
 
-def test_an_edit_of_an_absolute_law_moves_what_follows():
+def test_an_edit_of_an_absolute_parametrization_moves_what_follows():
     model = tiny.moved(Decoder(tiny.config("free", per="shared")))
     tokens = tiny.tokens(1, 20)
 
@@ -51,7 +51,7 @@ def test_an_edit_of_an_absolute_law_moves_what_follows():
     assert torch.allclose((edited - plain)[0, :, 0], 3.0 * (torch.arange(20) >= 10), atol=1e-4)
 
 
-def test_an_absolute_law_has_no_gap_after():
+def test_an_absolute_parametrization_has_no_gap_after():
     with pytest.raises(ValidationError, match="no gap after"):
         IncrementConfig(parametrization="free", gap="after")
 

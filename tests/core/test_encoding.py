@@ -36,7 +36,7 @@ def interleaved(x: list[float], position: float, theta: float) -> list[float]:
     return [part for z in turned for part in (z.real, z.imag)]
 
 
-def neighbours(size: int) -> torch.Tensor:
+def neighbors(size: int) -> torch.Tensor:
     """The permutation that lays interleaved channels out in halves."""
     return torch.cat([torch.arange(0, size, 2), torch.arange(1, size, 2)])
 
@@ -64,7 +64,7 @@ def test_rope_is_complex_multiplication_of_halves(x: list[float], position: floa
 
 def test_interleaved_is_the_same_rotation_of_permuted_channels() -> None:
     x, p = torch.randn(5, SIZE), torch.tensor([0.0, 1.0, 2.5, -3.0, 40.0])
-    order = neighbours(SIZE)
+    order = neighbors(SIZE)
     got = torch.empty_like(x)
     got[:, order] = turn(x[:, order], p)
     expected = [interleaved(row.tolist(), at.item(), THETA) for row, at in zip(x, p, strict=True)]
@@ -91,7 +91,7 @@ def test_rope_turns_as_the_interleaved_gptj_of_transformers_does_once_permuted()
     x, n = torch.randn(2, 9, 4, SIZE), torch.arange(9)
     angle = n[:, None] * THETA ** (-torch.arange(0, SIZE, 2) / SIZE)
     theirs = modeling_gptj.apply_rotary_pos_emb(x, angle.sin()[None], angle.cos()[None])
-    rope, order = Rope(SIZE, 4, THETA), neighbours(SIZE)
+    rope, order = Rope(SIZE, 4, THETA), neighbors(SIZE)
     got, _ = rope(x[..., order], x[..., order], *rope.angles(n[None, :, None].expand(2, 9, 1)))
     assert torch.allclose(got, theirs[..., order], atol=1e-5)
 

@@ -73,7 +73,7 @@ def test_a_number_that_is_none_stays_none() -> None:
 
 
 @pytest.mark.parametrize(("parametrization", "per", "per_head"), FORMS)
-def test_every_learned_law_starts_at_exactly_zero_and_learns(
+def test_every_learned_parametrization_starts_at_exactly_zero_and_learns(
     parametrization: str, per: str, per_head: bool
 ) -> None:
     shape = config(parametrization, per=per, per_head=per_head, decoder={"num_kv_heads": 2})
@@ -99,7 +99,7 @@ def test_every_learned_law_starts_at_exactly_zero_and_learns(
     "parametrization",
     [parametrization for parametrization in MODULES if parametrization != "integer"],
 )
-def test_laws_of_one_seed_share_every_other_weight(parametrization: str) -> None:
+def test_parametrizations_of_one_seed_share_every_other_weight(parametrization: str) -> None:
     plain = dict(Decoder(config("integer"), seed=5).named_parameters())
     other = dict(Decoder(config(parametrization), seed=5).named_parameters())
     assert set(plain) <= set(other)
@@ -130,7 +130,7 @@ def test_the_published_biases_put_the_increment_at_one() -> None:
     assert positive(torch.zeros(1)).item() == 0.0 and bounded(torch.zeros(1), 10.0).item() == 0.0
 
 
-def test_a_frozen_law_looks_its_table_up_and_never_learns() -> None:
+def test_a_frozen_parametrization_looks_its_table_up_and_never_learns() -> None:
     parametrization = increments.build_increments(
         IncrementConfig(parametrization="frozen", per_head=True), hidden_size=8, num_kv_heads=2, vocab_size=11
     )
@@ -158,7 +158,7 @@ def test_constant_does_not_read_the_text() -> None:
         assert r.unique().numel() == 4
 
 
-def test_a_new_law_is_one_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_parametrization_is_one_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     class Alternate(nn.Module):
         def __init__(self, config: IncrementConfig, width: int, rows: int, vocabulary: int) -> None:
             super().__init__()

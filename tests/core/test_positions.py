@@ -44,7 +44,7 @@ def test_the_gap_after_a_token_is_its_own_increment() -> None:
 
 @pytest.mark.parametrize("gap", GAPS)
 @given(cuts=st.lists(st.integers(1, 39), max_size=4, unique=True).map(sorted), seed=st.integers(0, 99))
-def test_stretches_with_a_carry_equal_the_whole(gap: positions.Gap, cuts: list[int], seed: int) -> None:
+def test_windows_with_a_carry_equal_the_whole(gap: positions.Gap, cuts: list[int], seed: int) -> None:
     r = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(seed))
     whole, end = positions_from_increments(r, count(2, 40), gap=gap)
     parts, offset = [], None
@@ -87,7 +87,7 @@ def test_left_padding_moves_nothing(gap: positions.Gap) -> None:
     assert torch.allclose(offset, end, atol=1e-9)
 
 
-def test_angles_of_long_walks_agree_with_float64() -> None:
+def test_angles_of_long_advances_agree_with_float64() -> None:
     """32k tokens at a mean increment of 5: every angle within 0.02 rad of float64.
 
     The limit is float32's spacing, not the sum, which runs in float64. At position 160,000 neighbouring float32
@@ -114,7 +114,7 @@ def test_angles_of_long_walks_agree_with_float64() -> None:
     assert turned.abs().max() > 1e-3, "this test would pass for any precision"
 
 
-def test_positions_given_from_outside_are_where_the_walk_begins() -> None:
+def test_positions_given_from_outside_are_where_the_advance_begins() -> None:
     model = moved(Decoder(config("integer"), seed=0))
     seen = tokens(1, 6)
     p = model(seen, count(1, 6) * 2 + 3, activations=["positions.0"]).activations["positions.0"]

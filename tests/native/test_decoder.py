@@ -117,7 +117,7 @@ def test_logits_agree_with_llama_at_learned_positions(parametrization: str) -> N
         *((parametrization, "after") for parametrization in SUMMED),
     ],
 )
-def test_every_law_starts_bit_identical_to_integer_positions(
+def test_every_parametrization_starts_bit_identical_to_integer_positions(
     parametrization: str, gap: str, encoding: str
 ) -> None:
     plain = Decoder(config("integer", decoder={"encoding": encoding}), seed=4)
@@ -215,7 +215,7 @@ def stretch(by: float) -> Callable[[Row, torch.Tensor], torch.Tensor]:
 
 
 @pytest.mark.parametrize("per", ["layer", "shared"])
-def test_an_edit_to_ones_is_the_unit_law(per: str) -> None:
+def test_an_edit_to_ones_is_the_unit_parametrization(per: str) -> None:
     model = moved(Decoder(config(per=per, per_head=True), seed=0))
     unit = Decoder(config("integer"), seed=0)
     unit.load_state_dict(

@@ -14,7 +14,7 @@ from tiny import LEARNED, config, moved, tokens
 from ropewalk.errors import UserError
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
-from ropewalk.native.generate import sample, generate, left_padded
+from ropewalk.native.generate import generate, left_padded, sample
 from ropewalk.native.numpy_step import MAX_BATCH, THREAD_LIMIT, NumpyStep, supports
 
 SHAPES = [
@@ -47,7 +47,7 @@ def name_of(shape: DecoderConfig) -> str:
     )
 
 
-def in_stretches(model: Decoder, seen: torch.Tensor, cuts: list[int], **first: Any) -> torch.Tensor:
+def in_windows(model: Decoder, seen: torch.Tensor, cuts: list[int], **first: Any) -> torch.Tensor:
     cache, logits = model.new_cache(), []
     for a, b in zip([0, *cuts], [*cuts, seen.shape[1]], strict=True):
         given = {key: value[:, :b] for key, value in first.items()} if a == 0 else {}
@@ -63,7 +63,7 @@ def test_the_cached_pass_equals_the_whole_pass(shape: DecoderConfig, cuts: list[
     seen = tokens(2, 14)
     whole = model(seen).logits
     assert whole.std() > 0.05
-    assert torch.allclose(in_stretches(model, seen, cuts), whole, atol=2e-5)
+    assert torch.allclose(in_windows(model, seen, cuts), whole, atol=2e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=name_of)
@@ -76,7 +76,7 @@ def test_left_padding_changes_nothing_cached_or_not(shape: DecoderConfig) -> Non
     whole = model(padded, document_ids=documents).logits
     assert torch.allclose(whole[:1, 5:], model(short).logits, atol=2e-5)
     assert torch.allclose(whole[1:], model(long).logits, atol=2e-5)
-    cached = in_stretches(model, padded, [8, 9, 12], document_ids=documents)
+    cached = in_windows(model, padded, [8, 9, 12], document_ids=documents)
     assert torch.allclose(cached[0, 5:], whole[0, 5:], atol=2e-5)
     assert torch.allclose(cached[1], whole[1], atol=2e-5)
 
@@ -91,7 +91,7 @@ def test_a_memory_goes_on_from_positions_given_from_outside() -> None:
     assert torch.allclose(torch.cat([part.logits for part in parts], 1), whole, atol=2e-5)
 
 
-def test_later_stretches_bring_no_documents() -> None:
+def test_later_windows_bring_no_documents() -> None:
     model, cache = Decoder(config(), seed=0).eval(), None
     cache = model.new_cache()
     model(tokens(1, 3), kv_cache=cache)
@@ -155,7 +155,9 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(top_p: float, kept: list[i
 @given(st.lists(st.floats(-30, 30), min_size=2, max_size=9), st.floats(1e-3, 1.0), st.floats(1e-40, 100.0))
 def test_a_choice_is_always_in_the_nucleus(logits: list[float], top_p: float, temperature: float) -> None:
     at = torch.tensor([logits])
-    symbol = sample(at, temperature=temperature, top_p=top_p, generator=torch.Generator().manual_seed(1)).item()
+    symbol = sample(
+        at, temperature=temperature, top_p=top_p, generator=torch.Generator().manual_seed(1)
+    ).item()
     p = ((at.double() - at.max()) / temperature).softmax(-1)[0]
     assert p[p > p[symbol] * (1 + 1e-4)].sum() <= top_p + 1e-5
 
@@ -173,13 +175,13 @@ def test_a_choice_is_always_in_the_nucleus(logits: list[float], top_p: float, te
         ({"top_p": 1.5}, r"top_p in \(0, 1\]"),
     ],
 )
-def test_mistakes_are_told(wrong: dict[str, Any], said: str) -> None:
+def test_mistakes_are_content(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         generate(Decoder(config(), seed=0).eval(), **{"prompts": [[1]], "length": 2, **wrong})
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_diverged_model_is_told(temperature: float) -> None:
+def test_a_diverged_model_is_content(temperature: float) -> None:
     model = Decoder(config(), seed=0).eval()
     with torch.no_grad():
         model.embedding.fill_(math.nan)
@@ -229,7 +231,7 @@ def threads() -> set[int]:
 
 def test_a_step_takes_one_thread_and_gives_the_others_back(monkeypatch: pytest.MonkeyPatch) -> None:
     real, seen = NumpyStep._pass, []
-    monkeypatch.setattr(NumpyStep, "_pass", lambda *told: (seen.append(threads()), real(*told))[1])
+    monkeypatch.setattr(NumpyStep, "_pass", lambda *content: (seen.append(threads()), real(*content))[1])
     with threadpool_limits(2, user_api="blas"):
         generate(Decoder(config(), seed=0), [[1, 2]], length=2)
         assert threads() == {2} and seen[0] == {1}
@@ -239,12 +241,12 @@ def test_steps_of_several_threads_leave_the_libraries_as_they_were(monkeypatch: 
     begun, joined, gone = threading.Event(), threading.Event(), threading.Event()
     model, real, found = Decoder(config(), seed=0), NumpyStep._pass, []
 
-    def meanwhile(*told: Any) -> Any:
+    def meanwhile(*content: Any) -> Any:
         """The first one's step ends, and its thread too, in the midst of the second one's."""
         mine, other = (begun, joined) if threading.current_thread() is first else (joined, gone)
         mine.set()
         assert other.wait(60)
-        return real(*told)
+        return real(*content)
 
     monkeypatch.setattr(NumpyStep, "_pass", meanwhile)
     first, second = (

@@ -71,7 +71,7 @@ def test_any_increments(per: Any, per_head: bool, gap: Any) -> None:
     assert (ours.logits - theirs.logits).abs().max() < 1e-5
 
 
-def test_a_shared_law_with_the_same_weights() -> None:
+def test_a_shared_parametrization_with_the_same_weights() -> None:
     decoder = native(parametrization="positive", per="shared", init="random")
     with torch.no_grad():
         decoder.increment_modules[0].output.weight.mul_(200.0)

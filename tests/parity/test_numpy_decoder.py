@@ -68,7 +68,7 @@ def assert_same(light: Trace | None, full: Trace) -> None:
 def test_a_bundled_model_shows_the_same_picture(name: str) -> None:
     model = checkpoint.load_decoder(name)
     for text in SENTENCES:
-        for start in ("document", "text"):
+        for start in ("bos", "none"):
             light, full = numpy_trace.trace(name, text, start=start), capture.trace(model, text, start=start)
             assert_same(light, full)
             assert str(terminal.render(light)) == str(terminal.render(full))
@@ -101,7 +101,7 @@ def test_every_model_that_it_knows_gives_what_the_decoder_gives(
     assert_same(numpy_trace.trace(folder, text), capture.trace(checkpoint.load_decoder(folder), text))
 
 
-def test_large_outputs_of_a_network_are_bent_alike(tmp_path: Path) -> None:
+def test_large_outputs_of_a_network_are_transformed_alike(tmp_path: Path) -> None:
     for parametrization in ("positive", "bounded"):
         model = moved(Decoder(config(parametrization), seed=0), scale=0.2)
         with torch.no_grad():
@@ -129,7 +129,7 @@ def test_weights_of_half_precision_are_read(tmp_path: Path) -> None:
     assert_same(numpy_trace.trace(folder, "half"), capture.trace(checkpoint.load_decoder(folder), "half"))
 
 
-def test_tokens_that_a_law_sees_alike_walk_alike() -> None:
+def test_tokens_that_a_parametrization_sees_alike_advance_alike() -> None:
     text = "banana, bandana; cabanas and bananas for an Alabama llama"
     for length in range(20, len(text), 3):
         made = numpy_trace.trace("per-layer", text[:length])
@@ -141,12 +141,6 @@ def test_tokens_that_a_law_sees_alike_walk_alike() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        {"parametrization": "integer"},
-        {"parametrization": "constant"},
-        {"parametrization": "free"},
-        {"parametrization": "coordinate"},
-        {"parametrization": "random"},
-        {"parametrization": "frozen"},
         {"decoder": {"encoding": "pope"}},
         {"decoder": {"decay": "forget"}},
         {"decoder": {"vocab_size": 200}},
@@ -205,7 +199,9 @@ def test_a_changed_config_is_left_to_torch(folder: Path, path: list[str], value:
     assert numpy_trace.trace(folder, "cat") is None
 
 
-@pytest.mark.parametrize("changed", [{"hidden_size": 36}, {"num_kv_heads": 3}, {"num_heads": "4"}, {"num_heads": 4.0}])
+@pytest.mark.parametrize(
+    "changed", [{"hidden_size": 36}, {"num_kv_heads": 3}, {"num_heads": "4"}, {"num_heads": 4.0}]
+)
 def test_a_config_is_checked_strictly(folder: Path, changed: dict[str, Any]) -> None:
     shape = json.loads((folder / checkpoint.CONFIG).read_text())["model"]
     for known in (shape, shape | {"num_kv_heads": 2}):

@@ -107,7 +107,7 @@ def failing(after: int, number: int) -> Iterator[list[str]]:
     """
     left, failed = [after], list[str]()
 
-    def told(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def found_content(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             left[0] -= 1
             if left[0] >= 0:
@@ -123,9 +123,9 @@ def failing(after: int, number: int) -> Iterator[list[str]]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("replace", "rename", "mkdir", "fsync"):
-            patch.setattr(os, name, told(name, getattr(os, name)))
-        patch.setattr("builtins.open", told("open", open))
-        patch.setattr("io.open", told("open", open))
+            patch.setattr(os, name, found_content(name, getattr(os, name)))
+        patch.setattr("builtins.open", found_content("open", open))
+        patch.setattr("io.open", found_content("open", open))
         yield failed
 
 
@@ -137,7 +137,7 @@ def watched(folder: Path) -> Iterator[Disk]:
     """A Disk that is told of every operation that this process does while it is entered."""
     disk, busy = Disk(folder), [False]
 
-    def told(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def found_content(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             if busy[0]:
                 return real(*args, **kwargs)
@@ -156,9 +156,9 @@ def watched(folder: Path) -> Iterator[Disk]:
 
     with pytest.MonkeyPatch.context() as patch:
         for name in CHANGES:
-            patch.setattr(os, name, told(name, getattr(os, name)))
-        patch.setattr("builtins.open", told("open", open))
-        patch.setattr("io.open", told("open", open))
+            patch.setattr(os, name, found_content(name, getattr(os, name)))
+        patch.setattr("builtins.open", found_content("open", open))
+        patch.setattr("io.open", found_content("open", open))
         try:
             yield disk
             disk.cut("at the end")

@@ -117,9 +117,9 @@ def _archive(folder: Path) -> None:
 def _edit(path: Path, change: Callable[[Any], object]) -> None:
     """Changes a json file, unless it is too damaged for that."""
     with suppress(ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError):
-        told = json.loads(path.read_text())
-        change(told)
-        path.write_text(json.dumps(told))
+        content = json.loads(path.read_text())
+        change(content)
+        path.write_text(json.dumps(content))
 
 
 def _seal_model(model: Path) -> None:
@@ -180,8 +180,8 @@ checkpoint_minutes = 0.5
 
 
 def _read_recipe(folder: Path) -> None:
-    told = recipe.read_recipe(folder / "recipe.toml", ["train.seed=3"])
-    told.model_dump(mode="json")
+    content = recipe.read_recipe(folder / "recipe.toml", ["train.seed=3"])
+    content.model_dump(mode="json")
 
 
 def _override(folder: Path) -> None:
@@ -217,9 +217,9 @@ dev = "dev.txt"
 
 
 def _read_study(folder: Path) -> None:
-    told = plan.read(folder / "study.toml")
-    list(plan.jobs(told))
-    plan.table(told)
+    content = plan.read(folder / "study.toml")
+    list(plan.jobs(content))
+    plan.table(content)
 
 
 def _make_corpus(name: str, data: bytes) -> Callable[[Path], None]:
@@ -315,9 +315,9 @@ NUMBERS = {
 }  # fmt: skip
 
 
-def _json(name: str, told: Any) -> Callable[[Path], None]:
+def _json(name: str, content: Any) -> Callable[[Path], None]:
     def make(folder: Path) -> None:
-        (folder / name).write_text(json.dumps(told, indent=1))
+        (folder / name).write_text(json.dumps(content, indent=1))
 
     return make
 
@@ -382,11 +382,11 @@ def _make_table(folder: Path) -> None:
 
 def _read_table(folder: Path) -> None:
     parametrization = IncrementConfig(parametrization="frozen", table=folder / "t.safetensors")
-    told = RECIPE.model_copy(
+    content = RECIPE.model_copy(
         update={"model": RECIPE.model.model_copy(update={"increments": parametrization})}
     )
-    with Run(folder / "run", told, {}, tiny.corpus(), resume=False):
-        fill_frozen(Decoder(told.model, seed=0), parametrization.table)
+    with Run(folder / "run", content, {}, tiny.corpus(), resume=False):
+        fill_frozen(Decoder(content.model, seed=0), parametrization.table)
 
 
 def _clean_table(folder: Path) -> None:

@@ -28,10 +28,10 @@ def sample(
                 np.minimum(wide ** (1 - layer / layers) * np.exp(draw.normal(0, 0.2, len(data))), 9.95)
             )
     entropy = draw.gamma(2.0, 0.7, len(data))
-    told: dict[str, Any] = {
+    content: dict[str, Any] = {
         "kind": "increment", "unit": "token-equivalents", "gap": "before", "values": np.array(values),
         "rows": tuple(rows), "surprisal": draw.gamma(1.2, 1.2, len(data)), "entropy": entropy,
         "entropy_after": np.roll(entropy, -1), "context": {"start": "document", "window": 512, "windows": 1},
         "provenance": {"name": name, "parametrization": "bounded", "ceiling": 10.0},
     }  # fmt: skip
-    return Trace(text=text, tokens=np.array(data), spans=byte_spans(text), **(told | other))
+    return Trace(text=text, tokens=np.array(data), spans=byte_spans(text), **(content | other))

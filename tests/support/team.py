@@ -29,7 +29,9 @@ torch.optim.AdamW(
 
 def recipe(**more: Any) -> Recipe:
     """Eight windows a step, two at a time, so that two and four processes have two and one backward passes."""
-    return tiny.recipe(**{"steps": 8, "batch_size": 8, "micro_batch_size": 2, "validation_bytes": 300, **more})
+    return tiny.recipe(
+        **{"steps": 8, "batch_size": 8, "micro_batch_size": 2, "validation_bytes": 300, **more}
+    )
 
 
 def together(ranks: int, folder: Path, **wishes: Any) -> tuple[list[int | None], list[str]]:

@@ -11,9 +11,10 @@ from ropewalk.system import allocator
 glibc = pytest.mark.skipif(sys.platform != "linux" or not platform.libc_ver()[0], reason="asks glibc")
 
 TRACE = """
-from ropewalk.native.decoder import Decoder, DecoderConfig
+from ropewalk.native.config import DecoderConfig
+from ropewalk.native.decoder import Decoder
 from ropewalk.measure import capture
-model = Decoder(DecoderConfig(layers=1), seed=0).eval()
+model = Decoder(DecoderConfig(num_layers=1), seed=0).eval()
 work = lambda: capture.trace(model, "a" * 2000)
 """
 LARGE = "work = lambda: [torch.zeros(1 << 26, dtype=torch.uint8).numel() for _ in range(8)]"
@@ -30,7 +31,7 @@ def cleared(wish: str, work: str) -> int:
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
         "print(min(cleared() for _ in range(8)))"
     )
-    code = f"import resource, torch\nfrom ropewalk import heap\n{wish}\n{work}\n{count}"
+    code = f"import resource, torch\nfrom ropewalk.system import allocator\n{wish}\n{work}\n{count}"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return int(ran.stdout)
 
@@ -38,25 +39,25 @@ def cleared(wish: str, work: str) -> int:
 @glibc
 def test_tracing_keeps_memory() -> None:
     assert cleared("", TRACE) < SELDOM
-    assert cleared("heap.keep = lambda: True", TRACE) > OFTEN
+    assert cleared("allocator.keep_freed_memory = lambda: True", TRACE) > OFTEN
 
 
 @glibc
 def test_large_tensors_go_back_unless_a_training_keeps_all() -> None:
-    assert cleared("assert heap.keep()", LARGE) > OFTEN
-    assert cleared("assert heap.keep_all()", LARGE) < SELDOM
+    assert cleared("assert allocator.keep_freed_memory()", LARGE) > OFTEN
+    assert cleared("assert allocator.keep_all_freed_memory()", LARGE) < SELDOM
 
 
 @glibc
 def test_what_is_kept_can_be_given_back() -> None:
     code = (
         "import torch\n"
-        "from ropewalk import heap\n"
-        "assert heap.keep_all()\n"
+        "from ropewalk.system import allocator\n"
+        "assert allocator.keep_all_freed_memory()\n"
         "def held(): return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
         "together = [torch.ones(1 << 24, dtype=torch.uint8) for _ in range(16)]\n"
         "del together\n"
-        "kept = held(); heap.give_back(); print(kept - held())"
+        "kept = held(); allocator.release_freed_memory(); print(kept - held())"
     )
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert int(ran.stdout) > 200e6

@@ -42,8 +42,8 @@ def test_a_byte_order_mark_is_no_matter(tmp_path: Path) -> None:
 
 
 def test_integers_are_numbers_and_lists_are_tuples(tmp_path: Path) -> None:
-    told = read(written(tmp_path, '[train]\nlr = 1\nsizes = [1, 2]\ntable = "a.bin"\n'))
-    assert (told.lr, told.sizes, told.table) == (1.0, (1, 2), Path("a.bin"))
+    content = read(written(tmp_path, '[train]\nlr = 1\nsizes = [1, 2]\ntable = "a.bin"\n'))
+    assert (content.lr, content.sizes, content.table) == (1.0, (1, 2), Path("a.bin"))
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 
 from ropewalk.errors import UserError
 from ropewalk.training.distributed import SINGLE_PROCESS, ProcessGroup, check_batch
-from ropewalk.training.native_training import train
 from ropewalk.training.memory_estimate import estimate
+from ropewalk.training.native_training import train
 from ropewalk.training.run import Run
 
 HERE = Path(__file__).parent
@@ -89,10 +89,10 @@ def test_a_run_goes_on_with_any_number_of_processes(alone: Path, tmp_path: Path)
         ("refused", "ropewalk: process 1 of 2: my disk is full"),
     ],
 )
-def test_whatever_stops_one_process_stops_all(trouble: str, told: str, alone: Path, tmp_path: Path) -> None:
+def test_whatever_stops_one_process_stops_all(trouble: str, content: str, alone: Path, tmp_path: Path) -> None:
     codes, said = team.together(2, tmp_path / "run", trouble=trouble)
     assert codes == [1, -9 if trouble == "killed" else 1], said
-    assert "".join(said).count(told) == 1
+    assert "".join(said).count(content) == 1
     assert ("ropewalk:" in said[0]) == (trouble == "killed"), "one of them says why, not all"
     assert not (tmp_path / "run" / "model").exists()
     if trouble == "killed":
@@ -118,7 +118,7 @@ def test_what_cannot_be_shared_is_refused() -> None:
         check_batch(SINGLE_PROCESS, 64, shard=True)
 
 
-def test_the_memory_of_a_large_model_is_told_with_a_command_that_fits() -> None:
+def test_the_memory_of_a_large_model_is_content_with_a_command_that_fits() -> None:
     shape = {
         "hidden_size": 4096,
         "num_heads": 32,

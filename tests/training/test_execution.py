@@ -8,7 +8,7 @@ from ropewalk.errors import UserError
 from ropewalk.training import execution
 
 
-def test_wishes_that_this_machine_cannot_grant_are_told() -> None:
+def test_wishes_that_this_machine_cannot_grant_are_content() -> None:
     plan, notes = execution.plan_execution("cpu", "float32", compile=False, graphs=True)
     assert plan.graphs and not plan.compiled
     assert notes == ["running the step of train.cuda_graphs without a CUDA graph: that needs a GPU"]

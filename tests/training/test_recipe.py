@@ -51,7 +51,13 @@ def test_the_published_recipe_is_the_posts_to_the_letter() -> None:
         ("huggingface", "wikimedia/wikipedia", "20231101.zh", "train"),
     ]
     assert (corpus.documents, corpus.validation_documents) == (60_000, 2_000)
-    assert (model.vocab_size, model.hidden_size, model.num_heads, model.kv_heads, model.num_layers) == (257, 256, 8, 8, 6)
+    assert (model.vocab_size, model.hidden_size, model.num_heads, model.kv_heads, model.num_layers) == (
+        257,
+        256,
+        8,
+        8,
+        6,
+    )
     assert (model.mlp_size, model.head_size, model.rope_theta, model.norm_eps) == (1024, 32, 10_000, 1e-5)
     assert (model.context_length, model.encoding, model.decay) == (512, "rope", None)
     assert (
@@ -152,7 +158,7 @@ def test_files_that_are_no_recipe_are_refused(tmp_path: Path, raw: bytes, said: 
         recipe.read_recipe(tmp_path / "r.toml")
 
 
-def test_a_recipe_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_recipe_that_is_not_there_is_content(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.toml does not exist; give the path of a TOML file"):
         recipe.read_recipe(tmp_path / "none.toml")
     with pytest.raises(UserError, match="is not readable TOML"):

@@ -1,6 +1,5 @@
 """Training: learns, stops, and goes on as if it had never stopped."""
 
-import itertools
 import json
 import math
 import multiprocessing
@@ -16,7 +15,7 @@ import killed
 import pytest
 import tiny
 import torch
-from safetensors.torch import load_file
+from runs import Stop, final, metrics, same
 
 from ropewalk.core.loss import bits_per_byte
 from ropewalk.corpus import windows
@@ -26,42 +25,14 @@ from ropewalk.native.decoder import Decoder
 from ropewalk.system.signals import DeferredInterrupt
 from ropewalk.training.loop import Progress, State, validate
 from ropewalk.training.native_training import train
-from ropewalk.training.optimizer import OptimizerConfig, Optimizers, rate_fraction
-
-
-def metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl without the one column that tells the time."""
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "bytes_per_second"} for line in lines]
-
-
-def final(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / checkpoint.WEIGHTS)
-
-
-def same(a: Path, b: Path) -> None:
-    """Both runs ended with the same weights and the same metrics, bit for bit."""
-    first, second = final(a), final(b)
-    assert first.keys() == second.keys()
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    assert metrics(a) == metrics(b)
-
-
-class Stop:
-    """A watcher that presses Ctrl-C after a step."""
-
-    def __init__(self, step: int, times: int = 1) -> None:
-        self.step, self.times = step, times
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.step == self.step:
-            for _ in range(self.times):
-                os.kill(os.getpid(), signal.SIGINT)
+from ropewalk.training.optimizer import OptimizerConfig, Optimizers
 
 
 def test_a_run_learns_and_leaves_a_model(tmp_path: Path) -> None:
     seen: list[Progress] = []
-    recipe = tiny.recipe(steps=60, checkpoint_minutes=9, log_every=20, validate_every=30, micro_batch_size=None)
+    recipe = tiny.recipe(
+        steps=60, checkpoint_minutes=9, log_every=20, validate_every=30, micro_batch_size=None
+    )
     folder = train(recipe, tiny.corpus(), tmp_path / "run", watch=seen.append)
     assert folder == tmp_path / "run" / "model"
     lines = metrics(tmp_path / "run")
@@ -83,7 +54,7 @@ def test_a_run_learns_and_leaves_a_model(tmp_path: Path) -> None:
     assert model.provenance["step"] == 60 and model.provenance["recipe"]["train"]["steps"] == 60
 
 
-def test_two_laws_see_the_same_data_in_the_same_order(
+def test_two_parametrizations_see_the_same_data_in_the_same_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, list[torch.Tensor]] = {}
@@ -306,99 +277,6 @@ def test_a_gradient_that_is_no_number_leaves_the_weights_alone() -> None:
     assert all(torch.equal(p, before[name]) for name, p in model.named_parameters())
 
 
-def test_the_rate_warms_up_and_falls_to_zero() -> None:
-    config = OptimizerConfig(warmup=10)
-    rates = [rate_fraction(config, step, 100) for step in range(101)]
-    assert rates[0] == 0.1 and rates[9] == rates[10] == 1.0
-    assert rates[55] == pytest.approx(0.5) and rates[100] == pytest.approx(0.0)
-    assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
-    assert rate_fraction(OptimizerConfig(warmup=0), 0, 5) == 1.0
-
-
-def test_a_stable_rate_falls_over_the_last_steps() -> None:
-    config = OptimizerConfig(warmup=10, schedule="wsd", decay_steps=20)
-    rates = [rate_fraction(config, step, 100) for step in range(101)]
-    assert rates[0] == 0.1 and set(rates[9:81]) == {1.0}
-    assert rates[90] == 0.5 and rates[99] == 0.05 and rates[100] == 0.0
-    assert rate_fraction(OptimizerConfig(warmup=10, schedule="wsd"), 100, 100) == 1.0
-    short = [rate_fraction(config, step, 20) for step in range(21)]
-    assert max(short) == 0.7 and short[0] == 0.1 and short[20] == 0.0
-
-
-def test_a_half_life_in_tokens_sets_the_second_beta() -> None:
-    model, config = Decoder(tiny.config(), seed=0), OptimizerConfig(beta2_half_life=1000)
-    for step_tokens, expected in ((1000, 0.5), (500, 0.5**0.5), (1, 0.5**0.001)):
-        betas = Optimizers(model, config, step_tokens).members[0].param_groups[0]["betas"]
-        assert betas == (0.9, pytest.approx(expected))
-    given = OptimizerConfig(betas=(0.8, 0.95))
-    assert Optimizers(model, given).members[0].param_groups[0]["betas"] == (0.8, 0.95)
-    assert Optimizers(model, OptimizerConfig()).members[0].param_groups[0]["betas"] == (0.9, 0.999)
-    with pytest.raises(ValueError, match="tokens that a step reads"):
-        Optimizers(model, config)
-
-
-@pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_increment_networks_have_a_rate_of_their_own(name: Any) -> None:
-    model = Decoder(tiny.config(), seed=0)
-    config = OptimizerConfig(name=name, lr=0.01, increments_lr=3.0, muon_lr=0.5)
-    optimizers = Optimizers(model, config)
-    rate = {id(p): peak for group, peak in optimizers.peaks for p in group["params"]}
-    assert len(rate) == len(list(model.parameters()))
-    for label, parameter in model.named_parameters():
-        in_muon = name == "muon" and label.startswith("layers.") and parameter.dim() == 2
-        expected = 0.03 if label.startswith("increment_modules.") else 0.5 if in_muon else 0.01
-        assert rate[id(parameter)] == pytest.approx(expected), label
-
-
-STABLE = {"schedule": "wsd", "decay_steps": 2, "warmup": 1}
-
-
-def _stable(steps: int, **optimizer: Any) -> Any:
-    return tiny.recipe(steps=steps, checkpoint_minutes=9, log_every=2, optimizer={**STABLE, **optimizer})
-
-
-@pytest.mark.parametrize("first", [1000, 4])
-def test_the_decay_of_a_stable_run_can_be_taken_late(tmp_path: Path, first: int) -> None:
-    train(_stable(6), tiny.corpus(), tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        train(_stable(first), tiny.corpus(), tmp_path / "late", watch=Stop(2))
-    train(_stable(6), tiny.corpus(), tmp_path / "late", resume=True)
-    same(tmp_path / "whole", tmp_path / "late")
-    assert json.loads((tmp_path / "late" / "recipe.json").read_text())["recipe"]["train"]["steps"] == 6
-    train(_stable(6), tiny.corpus(), tmp_path / "late", resume=True)
-
-
-def test_a_stable_run_goes_on_after_its_end_and_then_decays(tmp_path: Path) -> None:
-    train(_stable(6), tiny.corpus(), tmp_path / "whole")
-    train(_stable(3, decay_steps=0), tiny.corpus(), tmp_path / "late")
-    train(_stable(6), tiny.corpus(), tmp_path / "late", resume=True)
-    assert all(
-        torch.equal(w, final(tmp_path / "late")[name]) for name, w in final(tmp_path / "whole").items()
-    )
-
-
-@pytest.mark.parametrize(
-    ("first", "then"),
-    [
-        (_stable(1000), _stable(4, decay_steps=3)),  # would have decayed at the last step done
-        (_stable(1000), _stable(2)),  # over before the steps done
-        (_stable(1000, decay_steps=0), _stable(2, decay_steps=0)),
-        (_stable(4, decay_steps=3), _stable(1000)),  # has decayed
-        (_stable(1000), _stable(6, warmup=2)),
-        (_stable(1000), _stable(6, lr=0.02)),
-        (_stable(1000), _stable(6, schedule="cosine", decay_steps=0)),
-        (tiny.recipe(steps=1000), tiny.recipe(steps=6)),
-    ],
-)
-def test_no_step_already_done_gets_another_rate(tmp_path: Path, first: Any, then: Any) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        train(first, tiny.corpus(), tmp_path, watch=Stop(3))
-    before = (tmp_path / "recipe.json").read_bytes()
-    with pytest.raises(UserError, match="started with another recipe"):
-        train(then, tiny.corpus(), tmp_path, resume=True)
-    assert (tmp_path / "recipe.json").read_bytes() == before
-
-
 def test_metrics_of_steps_done_again_are_forgotten(tmp_path: Path) -> None:
     recipe = tiny.recipe(steps=4, checkpoint_minutes=9)
     train(recipe, tiny.corpus(), tmp_path / "whole")
@@ -410,13 +288,13 @@ def test_metrics_of_steps_done_again_are_forgotten(tmp_path: Path) -> None:
     assert metrics(tmp_path / "whole") == metrics(tmp_path / "run")
 
 
-def test_another_plan_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_plan_is_content(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = tiny.recipe(steps=3, checkpoint_minutes=9)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tiny.corpus(), tmp_path, watch=Stop(1))
     path = tmp_path / "checkpoints" / "step-00000001" / checkpoint.TRAINING
-    told = json.loads(path.read_text())
-    path.write_text(json.dumps({**told, "plan": {**told["plan"], "threads": 7}}))
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "plan": {**content["plan"], "threads": 7}}))
     train(recipe, tiny.corpus(), tmp_path, resume=True)
     said = capsys.readouterr().err
     assert (
@@ -449,9 +327,9 @@ def test_a_folder_keeps_its_run(tmp_path: Path) -> None:
 
 def test_a_run_of_an_older_version_that_knew_fewer_settings_goes_on(tmp_path: Path) -> None:
     train(tiny.recipe(steps=1), tiny.corpus(), tmp_path)
-    told = json.loads((tmp_path / "recipe.json").read_text())
-    del told["recipe"]["model"]["decay"], told["recipe"]["corpus"]["sources"][0]["data_files"]
-    (tmp_path / "recipe.json").write_text(json.dumps(told))
+    content = json.loads((tmp_path / "recipe.json").read_text())
+    del content["recipe"]["model"]["decay"], content["recipe"]["corpus"]["sources"][0]["data_files"]
+    (tmp_path / "recipe.json").write_text(json.dumps(content))
     train(tiny.recipe(steps=1), tiny.corpus(), tmp_path, resume=True)
     (tmp_path / "recipe.json").write_text('{"recipe": ')
     with pytest.raises(UserError, match=r"recipe\.json is damaged"):

@@ -6,10 +6,13 @@ import os
 import sys
 import traceback
 
+from ropewalk.system.thread_waiting import limit_spinning
+
 
 def main() -> None:
     """Run the command line. Under torchrun or accelerate the process ends without cleaning up: threads that still wait
     for other processes can abort an orderly exit."""
+    limit_spinning()  # before torch is imported
     if "WORLD_SIZE" not in os.environ:
         return _run()
     status = 1

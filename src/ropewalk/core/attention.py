@@ -48,7 +48,10 @@ def attend(
 
 
 def attention_weights(
-    q: Float[Tensor, "B T H E"], k: Float[Tensor, "B S K E"], *, bias: Float[Tensor, "#B #H T S"] | None = None
+    q: Float[Tensor, "B T H E"],
+    k: Float[Tensor, "B S K E"],
+    *,
+    bias: Float[Tensor, "#B #H T S"] | None = None,
 ) -> Float[Tensor, "B H T S"]:
     """The attention weights of `attend`, computed explicitly in float32; arguments as there."""
     repeat = q.shape[2] // k.shape[2]
@@ -70,7 +73,9 @@ def attention_bias(
     s = torch.arange(document_ids.shape[1], device=document_ids.device)
     future = s[None, :] > s[-num_queries:, None]
     other = document_ids[:, -num_queries:, None] != document_ids[:, None, :]
-    bias = torch.zeros(other.shape, device=document_ids.device).masked_fill(future | other, -math.inf)[:, None]
+    bias = torch.zeros(other.shape, device=document_ids.device).masked_fill(future | other, -math.inf)[
+        :, None
+    ]
     if decay is None:
         return bias
     running = decay.transpose(1, 2)

@@ -24,7 +24,9 @@ class Alibi(nn.Module):
 
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
-        self.register_buffer("slopes", 2.0 ** (-8.0 * torch.arange(1, num_heads + 1) / num_heads), persistent=False)
+        self.register_buffer(
+            "slopes", 2.0 ** (-8.0 * torch.arange(1, num_heads + 1) / num_heads), persistent=False
+        )
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T H"]:
         return -self.slopes.expand(*x.shape[:2], -1)

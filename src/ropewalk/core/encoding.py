@@ -27,7 +27,9 @@ class Rope(nn.Module):
         super().__init__()
         self.register_buffer("frequencies", _frequencies(head_size, 2, theta), persistent=False)
 
-    def angles(self, p: Float[Tensor, "B T G"]) -> tuple[Float[Tensor, "B T G ..."], Float[Tensor, "B T G ..."]]:
+    def angles(
+        self, p: Float[Tensor, "B T G"]
+    ) -> tuple[Float[Tensor, "B T G ..."], Float[Tensor, "B T G ..."]]:
         """Cosines and sines (B, T, G, D/2) of positions, float32."""
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()

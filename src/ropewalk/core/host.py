@@ -89,9 +89,7 @@ def increments_of(output: Output) -> Float[Tensor, "B N T"]:
     return 1.0 + torch.cat([r.transpose(1, 2) for r in output.increments], 1)
 
 
-def apply_edit(
-    edit: Edit | None, rows: tuple[Row, ...], r: Float[Tensor, "B T G"]
-) -> Float[Tensor, "B T G"]:
+def apply_edit(edit: Edit | None, rows: tuple[Row, ...], r: Float[Tensor, "B T G"]) -> Float[Tensor, "B T G"]:
     """Applies an edit to r (B, T, G); returns the same tensor without one."""
     if edit is None:
         return r

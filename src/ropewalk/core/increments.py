@@ -25,7 +25,9 @@ from ropewalk.errors import UserError
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-SATURATION = 30.0  # exp(-30) is below float32's resolution at 1: beyond it both activations are flat or linear
+SATURATION = (
+    30.0  # exp(-30) is below float32's resolution at 1: beyond it both activations are flat or linear
+)
 
 GELU_STD = 0.587  # the standard deviation of gelu(u) for a standard normal u
 

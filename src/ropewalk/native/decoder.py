@@ -80,7 +80,9 @@ class Attention(nn.Module):
         activations: dict[str, Tensor] | None = None,
     ) -> Float[Tensor, "B T C"]:
         batch, tokens, _ = x.shape
-        if self.training:  # one matrix product is faster to differentiate; in decoding, concatenating would cost more
+        if (
+            self.training
+        ):  # one matrix product is faster to differentiate; in decoding, concatenating would cost more
             weight = torch.cat([self.q.weight, self.k.weight, self.v.weight]).to(x.dtype)
             heads = F.linear(x, weight).view(batch, tokens, -1, self.head_size)
             q, k, v = heads.split([self.num_heads, self.num_kv_heads, self.num_kv_heads], 2)
@@ -229,7 +231,11 @@ class Decoder(nn.Module):
         """Name, hash and parametrization of the model, as a Trace records them."""
         precise = self.compute_dtype == torch.float32
         described = self.config.describe(self.provenance)
-        return described if precise else {**described, "precision": str(self.compute_dtype).removeprefix("torch.")}
+        return (
+            described
+            if precise
+            else {**described, "precision": str(self.compute_dtype).removeprefix("torch.")}
+        )
 
     def new_cache(self) -> KVCache:
         """An empty KV cache."""
@@ -293,7 +299,11 @@ class Decoder(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The increments r of module `i` after the edit, and the positions (B, T, G) that follow from them."""
         module, gap = self.increment_modules[i], self.config.increments.gap
-        own = self.rows if len(self.increment_modules) == 1 else tuple(row for row in self.rows if row.layer == i)
+        own = (
+            self.rows
+            if len(self.increment_modules) == 1
+            else tuple(row for row in self.rows if row.layer == i)
+        )
         offset = kv_cache.offsets[i] if kv_cache else None
         r = apply_edit(edit, own, compute_increments(module, x, tokens, position_ids, offset))
         p, end = positions.positions_from_increments(
@@ -339,7 +349,9 @@ def layer_with_increments(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`run_layer` after the layer's own increments: its output, increments r, cosines and sines."""
     r = compute_increments(module, x, tokens, position_ids)
-    p, _ = positions.positions_from_increments(r, position_ids, gap=gap, absolute=isinstance(module, Absolute))
+    p, _ = positions.positions_from_increments(
+        r, position_ids, gap=gap, absolute=isinstance(module, Absolute)
+    )
     cos, sin = layer.attention.encoding.angles(p)
     return run_layer(layer, x, cos, sin), r, cos, sin
 

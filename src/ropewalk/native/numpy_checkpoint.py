@@ -43,7 +43,9 @@ def read_numpy_decoder(folder: Path) -> NumpyDecoder:
     weights = {name: each.astype(np.float32) for name, each in load(data).items()}
     provenance = {**config["provenance"], "name": folder.resolve().name, "hash": digest}
     model = NumpyDecoder(shape, weights, provenance)
-    if hashlib.sha256(data).hexdigest() != digest or {n: w.shape for n, w in weights.items()} != _shapes(model):
+    if hashlib.sha256(data).hexdigest() != digest or {n: w.shape for n, w in weights.items()} != _shapes(
+        model
+    ):
         raise Unknown("its weights")
     return model
 
@@ -69,7 +71,10 @@ def _module_shapes(config: DecoderConfig) -> Shapes:
     settings, size = config.increments, config.hidden_size
     num_rows = config.kv_heads if settings.per_head else 1
     if settings.parametrization in NETWORKS:
-        shapes: Shapes = {"hidden.weight": (settings.hidden_size, size), "hidden.bias": (settings.hidden_size,)}
+        shapes: Shapes = {
+            "hidden.weight": (settings.hidden_size, size),
+            "hidden.bias": (settings.hidden_size,),
+        }
         shapes |= {"output.weight": (num_rows, settings.hidden_size), "output.bias": (num_rows,)}
         return shapes | ({} if settings.parametrization == "positive" else {"norm": (size,)})
     if settings.parametrization == "frozen":

@@ -115,8 +115,12 @@ class State:
 
         The first process reads; all get the weights, the optimizer state and the state.
         """
-        weights, moments, state = cls._newest(run, model, checkpoints) if isinstance(run, Run) else ({}, {}, cls())
-        shared = checkpoints.group.told({"state": asdict(state), "weights": bool(weights), "moments": list(moments)})
+        weights, moments, state = (
+            cls._newest(run, model, checkpoints) if isinstance(run, Run) else ({}, {}, cls())
+        )
+        shared = checkpoints.group.told(
+            {"state": asdict(state), "weights": bool(weights), "moments": list(moments)}
+        )
         if shared["weights"]:
             with torch.no_grad():
                 for name, tensor in checkpoints.tensors(model).items():
@@ -196,7 +200,9 @@ def loop(
 
 def _until_next_entry(config: Any, step: int) -> int:
     """The number of steps until something must be logged or validated, or the run ends."""
-    return min(config.steps - step, *(every - step % every for every in (config.log_every, config.validate_every)))
+    return min(
+        config.steps - step, *(every - step % every for every in (config.log_every, config.validate_every))
+    )
 
 
 def _record(
@@ -287,7 +293,9 @@ def _without_sync(model: Any) -> AbstractContextManager:
 
 
 @torch.no_grad()
-def validate(model: TrainableHost, corpus: Corpus, recipe: Any, group: ProcessGroup = SINGLE_PROCESS) -> float:
+def validate(
+    model: TrainableHost, corpus: Corpus, recipe: Any, group: ProcessGroup = SINGLE_PROCESS
+) -> float:
     """Loss on the validation windows, nats per token; each process reads its share of them."""
     model.eval()
     total = count = 0.0
@@ -296,7 +304,9 @@ def validate(model: TrainableHost, corpus: Corpus, recipe: Any, group: ProcessGr
         corpus.validation, context=recipe.model.context_length, bytes=recipe.train.validation_bytes, size=size
     ):
         own = part[group.rank :: group.ranks]
-        seen = (own if len(own) else part[:1]).to(_device(model))  # ranks without windows still run forward, so that collectives match
+        seen = (own if len(own) else part[:1]).to(
+            _device(model)
+        )  # ranks without windows still run forward, so that collectives match
         total += float(loss.nats(model(seen[:, :-1]).logits, seen[:, 1:])) * len(own)
         count += len(part)
     return group.mean(total) * group.ranks / count
@@ -324,7 +334,9 @@ def _device(model: TrainableHost) -> torch.device:
     return next(iter(model.parameters())).device
 
 
-def _save(run: Run | Follower, model: Any, optimizers: Optimizers, state: State, checkpoints: CheckpointIO) -> None:
+def _save(
+    run: Run | Follower, model: Any, optimizers: Optimizers, state: State, checkpoints: CheckpointIO
+) -> None:
     run.sync()
     training = (optimizers.state(keep=checkpoints.group.first), {"plan": run.plan, "state": asdict(state)})
     checkpoints.save(

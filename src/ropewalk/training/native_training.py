@@ -109,7 +109,9 @@ def _parallelize(model: Decoder, plan: execution.ExecutionPlan, group: ProcessGr
     if not shard:
         execution.apply_plan(plan, model)
         return (
-            model if group.ranks == 1 else distributed.wrap_ddp_or_fsdp(model, device=plan.device, shard=False)
+            model
+            if group.ranks == 1
+            else distributed.wrap_ddp_or_fsdp(model, device=plan.device, shard=False)
         )
     distributed.wrap_ddp_or_fsdp(
         model,
