@@ -31,7 +31,6 @@ extensions = [
 exclude_patterns = ["_build", "_extensions", "_static"]
 suppress_warnings = [
     "myst.header",  # reports start their tables at the third level
-    "toc.empty_glob",
     "ref.python",  # two classes in different modules may share a name
 ]
 

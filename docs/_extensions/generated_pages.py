@@ -186,6 +186,9 @@ def list_pages(app: Any, docname: str, source: list[str]) -> None:
         tops = [name.partition(".")[2] for name in modules() if name.count(".") == 1]
         tops.sort(key=lambda top: (order.index(top) if top in order else len(order), top))
         names = [f"modules/ropewalk.{top}" for top in tops]
+    elif docname == "index" and "security" not in app.env.found_docs:
+        source[0] = source[0].replace("\nsecurity\n", "\n")
+        return
     else:
         return
     depth = ":hidden:" if docname == "results/README" else ":maxdepth: 1"
