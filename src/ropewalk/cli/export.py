@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.options import ModelArgument, ModelOption
+from ropewalk.cli.printing import echo
 
 
 def export_site(
@@ -29,7 +30,7 @@ def export_site(
     from ropewalk.native.checkpoint import load_decoder
 
     found = site(folder, load_decoder(model))
-    typer.echo(
+    echo(
         f"wrote {folder}; the model's increments there differ from PyTorch's by at most "
         f"{found['increments']:.1g}, its logits by {found['logits']:.1g}.",
         err=True,
@@ -49,4 +50,4 @@ def export_llama(
     from ropewalk.hf import llama_export
     from ropewalk.native.checkpoint import load_decoder
 
-    typer.echo(f"wrote {llama_export.export(load_decoder(model), folder)}")
+    echo(f"wrote {llama_export.export(load_decoder(model), folder)}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ropewalk.cli.options import Overrides
+from ropewalk.cli.printing import echo
 from ropewalk.cli.study_output import (
     make_tables,
     report_failures,
@@ -55,7 +56,7 @@ def graft_study(
     show_plan(console, asked.study.title, plans.table(asked))
     jobs = list(plans.jobs(asked, asked.study.base, device))
     done = sum(job.done(folder) for job in jobs)
-    console.print(f"{done} of {len(jobs)} runs are done in {folder}", soft_wrap=True)
+    echo(f"{done} of {len(jobs)} runs are done in {folder}")
     if plan:
         return
     base = plans.base(asked, folder)

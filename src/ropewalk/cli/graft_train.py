@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ropewalk.cli.options import Overrides, option_groups
+from ropewalk.cli.printing import echo
 
 if TYPE_CHECKING:
     from ropewalk.training.graft.paired import Report
@@ -126,9 +127,9 @@ def graft_train(
     report = _trained(plan, folder, team, resume)
     if team.first:
         for row in report.grafted.spacing:
-            typer.echo(f"{row['row']}: mean increment {row['mean']:.3f}, standard deviation {row['std']:.3f}")
-        typer.echo(report.summary())
-        typer.echo(f"report in {folder / 'report.json'}; increments in {folder / 'grafted' / 'model'}")
+            echo(f"{row['row']}: mean increment {row['mean']:.3f}, standard deviation {row['std']:.3f}")
+        echo(report.summary())
+        echo(f"report in {folder / 'report.json'}; increments in {folder / 'grafted' / 'model'}")
 
 
 def _source(corpus: list[str] | None, recipe: Path | None, options: GraftOptions) -> dict[str, Any]:
@@ -181,7 +182,7 @@ def _check_memory(plan: GraftRecipe, team: Any, dry_run: bool) -> None:
     estimate = memory_estimate.estimate(plan, compute=getattr(torch, machine.precision), ranks=team.ranks)
     if team.first:
         for line in estimate.told(team.ranks, "graft-train"):
-            typer.echo(line, err=True)
+            echo(line, err=True)
     if not dry_run:
         instead = "lower --micro-batch-size or --context-length, or give --checkpointing"
         estimate.require(machine, distributed.SINGLE_PROCESS, instead)

@@ -152,13 +152,13 @@ def writable(path: Path | None, suffix: str) -> None:
     """
     if path is None:
         return
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"{path} is a folder; name the file to write, as in {path / f'trace.{suffix}'}.")
     if path.name.removesuffix(".gz").rpartition(".")[2].lower() != suffix:
         raise UserError(f"--{suffix} writes a file that ends in .{suffix}, got {path.name}; rename it.")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UserError(f"cannot write {path}: the folder {path.parent} does not exist; make it first.")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(path if os.path.exists(path) else path.parent, os.W_OK):
         raise UserError(f"cannot write {path}: permission denied; name a file in a folder of yours.")
 
 

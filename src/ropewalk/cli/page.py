@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropewalk.cli.printing import echo
 from ropewalk.cli.view import SENTENCE
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def page(
         marks += [overlays.read(path, text) for path in boundaries or []]
     html = pages.html(loaded, marks, names=name or None).encode()
     write_atomically(out, html)
-    typer.echo(f"wrote {out} ({len(html) / 1000:.0f} kB)", err=True)
+    echo(f"wrote {out} ({len(html) / 1000:.0f} kB)", err=True)
 
 
 def film(
@@ -81,7 +82,7 @@ def film(
 
     frames, names = _frames(run, text)
     films.save(frames, out, names=names)
-    typer.echo(f"wrote {out}: {len(frames)} checkpoints", err=True)
+    echo(f"wrote {out}: {len(frames)} checkpoints", err=True)
 
 
 def _frames(run: Path, text: str) -> tuple[list[Trace], list[str]]:

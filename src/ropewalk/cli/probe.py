@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.options import GraftFolder, ModelArgument, TextInput, option_groups, writable
+from ropewalk.cli.printing import echo
 
 if TYPE_CHECKING:
     from ropewalk.measure.probe import ProbePlan
@@ -60,9 +61,9 @@ def probe(
     writable(json, "json")
     content = source.read()
     host, tokens, plan = _prepared(model, content, options, graft)
-    typer.echo(plan.cost(), err=True)
+    echo(plan.cost(), err=True)
     if stretch:
-        typer.echo(gap_changes.change_cost(plan, min(stretch, len(plan.gaps)), len(host.rows)), err=True)
+        echo(gap_changes.change_cost(plan, min(stretch, len(plan.gaps)), len(host.rows)), err=True)
     if dry_run:
         return
     result = probing.probe(host, content, plan, tokens=tokens, seed=options.seed)
@@ -76,7 +77,7 @@ def probe(
         console.print(_stretch_table(rows, host.tokenizer.pieces(tokens.ids.tolist())), markup=False)
     if json is not None:
         result.trace.save(json)
-        typer.echo(f"wrote {json}", err=True)
+        echo(f"wrote {json}", err=True)
 
 
 def _prepared(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from ropewalk.cli.printing import echo
 
 if TYPE_CHECKING:
     from ropewalk.analyses.result import Result
@@ -58,4 +58,4 @@ def show_results(results: list[Result], command: str, out: Path | None) -> None:
         write_atomically(out / f"{result.name}.md", f"# {result.title}\n\n{result.markdown()}".encode())
         if result.chart is not None:
             chart.save(result, out / f"{result.name}.png")
-        typer.echo(f"wrote {out / result.name}.json, .md" + (", .png" if result.chart else ""), err=True)
+        echo(f"wrote {out / result.name}.json, .md" + (", .png" if result.chart else ""), err=True)

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from ropewalk.cli.commands import command_group
+from ropewalk.cli.printing import printable
 from ropewalk.errors import UserError
 
 PACKAGES = {
@@ -34,6 +35,7 @@ def run() -> None:
     """Run the command in `sys.argv` and exit."""
     from ropewalk.system import allocator
 
+    os.environ["MPLBACKEND"] = "agg"  # figures are written to files, never shown in a window
     allocator.keep_freed_memory()
     group = command_group()
     try:
@@ -65,6 +67,12 @@ def _explain(error: Exception) -> None:
         _stop(sentence, 1)
     if (sentence := out_of_memory_message(error)) is not None:
         _stop(sentence, 1)
+    if isinstance(error, OSError) and error.filename is not None:
+        _stop(f"cannot use {error.filename}: {error.strerror}; check the name and its permissions.", 1)
+    variables = [name for name in ("TORCH_LOGS", "OMP_NUM_THREADS") if name in str(error) and name in os.environ]
+    if variables:
+        first = str(error).strip().partition("\n")[0]
+        _stop(f"the environment variable {variables[0]} is wrong ({first}); unset it and try again.", 1)
 
 
 def missing_package(name: str | None, words: list[str]) -> str | None:
@@ -85,9 +93,3 @@ def _stop(sentence: str, status: int) -> None:
     if os.environ.get("LOCAL_RANK", "0") == "0":  # one message per machine
         print(f"ropewalk: {printable(sentence)}", file=sys.stderr)
     sys.exit(status)
-
-
-def printable(text: str) -> str:
-    r"""A sentence with control characters and lone surrogates written as escapes (\n, \x1b, \udcff): names of files
-    may hold both."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ropewalk.cli.options import ModelOption, Quiet, StartTokens, TextInput, TraceFiles, option_groups
+from ropewalk.cli.printing import echo
 
 if TYPE_CHECKING:
     from ropewalk.traces.trace import Trace
@@ -51,7 +52,7 @@ def show(
 
         Console().print(terminal.render(trace, scale=scale))
         if trace.context["windows"] > 1:
-            typer.echo(
+            echo(
                 f"{len(trace.tokens)} tokens were read in {trace.context['windows']} windows of "
                 f"{trace.context['window']}, overlapping by {trace.context['overlap']}.",
                 err=True,
@@ -59,7 +60,7 @@ def show(
     files.write(trace, scale=scale, placement=placement)
     for path in files.paths.values():
         if not quiet:
-            typer.echo(f"wrote {path}", err=True)
+            echo(f"wrote {path}", err=True)
 
 
 def measured(model: str, text: str, start: Literal["auto", "bos", "none"], *, exact: bool) -> Trace:

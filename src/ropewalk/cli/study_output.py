@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ropewalk.cli.printing import echo
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -34,7 +36,7 @@ def tenths(name: str, steps: int, unit: str) -> ProgressCallback:
     def watch(p: Progress) -> None:
         if p.step % every == 0:
             at = f"step {p.step} of {p.steps}, {p.loss:.3f} nats per {unit}, {p.seconds:.0f} s"
-            typer.echo(f"  {name}: {at}", err=True)
+            echo(f"  {name}: {at}", err=True)
 
     return watch
 
@@ -44,10 +46,10 @@ def report_job(job: Job, state: str) -> ProgressCallback | None:
     if state == "done":
         return None
     if state.startswith("failed"):
-        typer.echo(f"{job.name} {state}", err=True)
+        echo(f"{job.name} {state}", err=True)
         return None
     verb = "resuming" if state == "resume" else "training"
-    typer.echo(f"{verb} {job.name}, {job.size}", err=True)
+    echo(f"{verb} {job.name}, {job.size}", err=True)
     return tenths(job.name, job.steps, job.unit)
 
 
@@ -55,7 +57,7 @@ def make_tables(console: Console, entries: list[Entry], folder: Path, command: s
     """Make the tables that are missing or out of date; print the one that was asked for."""
     from ropewalk.studies import store
 
-    store.compute(entries, folder, command, lambda name: typer.echo(f"measuring {name}", err=True), only)
+    store.compute(entries, folder, command, lambda name: echo(f"measuring {name}", err=True), only)
     if only is not None:
         for result in store.results(entries, folder)[only]:
             console.print(result)
@@ -63,14 +65,14 @@ def make_tables(console: Console, entries: list[Entry], folder: Path, command: s
 
 def stopped(folder: Path) -> typer.Exit:
     """What to raise after an interruption."""
-    typer.echo(f"ropewalk: stopped; what is done is in {folder}. Continue with the same command.", err=True)
+    echo(f"ropewalk: stopped; what is done is in {folder}. Continue with the same command.", err=True)
     return typer.Exit(130)
 
 
 def report_failures(failed: int, total: int) -> None:
     """Exit with status 1 when some runs could not be trained."""
     if failed:
-        typer.echo(
+        echo(
             f"ropewalk: {failed} of {total} runs could not be trained and are missing from the report; the reasons "
             "are above.",
             err=True,
@@ -80,9 +82,8 @@ def report_failures(failed: int, total: int) -> None:
 
 def show_report(console: Console, told: dict[str, Any], folder: Path) -> None:
     """How much a report holds, and where it lies."""
-    console.print(
+    echo(
         f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
-        soft_wrap=True,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ropewalk.cli.options import ModelOption, Quiet, StartTokens
+from ropewalk.cli.printing import echo
 
 
 def trace(
@@ -57,6 +58,4 @@ def trace(
             meter.advance(shard.bytes)
     if not quiet:
         speed = made / max(time.monotonic() - began, 1e-9)
-        typer.echo(
-            f"wrote {out}: {total:,} bytes of text, {made:,} of them now, {speed:,.0f} a second", err=True
-        )
+        echo(f"wrote {out}: {total:,} bytes of text, {made:,} of them now, {speed:,.0f} a second", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.options import ModelArgument, Overrides
+from ropewalk.cli.printing import echo
 
 if TYPE_CHECKING:
     from ropewalk.training.recipe import Recipe
@@ -36,7 +37,7 @@ def prepare(recipe: RecipeFile, set: Overrides = None) -> None:
     for split in ("train", "validation"):
         table.add_row(split, f"{corpus.info['documents'][split]:,}", f"{corpus.info['bytes'][split]:,}")
     Console().print(table)
-    typer.echo(f"prepared in {corpus.folder}")
+    echo(f"prepared in {corpus.folder}")
 
 
 def train(
@@ -83,7 +84,7 @@ def train(
     except KeyboardInterrupt:
         raise stopped(folder, team.first) from None
     if team.first:
-        typer.echo(f'the model is in {model}; look at it: ropewalk show "some text" --model {model}')
+        echo(f'the model is in {model}; look at it: ropewalk show "some text" --model {model}')
 
 
 def _corpus(plan: Recipe, team: Any, shard: bool) -> Any:
@@ -95,7 +96,7 @@ def _corpus(plan: Recipe, team: Any, shard: bool) -> Any:
     needed = memory_estimate.estimate(plan, ranks=team.ranks, shard=shard)
     if team.first and needed.large:
         for line in needed.told(team.ranks, "train"):
-            typer.echo(line, err=True)
+            echo(line, err=True)
     with distributed.one_at_a_time(cache_folder()):
         return prepare_corpus(plan.corpus)
 
@@ -108,7 +109,7 @@ def stopped(folder: Path, shown: bool) -> typer.Exit:
         if saved:
             side, step = saved[-1].parent.parent, saved[-1].name
             state = f"{step if side == folder else f'{side.name}/{step}'} is saved in {folder}"
-        typer.echo(f"ropewalk: stopped; {state}. Continue with the same command and --resume.", err=True)
+        echo(f"ropewalk: stopped; {state}. Continue with the same command and --resume.", err=True)
     return typer.Exit(130)
 
 
@@ -136,4 +137,4 @@ def freeze(
 
     corpus = prepare_corpus(read_recipe(recipe, set).corpus)
     counted = save_table(load_decoder(model), corpus, out, tokens=tokens)
-    typer.echo(f"wrote {out}: {counted} different tokens were seen; the others stay at 1.")
+    echo(f"wrote {out}: {counted} different tokens were seen; the others stay at 1.")

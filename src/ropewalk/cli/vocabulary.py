@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.options import GraftFolder, ModelArgument, writable
+from ropewalk.cli.printing import echo
 
 if TYPE_CHECKING:
     from ropewalk.analyses.vocabulary import Vocabulary
@@ -54,7 +55,7 @@ def vocabulary(
         command = shlex.join(["ropewalk", *sys.argv[1:]])
         tables = [result.by_command(command).to_json() for result in results]
         write_atomically(json, json_library.dumps(tables, indent=1, ensure_ascii=False).encode())
-        typer.echo(f"wrote {json}", err=True)
+        echo(f"wrote {json}", err=True)
 
 
 def _table(model: str, graft: Path | None, file: Path | None, trained_on: Path | None) -> Vocabulary:
