@@ -70,7 +70,7 @@ def test_unmeasured_squares_are_gray_and_outliers_marked() -> None:
 
 def test_a_picture_that_no_one_could_read_is_refused() -> None:
     long = byte_trace("x" * 9000)
-    with pytest.raises(UserError, match="at most 8,000 characters .* ropewalk show --file FILE --html"):
+    with pytest.raises(UserError, match=r"at most 8,000 characters .* ropewalk show --file FILE --html"):
         draw(long)
     with pytest.raises(UserError, match="draw a heat map instead"):
         draw(byte_trace("x" * 2000), heat_map=False)

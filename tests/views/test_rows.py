@@ -32,7 +32,7 @@ def test_a_row_shared_by_all_layers_stays() -> None:
         choose(shared, layers=[0])
 
 
-@pytest.mark.parametrize(("layers", "told"), [([0, 2, 5], "2, 5"), ([], "none")])
-def test_layers_that_are_not_there_are_named(layers: list[int], content: str) -> None:
-    with pytest.raises(UserError, match=rf"layers of the trace \(0, 1\), got {content}; choose others"):
+@pytest.mark.parametrize(("layers", "named"), [([0, 2, 5], "2, 5"), ([], "none")])
+def test_layers_that_are_not_there_are_named(layers: list[int], named: str) -> None:
+    with pytest.raises(UserError, match=rf"layers of the trace \(0, 1\), got {named}; choose others"):
         choose(HEADS, layers=layers)
