@@ -215,6 +215,7 @@ def work(kind: str, names: list[str], tiny: bool, out: Path) -> None:
     for name in names:
         began, broken = time.monotonic(), False
         try:
+            reset_compiler()
             result = run(option_of(name, tiny), tiny, out)
         except Exception as error:  # whatever the compiler or the driver says is a result
             result = {"passed": False, "failed": f"{type(error).__name__}: {str(error).strip()[:300]}"}
@@ -223,6 +224,13 @@ def work(kind: str, names: list[str], tiny: bool, out: Path) -> None:
             file.write(json.dumps({"name": name, **result, "took": time.monotonic() - began}) + "\n")
         if broken:
             return
+
+
+def reset_compiler() -> None:
+    """Forgets compiled functions: another option must not run what was compiled for this one."""
+    import torch
+
+    torch._dynamo.reset()
 
 
 def option_of(name: str, tiny: bool) -> dict[str, Any]:

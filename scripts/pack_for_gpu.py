@@ -2,7 +2,7 @@
 
     python scripts/pack_for_gpu.py FOLDER --corpus en.jsonl.zst --corpus zh.jsonl.zst --wheel pydantic --wheel zstandard
 
-The code is what git tracks, without documentation, tests and notebooks. Each corpus file gives its first documents, in
+The code is what git tracks, without documentation, tests, notebooks and bundled weights. Each corpus file gives its first documents, in
 order, compressed again; the files share the space evenly. Wheels are fetched with pip for the other machine's Python and
 processor, without their requirements: name those too.
 """
@@ -76,7 +76,7 @@ def copy_code(folder: Path) -> None:
     """The files that git tracks, as they are in the working tree."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     for name in filter(None, listed.decode().split("\0")):
-        if name.startswith(LEFT_OUT) or not (ROOT / name).is_file():
+        if name.startswith(LEFT_OUT) or name.endswith(".safetensors") or not (ROOT / name).is_file():
             continue
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)

@@ -116,10 +116,10 @@ def test_broken_accumulation_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     step, batch = fast(recipe), tiny.tokens(4, 17)
     whole = step.loss
 
-    def losing_earlier_parts(model: Decoder, part: torch.Tensor) -> Any:
+    def losing_earlier_parts(model: Decoder, part: torch.Tensor, attention: Any) -> Any:
         for parameter in model.parameters():
             parameter.grad = None
-        return whole(model, part)
+        return whole(model, part, attention)
 
     monkeypatch.setattr(step, "loss", losing_earlier_parts)
     step.accumulate(batch)
@@ -156,10 +156,11 @@ def test_nothing_is_read_between_reads() -> None:
     assert counted.found  # the count can find something
 
 
-def test_the_whole_step_compiles_without_a_graph_break() -> None:
+@pytest.mark.parametrize("attention", ["auto", "flash", "cudnn"])
+def test_the_whole_step_compiles_without_a_graph_break(attention: str) -> None:
     recipe = tiny.recipe()
     model = Decoder(recipe.model, seed=0).train()
-    explained = torch._dynamo.explain(fast_step.window_loss)(model, tiny.tokens(2, 17))
+    explained = torch._dynamo.explain(fast_step.window_loss)(model, tiny.tokens(2, 17), attention)
     assert explained.graph_break_count == 0 and explained.graph_count == 1
 
 

@@ -105,10 +105,10 @@ def test_parity_fails_when_accumulation_is_broken(
         step = made(*words, **more)
         whole = step.loss
 
-        def losing(model: torch.nn.Module, part: torch.Tensor):  # type: ignore[no-untyped-def]
+        def losing(model: torch.nn.Module, part: torch.Tensor, attention: str):  # type: ignore[no-untyped-def]
             for parameter in model.parameters():
                 parameter.grad = None
-            return whole(model, part)
+            return whole(model, part, attention)
 
         step.loss = losing
         return step

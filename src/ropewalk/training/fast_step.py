@@ -20,6 +20,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ropewalk.core import loss
 from ropewalk.corpus import Corpus, windows
@@ -34,19 +35,23 @@ from ropewalk.training.recipe import Recipe, micro_batch_size
 Scope = Literal["model", "layers", "none"]
 """What is compiled: the whole model with its loss, each layer by itself, or nothing."""
 Attention = Literal["auto", "flash", "cudnn"]
+BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 
 VOCABULARY_MULTIPLE = 8
 WARM_UP_STEPS = 3  # before a capture: compiles, allocates, chooses kernels
 
-LossFunction = Callable[[Decoder, Tensor], tuple[Tensor, Tensor]]
+LossFunction = Callable[[Decoder, Tensor, Attention], tuple[Tensor, Tensor]]
 
 
-def window_loss(model: Decoder, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss of windows (B, T + 1), and mean and standard deviation of the increments of each row, (2, N)."""
+def window_loss(model: Decoder, tokens: Tensor, attention: Attention = "auto") -> tuple[Tensor, Tensor]:
+    """The loss of windows (B, T + 1), and mean and standard deviation of the increments of each row, (2, N).
+
+    The attention kernel is chosen in here, so that it is a part of what is compiled and cached.
+    """
     inputs, targets = tokens[:, :-1], tokens[:, 1:]
-    x, increments = model.run_layers(
-        inputs, torch.arange(inputs.shape[1], device=inputs.device).expand(inputs.shape)
-    )
+    position_ids = torch.arange(inputs.shape[1], device=inputs.device).expand(inputs.shape)
+    with attention_kernel(attention):
+        x, increments = model.run_layers(inputs, position_ids)
     size = model.vocab_size
     weight = F.pad(model.embedding.to(x.dtype), (0, 0, 0, -size % VOCABULARY_MULTIPLE))
     logits = F.linear(model.norm(x), weight)[..., :size]
@@ -60,13 +65,10 @@ def compiled_loss(scope: Scope) -> LossFunction:
 
 
 def attention_kernel(attention: Attention) -> AbstractContextManager:
-    """Restricts scaled dot-product attention on a GPU to one kernel while it is entered; "auto" leaves torch's choice."""
-    if attention == "auto" or not torch.cuda.is_available():
+    """Restricts scaled dot-product attention to one kernel while it is entered; "auto" leaves torch's choice."""
+    if attention == "auto":
         return nullcontext()
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    chosen = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}[attention]
-    context: AbstractContextManager = sdpa_kernel(chosen)
+    context: AbstractContextManager = sdpa_kernel(BACKENDS[attention])
     return context
 
 
@@ -184,12 +186,11 @@ class FastStep:
         for parameter in self.optimizers.named.values():
             parameter.grad = None
         total = torch.zeros((), dtype=torch.float64, device=batch.device)
-        with attention_kernel(self.attention):
-            for part in batch.split(micro_batch_size(self.recipe)):
-                share = len(part) / len(batch)
-                value, statistics = self.loss(self.model, part)
-                (value * share).backward()
-                total += value.detach().double() * share
+        for part in batch.split(micro_batch_size(self.recipe)):
+            share = len(part) / len(batch)
+            value, statistics = self.loss(self.model, part, self.attention)
+            (value * share).backward()
+            total += value.detach().double() * share
         return total, statistics
 
     def _capture(self) -> None:
