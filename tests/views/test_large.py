@@ -93,3 +93,8 @@ def test_layers_are_read_from_text() -> None:
     for wrong in ("", "a", "1-", "-1", "1--2"):
         with pytest.raises(UserError, match='such as "0-5,12"'):
             read_layers(wrong)
+
+
+def test_findings_speak_of_the_chosen_layers_only() -> None:
+    text = str(render(sample(layers=6), layers=[4, 5]))
+    assert "• Layer 4" in text and "Layer 0" not in text

@@ -27,6 +27,7 @@ def show(
         Literal["first", "last"],
         typer.Option(help="Where a character stands: at its 'first' byte, or its 'last', as published."),
     ] = "first",
+    layers: Annotated[str | None, typer.Option(help="Only these layers, such as 0-5,12.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Show how far apart the model puts the tokens of a text, layer by layer.
@@ -47,17 +48,20 @@ def show(
 
     files.check()
     trace = measured(model, source.read(), start, exact=bool(files.paths))
+    from ropewalk.views.rows import read_layers
+
+    chosen = None if layers is None else read_layers(layers)
     if not quiet:
         from ropewalk.views import terminal
 
-        Console().print(terminal.render(trace, scale=scale))
+        Console().print(terminal.render(trace, scale=scale, layers=chosen))
         if trace.context["windows"] > 1:
             echo(
                 f"{len(trace.tokens)} tokens were read in {trace.context['windows']} windows of "
                 f"{trace.context['window']}, overlapping by {trace.context['overlap']}.",
                 err=True,
             )
-    files.write(trace, scale=scale, placement=placement)
+    files.write(trace, scale=scale, placement=placement, layers=chosen)
     for path in files.paths.values():
         if not quiet:
             echo(f"wrote {path}", err=True)

@@ -190,6 +190,7 @@ def _result(
         spans=tokens.spans[gaps],
         rows=host.rows,
         values=squares.mean(0),
+        error=None if exact else error,
         kind="sensitivity",
         unit=UNIT,
         gap="before",

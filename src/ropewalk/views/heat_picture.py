@@ -51,7 +51,7 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     kind, named = describe(trace), trace.provenance.get("name")
     model = one_line(f"By the model “{named}”. " if named else "")
     title = kind.title if title is None else one_line(title)
-    sentences = text_of(findings(trace))
+    sentences = text_of(findings(shown))
     ink = prepare([cell.text for cell in cells], trace.text, extra=title + model + sentences)
     wide_labels = float(np.quantile(ink.widths, 0.9)) > 1.6
     square = SQUARE if len(cells) <= 600 or wide_labels else NARROW_SQUARE

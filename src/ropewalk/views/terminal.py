@@ -58,7 +58,7 @@ def render(
     tinted = scene(shown, "row") if scale == "integer" else drawn  # the tint still shows what was learned
     fold = is_large(shown) if folded is None else folded
     return TerminalView(
-        drawn, tinted, describe(shown).noun, _unit(trace), findings(trace), width, color, fold
+        drawn, tinted, describe(shown).noun, _unit(trace), findings(shown), width, color, fold
     )
 
 
