@@ -45,7 +45,9 @@ def chunks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
                     yield chunk
                 while compression and chunk:
                     decoder = decoder or _decoder(compression, path)
-                    yield decoder.decompress(chunk)
+                    unpacked = decoder.decompress(chunk)
+                    for start in range(0, len(unpacked), CHUNK):
+                        yield unpacked[start : start + CHUNK]
                     chunk = decoder.unused_data if decoder.eof else b""
                     decoder = None if decoder.eof else decoder
     except OSError as error:
@@ -81,13 +83,16 @@ def whole_text(path: Path, count: Callable[[int], None]) -> str:
     return decode(data[mark:], str(path), mark)
 
 
-def text_lines(path: Path, count: Callable[[int], None]) -> Iterator[tuple[int, str]]:
-    r"""(number from 1, text without its \n) of each line; \n is the only thing that ends one."""
-    offset = 0
-    for number, line in enumerate(_split(bounded(chunks(path, count), path, lines=True)), 1):
+def text_lines(
+    path: Path, count: Callable[[int], None], *, skip_empty: bool = False
+) -> Iterator[tuple[int, str]]:
+    r"""(number from 1, text without its \n) of each line; \n is the only thing that ends one.
+
+    skip_empty: pass over lines without a character, however many there are.
+    """
+    for number, offset, line in _split(bounded(chunks(path, count), path, lines=True), skip_empty):
         mark = len(BOM) if number == 1 and line.startswith(BOM) else 0
         yield number, decode(line[mark:], f"{path}, line {number}", offset + mark)
-        offset += len(line) + 1
 
 
 def decode(data: bytes, where: str, offset: int) -> str:
@@ -103,16 +108,25 @@ def decode(data: bytes, where: str, offset: int) -> str:
         ) from error
 
 
-def _split(data: Iterator[bytes]) -> Iterator[bytes]:
+def _split(data: Iterator[bytes], skip_empty: bool) -> Iterator[tuple[int, int, bytes]]:
+    """(number from 1, place of its first byte, bytes) of each line."""
     tail: list[bytes] = []
+    number, offset = 1, 0
     for chunk in data:
+        if skip_empty and not tail and not chunk.strip(b"\n"):
+            number, offset = number + len(chunk), offset + len(chunk)
+            continue
         first, *rest = chunk.split(b"\n")
-        tail.append(first)
-        for line in rest:
-            yield b"".join(tail)
-            tail = [line]
+        if first or rest or tail:
+            tail.append(first)
+        for following in rest:
+            line = b"".join(tail)
+            if line or not skip_empty:
+                yield number, offset, line
+            number, offset = number + 1, offset + len(line) + 1
+            tail = [following] if following else []
     if any(tail):
-        yield b"".join(tail)
+        yield number, offset, b"".join(tail)
 
 
 def _decoder(compression: str, path: Path) -> Any:

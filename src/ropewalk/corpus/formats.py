@@ -70,7 +70,7 @@ def documents(path: Path, text_key: str | None, count: Count) -> Iterator[Docume
 
 def _json_lines(path: Path, text_key: str | None, count: Count) -> Iterator[Document]:
     key = None
-    for number, line in text_lines(path, count):
+    for number, line in text_lines(path, count, skip_empty=True):
         if not line.strip():
             continue
         where = f"{path}, line {number}"

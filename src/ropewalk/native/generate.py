@@ -70,7 +70,7 @@ def sample(logits: Tensor, *, temperature: float, top_p: float, generator: torch
     """One token for each of B logits (B, V)."""
     if not torch.isfinite(logits).all():
         raise UserError("non-finite logits: training diverged; use an earlier checkpoint.")
-    if temperature == 0:
+    if temperature < torch.finfo(torch.float32).tiny:  # 0 in float32
         return logits.argmax(-1)
     below = logits.float() - logits.float().amax(-1, keepdim=True)
     ordered, order = (below / temperature).softmax(-1).sort(-1, descending=True)

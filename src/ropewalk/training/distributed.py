@@ -74,10 +74,17 @@ SINGLE_PROCESS = ProcessGroup()
 
 def launched() -> ProcessGroup:
     """The team that a launcher made this process one of, from its environment; itself alone where there was none."""
-    ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    return (
-        ProcessGroup(int(os.environ["RANK"]), ranks) if "RANK" in os.environ and ranks > 1 else SINGLE_PROCESS
-    )
+    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
+    if not all(told.values()):
+        return SINGLE_PROCESS
+    try:
+        ranks, rank = int(told["WORLD_SIZE"]), int(told["RANK"])
+    except ValueError as error:
+        raise UserError(
+            f"WORLD_SIZE is '{told['WORLD_SIZE']}' and RANK '{told['RANK']}', expected numbers; start this with torchrun "
+            "or accelerate, or unset both."
+        ) from error
+    return ProcessGroup(rank, ranks) if ranks > 1 else SINGLE_PROCESS
 
 
 def local_world_size() -> int:

@@ -1,0 +1,140 @@
+"""Tables, notebooks, other programs' files, guessed keys: read, or refused with the command that converts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from ropewalk.corpus import formats
+from ropewalk.errors import UserError
+from ropewalk.system.text_files import read_text
+
+
+def read(path: Path, text_key: str | None = None) -> list[str]:
+    return [document.text for document in formats.documents(path, text_key, lambda _: None)]
+
+
+def refusal(path: Path, text_key: str | None = None) -> str:
+    with pytest.raises(UserError) as caught:
+        read(path, text_key)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("csv", ";"), ("csv", "\t"), ("tsv", "\t")])
+def test_a_column_of_a_table(tmp_path: Path, ending: str, separator: str) -> None:
+    path = tmp_path / f"a.{ending}"
+    rows = [["id", "text"], ["1", "one"], ["2", '"two, ""three""\nlines; and more"'], ["3", ""]]
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(separator.join(row) for row in rows).encode())
+    assert read(path) == ["one", 'two, "three"\nlines; and more', ""]
+    assert read(path, "id") == ["1", "2", "3"]
+    assert "no key 'body' (there are: id, text)" in refusal(path, "body")
+
+
+def test_a_row_with_too_many_cells_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,a\n2,b,c\n")
+    assert "line 3: 3 cells under 2 column names" in refusal(tmp_path / "a.csv")
+
+
+def test_a_notebook_is_its_cells(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "text"]},
+        {"cell_type": "code", "source": "x = 1", "outputs": [{"text": "not this"}]},
+        {"cell_type": "code", "source": []},
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4}))
+    assert read(tmp_path / "a.ipynb") == ["# Title\ntext\n\nx = 1"]
+    (tmp_path / "b.ipynb").write_text("{}")
+    assert "not a notebook" in refusal(tmp_path / "b.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("record", "key"),
+    [
+        ({"text": "x", "content": "y"}, "text"),
+        ({"id": 1, "content": "x", "title": "y"}, "content"),
+        ({"id": 1, "poem": "x"}, "poem"),
+    ],
+)
+def test_the_obvious_key_is_taken_and_said(
+    tmp_path: Path, caplog, record: dict[str, object], key: str
+) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n" + json.dumps({**record, key: None}))
+    with caplog.at_level(logging.WARNING):
+        assert read(tmp_path / "a.jsonl") == ["x", ""]
+    assert (repr(key) in caplog.text) == (key != "text")
+
+
+def test_a_key_that_is_not_obvious_is_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"poem": "x", "song": "y"}))
+    message = refusal(tmp_path / "a.jsonl")
+    assert (
+        "there are: poem, song" in message
+        and "--text-key KEY" in message
+        and "corpus.text_key=KEY" in message
+    )
+    assert read(tmp_path / "a.jsonl", "song") == ["y"]
+
+
+def test_a_lone_surrogate_is_named_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b\\udcff"}\n')
+    assert f"{tmp_path / 'a.jsonl'}, line 2: 'text' holds half of a character" in refusal(
+        tmp_path / "a.jsonl"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("a b.docx", "pandoc '{}'"),
+        ("a.html", "pandoc {}"),
+        ("a.pdf", "pdftotext -layout {}"),
+        ("a.doc", "soffice"),
+    ],
+)
+def test_what_other_programs_write_is_refused_with_the_command(
+    tmp_path: Path, name: str, command: str
+) -> None:
+    assert not formats.readable(tmp_path / name)
+    with pytest.raises(UserError) as caught:
+        formats.refuse(tmp_path / name)
+    assert command.format(tmp_path / name) in str(caught.value)
+    if not name.endswith("html"):
+        (tmp_path / name).write_bytes(b"%PDF-1.7" if name.endswith("pdf") else b"PK\x03\x04")
+        with pytest.raises(UserError, match="convert it first"):
+            read_text(tmp_path / name)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named_with_and_without_its_mark(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.txt").write_bytes("A letter, and 文字.".encode(encoding))
+    with pytest.raises(UserError, match=r"got UTF-16; convert it first: iconv -f UTF-16"):
+        read_text(tmp_path / "a.txt")
+
+
+def test_zeros_alone_make_no_utf_16(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a\0b and more")
+    assert read_text(tmp_path / "a.txt") == "a\0b and more"
+
+
+def test_a_flood_of_empty_lines_takes_neither_memory_nor_time(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard")
+    import time
+    import tracemalloc
+
+    path = tmp_path / "a.jsonl.zst"
+    with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
+        writer.write(b'{"text": "first"}\n')
+        for _ in range(32):
+            writer.write(b"\n" * (1 << 24))
+        writer.write(b'{"text": "last"}\n')
+    tracemalloc.start()
+    began = time.process_time()
+    found = list(formats.documents(path, None, lambda _: None))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [document.text for document in found] == ["first", "last"]
+    assert found[1].name == f"{path}, line {2 + (32 << 24)}"
+    assert peak < 300 << 20 and time.process_time() - began < 60
