@@ -29,7 +29,7 @@ PIECES = {
     "def": "code keyword",
     " return": "code keyword",
     " rope": "word beginning",
-    "walk": "word continuation",
+    "rope": "word continuation",
     "the": "word continuation",
     "走": "Chinese character",
     "绳子": "Chinese characters",

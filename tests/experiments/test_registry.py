@@ -1,4 +1,4 @@
-"""The registry: every experiment says what it is, its tables say which code made them, and stale ones are told."""
+"""The registry: every experiment says what it is, its tables say which code made them, and stale ones are found."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_table_says_which_code_made_it_and_is_stale_when_that_changes(
 ) -> None:
     monkeypatch.setattr(random_networks, "DRAWS", 2)
     model = tiny.moved(Decoder(tiny.config(init="random")))
-    (made,) = experiments.get("bytes").measure(Inputs({"models": [model]}))
+    made, _ = experiments.get("bytes").measure(Inputs({"models": [model]}))
     assert made.provenance["source"] == "ropewalk.experiments.bytes"
     made.save(tmp_path / "bytes.json")
     saved = Result.load(tmp_path / "bytes.json").to_json()

@@ -100,9 +100,9 @@ def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
             provenance={"models": list(models)},
         )
         words.append(
-            judge([replace(one, place=replace(one.place, result="surface"))], "g", {"g/v/t": [content]}, "3 MB")[
-                0
-            ]["verdict"]
+            judge(
+                [replace(one, place=replace(one.place, result="surface"))], "g", {"g/v/t": [content]}, "3 MB"
+            )[0]["verdict"]
         )
     assert words == ["undecided at 3 MB"] * 2 + ["replicated", "one seed, no verdict"]
 

@@ -1,4 +1,4 @@
-"""Trainings spread over devices: all of them done, one that fails holds up no other, a killed process is told."""
+"""Trainings spread over devices: all of them done, one that fails holds up no other, a killed process is reported."""
 
 from __future__ import annotations
 

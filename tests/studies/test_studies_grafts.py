@@ -102,7 +102,7 @@ def run(
 def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: Path) -> None:
     recipe, out = folder / "graft.toml", folder / "out"
     status, found_content, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
-    assert status == 0 and "0 of 8 sides are done" in found_content and not out.exists()
+    assert status == 0 and "0 of 8 runs are done" in found_content and not out.exists()
 
     study = plan.read(recipe)
     jobs = list(plan.jobs(study, plan.base(study, out)))

@@ -193,7 +193,9 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     }
     assert "--set groups.real.recipe.corpus.root=FOLDER --table" in claims["bytes/shared/space"]["command"]
     assert (
-        found["corpora"].keys() == {"planted", "ask", "code", "real"} and found["commit"] and found["hardware"]
+        found["corpora"].keys() == {"planted", "ask", "code", "real"}
+        and found["commit"]
+        and found["hardware"]
     )
     page = (out / "report.html").read_text()
     assert "rehearsal at 0.001" in page and "<svg" in page and "data:image/png" in page
@@ -204,7 +206,10 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         < found_content.index("## Published figures")
         < found_content.index("### Published, and in")
     )
-    assert "real: trained once, hence without a verdict: " in found_content and "One seed, no verdict:" in found_content
+    assert (
+        "real: trained once, hence without a verdict: " in found_content
+        and "One seed, no verdict:" in found_content
+    )
     assert "learned content" in found_content and "- real/per-layer/boundaries ours: " in found_content
 
     first = {path: path.read_bytes() for path in out.glob("report.*")}

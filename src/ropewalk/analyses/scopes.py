@@ -1,6 +1,6 @@
 """Scopes: does a row stand out where Python source delimits a scope, beyond what the byte itself tells?
 
-A line feed or a bracket is told from a letter by the byte alone, so only bytes of one value are compared: the colon
+The byte alone distinguishes a line feed or a bracket from a letter, so only bytes of one value are compared: the colon
 that opens a block with colons that do not, and so on (see `scope_delimiters`). Sign and row are chosen on every other
 file, the rest is scored once. Random networks on the same residual streams go through the same protocol.
 """
@@ -22,7 +22,7 @@ from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
 JUDGED = ("newline", "colon", "bracket")
-"""An indent's space is told by the byte before it."""
+"""Without the indent, which the byte before it gives away."""
 SIGNALS = {"entropy": "entropy before", "surprisal": "surprisal", "entropy_after": "entropy after"}
 COLUMNS = {
     "reader": "reader",
@@ -173,7 +173,7 @@ def _what(test: Marks, chosen: list[str]) -> str:
     )
     return (
         f"Rows chosen: {', '.join(chosen)}. Delimiting in the test part: {counts}; {len(chosen)} model(s), "
-        f"{int(test.file.max()) + 1} files. The AUC is the mean over {', '.join(JUDGED)}; an indent is told by the byte "
+        f"{int(test.file.max()) + 1} files. The AUC is the mean over {', '.join(JUDGED)}; an indent is given away by the byte "
         "before it and has a column of its own. Only bytes of one value are compared, so that the byte alone gives 0.5. "
         f"Intervals cover files{' and models' if len(chosen) > 1 else ''}. Every row but the primary endpoint is "
         "exploratory."
@@ -202,7 +202,7 @@ def _strata(marks: Marks, kind: str) -> list[tuple[np.ndarray, float]]:
             found.append((at, float(true * (len(at) - true))))
     total = sum(pairs for _, pairs in found)
     if not total:
-        raise UserError(f"no {kind} of the files can be told from another one; give more files.")
+        raise UserError(f"no {kind} of the files can be compared with another one; give more files.")
     return [(at, pairs / total) for at, pairs in found]
 
 

@@ -1,4 +1,4 @@
-"""A hash of the source that a verdict depends on, so that a table made by other code can be told.
+"""A hash of the source that a verdict depends on, so that a table made by other code is recognized.
 
 Included: a module and all that it imports, directly or not, of `PACKAGES`. Comments on lines of their own, docstrings
 and empty lines do not count.

@@ -61,9 +61,9 @@ class Report:
 
     def to_json(self, made: Made) -> dict[str, Any]:
         """The report with all tables, as plain values."""
-        told = {key: value for key, value in vars(self).items() if key != "extra"}
+        fields = {key: value for key, value in vars(self).items() if key != "extra"}
         tables = [{"id": name, **r.to_json()} for name, kept in made.items() for r in kept]
-        return {**told, **self.extra, "tables": tables}
+        return {**fields, **self.extra, "tables": tables}
 
     @property
     def origin(self) -> str:

@@ -12,7 +12,6 @@ from ropewalk.analyses.boundaries import CHOSEN
 from ropewalk.analyses.byte_kinds import PUBLISHED
 from ropewalk.analyses.neutrality import MARGIN
 from ropewalk.analyses.result import Cell
-from ropewalk.analyses.spacing import ALL_KINDS
 from ropewalk.studies.claims import Claim, Place, Rule
 
 BOUNDARIES = (0.50, 0.54, 0.68, 0.37, 0.63, 0.47)
@@ -83,10 +82,8 @@ def _bytes() -> Iterator[Claim]:
         for kind, mean in PUBLISHED[name].items():
             place = Place(variant, "bytes", "bytes", {"row": row, "kind": kind}, "mean")
             yield Claim(f"bytes/{name}/{kind}", section, f"{mean}", place)
-        place = Place(variant, "bytes", "bytes", {"row": row, "kind": ALL_KINDS}, "order")
-        yield Claim(
-            f"bytes/{name}/order", section, "rank correlation with itself 1", place, "above", p="order_p"
-        )
+        place = Place(variant, "bytes", "order", {"row": row}, "order")
+        yield Claim(f"bytes/{name}/order", section, "rank correlation with itself 1", place, "above", p="p")
 
 
 def _boundaries() -> Iterator[Claim]:
