@@ -56,7 +56,7 @@ class CommandGroup(typer.core.TyperGroup):
         width = max(len(name) for name in self.commands)
         for title, functions in GROUPS.items():
             names = [command_name(function) for function in functions]
-            rows = [(name.ljust(width), _summary(self.commands[name].help)) for name in names]
+            rows = [(name.ljust(width), _summary(self.commands[name].help or "")) for name in names]
             with formatter.section(title):
                 formatter.write_dl(rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -43,7 +43,7 @@ def demo(
 
     _fresh(out)
     console = Console()
-    model = load("per-layer")
+    model: Any = load("per-layer")
     for name, sentence in SENTENCES.items():
         result = trace(model, sentence)
         console.print(terminal.render(result))

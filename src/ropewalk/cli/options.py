@@ -50,7 +50,7 @@ StartTokens = Annotated[
 def option_groups(function: Function) -> Function:
     """Give a command one option for each field of the dataclasses among its parameters."""
     hints = get_type_hints(function, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
     parameters = []
     for name, own in inspect.signature(function).parameters.items():
         if name not in groups:

@@ -52,7 +52,7 @@ def chunks(path: Path, count: Callable[[int], None]) -> Iterator[bytes]:
                     decoder = None if decoder.eof else decoder
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    except (zlib.error, lzma.LZMAError, *_zstd_errors()) as error:
+    except tuple(_decompression_errors()) as error:
         raise UserError(
             f"{path}: cannot be decompressed near byte {read} ({error}); check that it is {compression} data."
         ) from error
@@ -141,9 +141,10 @@ def _decoder(compression: str, path: Path) -> Any:
     return zstandard.ZstdDecompressor(max_window_size=2**27).decompressobj()
 
 
-def _zstd_errors() -> tuple[type[Exception], ...]:
-    """What zstandard raises, once it is loaded."""
+def _decompression_errors() -> list[type[Exception]]:
+    """What the decompressors raise; zstandard's own error once it is loaded."""
     import sys
 
     zstandard = sys.modules.get("zstandard")
-    return (zstandard.ZstdError,) if zstandard is not None else ()
+    own = [] if zstandard is None else [zstandard.ZstdError]
+    return [zlib.error, lzma.LZMAError, *own]

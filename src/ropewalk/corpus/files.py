@@ -64,7 +64,8 @@ def expand(names: Sequence[str | Path]) -> list[Path]:
     A path that exists is taken as it is, brackets included. UserError for a pattern that matches nothing.
     """
     found: list[Path] = []
-    for name in map(os.fspath, names):
+    for given in names:
+        name = str(given)
         if os.path.lexists(name) or not glob.has_magic(name):
             found.append(Path(name).expanduser())
             continue
