@@ -69,7 +69,9 @@ def _explain(error: Exception) -> None:
         _stop(sentence, 1)
     if isinstance(error, OSError) and error.filename is not None:
         _stop(f"cannot use {error.filename}: {error.strerror}; check the name and its permissions.", 1)
-    variables = [name for name in ("TORCH_LOGS", "OMP_NUM_THREADS") if name in str(error) and name in os.environ]
+    variables = [
+        name for name in ("TORCH_LOGS", "OMP_NUM_THREADS") if name in str(error) and name in os.environ
+    ]
     if variables:
         first = str(error).strip().partition("\n")[0]
         _stop(f"the environment variable {variables[0]} is wrong ({first}); unset it and try again.", 1)
