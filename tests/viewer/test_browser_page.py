@@ -223,6 +223,7 @@ def test_hostile_text_is_shown_harmlessly(open_page: Any, text: str) -> None:
 def test_2000_characters_paint_only_what_is_seen(open_page: Any) -> None:
     trace = sample("The rope walked on and on. " * 75)
     opened = open_page(page.html(trace))
+    opened.get_by_role("radio", name="Rows", exact=True).click()
     counts = opened.evaluate(
         "() => { const { panels } = window.ropewalk.stage.pictures[0]; return [panels.length, panels.filter((p) => p.seen).length]; }"
     )

@@ -78,6 +78,11 @@ function placeIn(picture, panel, cell) {
   return picture.entry.leftward ? picture.width - 4 - (at + 1) * picture.square : LEFT + at * picture.square;
 }
 
+// The middle of a square inside its band's canvas, in pixels.
+export function squareOf(picture, panel, cell, row) {
+  return [placeIn(picture, panel, cell) + picture.square / 2, (Math.max(1, row) - 0.5) * picture.tall];
+}
+
 function paintBand(picture, panel) {
   const { entry, rows, square, tall, limits, turned } = picture, context = panel.canvas.getContext("2d"), ratio = window.devicePixelRatio || 1;
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
@@ -103,7 +108,7 @@ function paintBand(picture, panel) {
   context.font = `${Math.min(11, Math.max(9, tall * every))}px ${FONT}`;
   context.textAlign = "right";
   context.textBaseline = "middle";
-  for (let r = 1; r < rows.length; r += every) context.fillText(rows[r].label, LEFT - 5, (r - 0.5) * tall);
+  for (let r = 1; r < rows.length; r += every) context.fillText(rows[r].label, LEFT - 5, Math.max(5, (r - 0.5) * tall));
   context.fillStyle = palette.ink;
   context.font = `${Math.min(LABEL, picture.square + 1.5)}px ${FONT}`;
   for (let c = panel.start; c < panel.end; c++) {

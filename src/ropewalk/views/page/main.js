@@ -1,5 +1,5 @@
 // Assembles the page: which pictures are shown, and what surrounds them.
-import { layOutAtlas, limitsOf, makeAtlas, paintAtlas } from "./atlas.js";
+import { layOutAtlas, limitsOf, makeAtlas, paintAtlas, squareOf } from "./atlas.js";
 import { changed, displayRows, el, entries, on, payload, sliceEntry, state, valuesOf, variation } from "./base.js";
 import { setTheme, warmest } from "./color.js";
 import { compareBar, differencePicture, incomparable } from "./compare.js";
@@ -172,5 +172,6 @@ function placeOf(picture, cell, row) {
   const panel = picture.panels.find(({ start, end }) => cell >= start && cell < end);
   panel.canvas.scrollIntoView({ block: "nearest" });
   const box = panel.canvas.getBoundingClientRect();
+  if (picture.atlas) return squareOf(picture, panel, cell, row).map((at, n) => at + [box.left, box.top][n]);
   return [box.left + placer(picture, panel)(picture.now.x[row][cell], row), box.top + rowMiddle(picture, row)];
 }

@@ -42,7 +42,7 @@ export function canvasPen(context) {
 
 export function svgPen() {
   const out = [], n = (value) => Number(value.toFixed(2));
-  const safe = (text) => text.replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
+  const safe = (text) => text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, "").replace(/[&<>"]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" })[c]);
   const stroke = (color, width, alpha) => `fill="none" stroke="${color}" stroke-width="${width}" stroke-opacity="${n(alpha)}"`;
   return {
     path(segments, color, width, alpha = 1, dash = []) {
