@@ -20,6 +20,7 @@ from ropewalk.hf import adapter_file, graft, load
 from ropewalk.hf.llama_export import byte_tokenizer
 from ropewalk.hf.loading import find_source
 from ropewalk.loading import kind_of
+from ropewalk.tokens.tokenizer import ByteTokenizer
 
 SHAPE = {"vocab_size": 257, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
 HEADS = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}
@@ -64,7 +65,7 @@ def test_a_lora_is_not_dropped_silently(folder: Path, tmp_path: Path) -> None:
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 parameter.fill_(0.3)
-    grafted = graft(model, tokenizer=byte_tokenizer())
+    grafted = graft(model, tokenizer=ByteTokenizer())
     perturb(grafted)
     out = adapter_file.save(grafted, tmp_path / "both", source=str(folder), requires="lora")
     model.save_pretrained(out / "lora")

@@ -32,7 +32,8 @@ def layer_state(cache: Any, index: int) -> Any:
         cache.layers.append(make())
     layer = cache.layers[index]
     if not getattr(layer, "holds_offsets", False):
-        layer.__class__ = _with_offsets(type(layer))
+        kind: Any = type(layer)
+        layer.__class__ = _with_offsets(kind)
     return layer
 
 

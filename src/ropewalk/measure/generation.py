@@ -27,10 +27,12 @@ def generate(
     temperature 0 is greedy; top_p keeps the smallest set of tokens whose probabilities reach it. UserError for a host that
     has no tokenizer, and for one that only NumPy runs.
     """
-    ids = list(generate_tokens(
+    tokens = generate_tokens(
         host, prompt, length=length, temperature=temperature, top_p=top_p, seed=seed, start=start
-    ))  # fmt: skip
-    return str(host.tokenizer.decode(ids))
+    )
+    ids = list(tokens)
+    tokenizer: Any = host.tokenizer
+    return str(tokenizer.decode(ids))
 
 
 def generate_tokens(
@@ -49,9 +51,10 @@ def generate_tokens(
         raise UserError("generating needs PyTorch; run: pip install 'ropewalk[torch]', and load the model again.")
     from ropewalk.native.generate import stream
 
+    model: Any = host
     for token in stream(
-        host, [encoded.sequence.tolist()], length=length, temperature=temperature, top_p=top_p, seed=seed
+        model, [encoded.sequence.tolist()], length=length, temperature=temperature, top_p=top_p, seed=seed
     ):
-        if int(token) == host.tokenizer.end:
+        if int(token) == model.tokenizer.end:
             return
         yield int(token)
