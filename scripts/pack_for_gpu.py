@@ -124,16 +124,11 @@ def copy_text(source: Path, target: Path, limit: int, level: int) -> tuple[int, 
 
 def pieces(source: Path) -> Iterator[list[bytes]]:
     """The lines of a .jsonl file, compressed by zstd or not, about PIECE bytes at a time."""
-    opened = source.open("rb")
-    stream = (
-        zstandard.ZstdDecompressor().stream_reader(opened, read_across_frames=True)
-        if source.suffix == ".zst"
-        else opened
-    )
     piece: list[bytes] = []
     held = 0
-    with stream:
-        for line in io.BufferedReader(stream):  # type: ignore[arg-type]
+    with source.open("rb") as opened:
+        reader = zstandard.ZstdDecompressor().stream_reader(opened, read_across_frames=True)
+        for line in io.BufferedReader(reader) if source.suffix == ".zst" else opened:
             piece.append(line)
             held += len(line)
             if held >= PIECE:
