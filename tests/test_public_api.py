@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -24,6 +22,14 @@ SIGNATURES = {
     "graft": ["model", "config", "tokenizer", "seed", "settings"],
     "generate": ["host", "prompt", "length", "temperature", "top_p", "seed", "start"],
 }
+CONFIG = """[mypy]
+strict = True
+mypy_path = {source}
+follow_imports = silent
+ignore_missing_imports = True
+[mypy-torch.*,numpy.*,transformers.*,peft.*,tokenizers.*,jaxtyping.*,pydantic.*,regex.*]
+follow_imports = skip
+"""
 SCRIPT = '''
 import ropewalk
 
@@ -68,22 +74,13 @@ def test_a_user_script_type_checks(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     source = Path(ropewalk.__file__).parent
     assert (source / "py.typed").is_file()
-    os.environ["MYPYPATH"] = str(source.parent)
-    try:
-        out, errors, status = mypy.run(
-            [
-                "--strict", "--follow-imports=silent", "--ignore-missing-imports", "--no-incremental",
-                "--cache-dir", str(tmp_path / "cache"), str(tmp_path / "script.py"),
-            ]
-        )  # fmt: skip
-    finally:
-        del os.environ["MYPYPATH"]
+    (tmp_path / "mypy.ini").write_text(CONFIG.format(source=source.parent))
+    arguments = ["--config-file", str(tmp_path / "mypy.ini"), "--cache-dir", str(tmp_path / "cache")]
+    out, errors, status = mypy.run([*arguments, str(tmp_path / "script.py")])
     assert status == 0, out + errors
-
-
-def test_the_type_check_can_fail(tmp_path: Path) -> None:
-    hints: dict[str, Any] = inspect.get_annotations(ropewalk.probe)
-    assert hints["return"] in ("ProbeResult", ropewalk.ProbeResult)
+    (tmp_path / "script.py").write_text(SCRIPT + "wrong: int = ropewalk.trace(host, 1)\n")
+    out, errors, status = mypy.run([*arguments, str(tmp_path / "script.py")])
+    assert status == 1 and out.count("error:") == 2, out + errors
 
 
 def test_text_without_its_own_tokenizer_is_refused() -> None:

@@ -79,8 +79,8 @@ def test_trains_beside_a_baseline(how: str, base: str, corpus: Corpus, tmp_path:
     assert low <= mean <= high and len(report.grafted.losses) == len(report.baseline.losses) > 1
     assert all(row["std"] > 0 for row in report.grafted.spacing)
     assert [(row["mean"], row["std"]) for row in report.baseline.spacing] == [(1.0, 0.0)] * 2
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert told["difference"]["mean"] == pytest.approx(mean) and "difference" in report.summary()
+    content = json.loads((tmp_path / "report.json").read_text())
+    assert content["difference"]["mean"] == pytest.approx(mean) and "difference" in report.summary()
     if how == "frozen":
         assert not (tmp_path / "baseline" / "metrics.jsonl").exists()
     else:
@@ -221,18 +221,18 @@ def test_the_estimate_of_activations_is_what_a_pass_keeps(
     assert memory_estimate.estimate(wanted, compute=compute).activations == pytest.approx(seen, rel=0.2)
 
 
-def test_the_estimate_of_other_shapes_and_quantised_weights(
+def test_the_estimate_of_other_shapes_and_quantized_weights(
     base: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shape = transformers.AutoConfig.from_pretrained(base)
     monkeypatch.setattr(memory_estimate, "open_config", lambda name: shape)
     whole = needed(base)
-    for told, part in (
+    for content, part in (
         ({"load_in_8bit": True}, 1 / 2),
         ({"load_in_4bit": True}, 1 / 4),
         ({"bits": 3}, 3 / 16),
     ):
-        shape.quantization_config = told
+        shape.quantization_config = content
         less = needed(base).weights - 4 * whole.learning
         assert less == pytest.approx(part * (whole.weights - 4 * whole.learning))
     assert (
@@ -251,14 +251,14 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     assert not (tmp_path / "run").exists()
 
 
-def test_large_models_are_told_how_to_scale_out() -> None:
+def test_large_models_are_content_how_to_scale_out() -> None:
     large = MemoryEstimate(7_000_000_000, 7_000_000_000, 28e9, 28e9, 56e9, 4e9, 1e9)
-    told = "\n".join(large.told(1, "graft-train"))
-    assert "117.00 GB" in told and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in told
+    content = "\n".join(large.told(1, "graft-train"))
+    assert "117.00 GB" in content and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in content
     assert large.devices(4e9) == 0
 
 
-def test_mistakes_are_told(base: str, corpus: Corpus, tmp_path: Path) -> None:
+def test_mistakes_are_content(base: str, corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere/at-all is no local folder"):
         needed("nowhere/at-all")
     with pytest.raises(UserError, match="sharding needs several processes"):
@@ -301,9 +301,9 @@ def test_two_processes_train_as_one(shard: bool, base: str, corpus: Corpus, tmp_
     )
     for status, errors in two(base, corpus, tmp_path / "two", shard):
         assert status == 0, errors[-2000:]
-    told = json.loads((tmp_path / "two" / "report.json").read_text())
-    assert told["processes"] == 2
-    assert np.allclose(told["grafted"]["losses"], alone.grafted.losses, atol=2e-4)
+    content = json.loads((tmp_path / "two" / "report.json").read_text())
+    assert content["processes"] == 2
+    assert np.allclose(content["grafted"]["losses"], alone.grafted.losses, atol=2e-4)
     assert (tmp_path / "two" / "grafted" / "model" / "increments.safetensors").exists()
 
 
@@ -311,3 +311,17 @@ def test_a_process_that_breaks_takes_the_other_with_it(base: str, corpus: Corpus
     (first, said), (second, cause) = two(base, corpus, tmp_path, shard=False, breaks=True)
     assert first == 1 and second != 0 and "ArithmeticError: out of the blue" in cause
     assert "Traceback" not in said and not (tmp_path / "report.json").exists()
+
+
+def test_a_prefix_is_read_and_left_out_of_the_loss(base: str) -> None:
+    model = transformers.AutoModelForCausalLM.from_pretrained(base).eval()
+    plain = Graft(model, IncrementConfig())
+    ids = torch.arange(12)[None]
+    with torch.no_grad():
+        output = trainable.Trainee(plain, torch.float32, (7, 8))(ids)
+        whole = plain(torch.cat([torch.tensor([[7, 8]]), ids], 1))
+    assert torch.equal(output.logits, whole.logits[:, 2:]) and output.increments[0].shape == (1, 12, 1)
+    assert trainable.prefix_of(GraftConfig(base=base)) == ()
+    assert trainable.prefix_of(GraftConfig(base=base, start="bos")) == (256,)
+    with pytest.raises(UserError, match="start must be auto"):
+        trainable.prefix_of(GraftConfig(base=base, start=9999))
