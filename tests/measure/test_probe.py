@@ -72,16 +72,16 @@ def test_a_planted_change_has_its_closed_form() -> None:
     found = scale_gaps(
         host, plan_probe(tokens, window=6, past=5), tokens, [10, 11], factors=[0.5, 1.0], each_row=True
     )
-    told = {(s.token, s.row, s.factor): s for s in found}
-    assert len(told) == 2 * 3 * 2
+    content = {(s.token, s.row, s.factor): s for s in found}
+    assert len(content) == 2 * 3 * 2
     z = torch.tensor(WEIGHT * -0.5)
     p = torch.sigmoid(z)
     divergence = -0.5 * (torch.log(p) + torch.log(1 - p)) - torch.log(torch.tensor(2.0))
     for row in (None, Row(0)):
-        assert told[10, row, 0.5].divergence == pytest.approx(float(divergence), abs=1e-6)
+        assert content[10, row, 0.5].divergence == pytest.approx(float(divergence), abs=1e-6)
     for token, row, factor in [(10, Row(1), 0.5), (11, None, 0.5), (10, None, 1.0)]:
-        assert told[token, row, factor].divergence == pytest.approx(0, abs=1e-7)
-        assert told[token, row, factor].loss_change == pytest.approx(0, abs=1e-7)
+        assert content[token, row, factor].divergence == pytest.approx(0, abs=1e-7)
+        assert content[token, row, factor].loss_change == pytest.approx(0, abs=1e-7)
 
 
 def native(gap: Any = "before") -> Decoder:
@@ -156,7 +156,7 @@ def test_a_sensitivity_is_no_increment() -> None:
     assert all(p.grad is None for p in host.parameters())  # type: ignore[attr-defined]
 
 
-def test_mistakes_are_told() -> None:
+def test_mistakes_are_content() -> None:
     _, tokens = text_of([1] * 20)
     with pytest.raises(UserError, match=r"20 tokens and a gap needs 32 before it"):
         plan_probe(tokens)
@@ -171,3 +171,63 @@ def test_mistakes_are_told() -> None:
     assert change_cost(plan_probe(tokens, window=4, past=4), 2, 3, 4, each_row=True) == (
         "2 gaps changed 16 times: 272 tokens forward"
     )
+
+
+@pytest.mark.parametrize("kind", ["native", "native after", "hugging face"])
+def test_exact_sensitivities_are_those_of_finite_differences(kind: str) -> None:
+    if kind == "hugging face":
+        families = pytest.importorskip("families")
+        host: Any = families.graft_of_integers("llama")
+        ids = families.tokens(1, 7)[0]
+    else:
+        host = with_rows_per_layer(native(gap="after" if "after" in kind else "before"))
+        ids = tiny.tokens(1, 7)[0]
+    text, tokens = text_of(ids.tolist())
+    exact = probe(host, text, tokens=tokens, exact=True)
+    assert exact.trace.values.shape == (2, 6) and not exact.error.any() and exact.agreement is None
+    late, step = int(host.gap == "after"), 2.0**-6
+    with torch.no_grad():
+        for number, row in enumerate(host.rows):
+            for t in range(1, 7):
+
+                def log(change: float, row: Row = row, t: int = t) -> Tensor:
+                    def edit(own: Row, d: Tensor) -> Tensor:
+                        at = torch.nn.functional.one_hot(torch.tensor(t - late), d.shape[1])
+                        return d + change * at if own == row else d
+
+                    return torch.log_softmax(host(ids[None], edit=edit).logits[0, t:].double(), -1)
+
+                slope = (log(step) - log(-step)) / (2 * step)
+                fisher = float((log(0.0).exp() * slope**2).sum() / (7 - t))
+                assert exact.trace.values[number, t - 1] == pytest.approx(fisher, rel=0.03, abs=1e-6)
+
+
+def test_draws_approach_the_exact_value_and_rank_alike() -> None:
+    host = with_rows_per_layer(native())
+    text, tokens = text_of(tiny.tokens(1, 9)[0].tolist())
+    exact = probe(host, text, tokens=tokens, exact=True)
+    drawn = probe(host, text, tokens=tokens, draws=800)
+    assert (np.abs(drawn.trace.values - exact.trace.values) < 5 * drawn.error + 0.02 * exact.trace.values).all()
+    assert np.allclose(drawn.observed, exact.observed, atol=1e-4)
+    assert drawn.agreement is not None and drawn.agreement > 0.7
+    assert drawn.mean_over_rows().mean() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("text", "gaps"), [("ab", 2), ("a", 1), ("北", 3)])
+def test_short_texts_are_measured_whole(text: str, gaps: int) -> None:
+    host = native()
+    if text == "a":
+        with pytest.raises(UserError, match="at least two tokens"):
+            probe(host, text, draws=2)
+        return
+    found = probe(host, text, draws=2)  # the end-of-document token before the text gives its first token a gap
+    assert found.trace.values.shape == (2, gaps) and found.trace.context["mode"] == "whole text"
+    assert probe(host, text, draws=2, start="none").trace.values.shape == (2, gaps - 1)
+
+
+def test_a_long_text_is_measured_in_windows_gap_by_gap() -> None:
+    host = native()
+    reported: list[int] = []
+    found = probe(host, "the cat sat. " * 12, draws=2, progress=lambda done, total: reported.append(done))
+    assert found.trace.values.shape == (2, 156) and reported[-1] == 156 and len(reported) > 3
+    assert np.array_equal(found.trace.spans[:, 0], np.arange(156))

@@ -150,3 +150,10 @@ def perturb(graft: Any, scale: float = 0.5, seed: int = 0) -> None:
 
 def tokens(batch: int, length: int, seed: int = 1) -> torch.Tensor:
     return torch.randint(3, 97, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+def graft_of_integers(name: str) -> Any:
+    """A host with d = 1 in a row of every layer."""
+    from ropewalk.hf import graft
+
+    return graft(host(name), parametrization="integer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -210,7 +211,15 @@ def _moments(logits: Tensor, tangent: Tensor, labels: np.ndarray) -> tuple[np.nd
 
 @contextmanager
 def _forward_differentiable(host: Any) -> Iterator[None]:
-    """Eager attention while a Hugging Face host is differentiated forward."""
+    """Eager attention while a Hugging Face host is differentiated forward, and no warnings about torch's own code."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+        with _eager_attention(host):
+            yield
+
+
+@contextmanager
+def _eager_attention(host: Any) -> Iterator[None]:
     model = getattr(host, "model", None)
     before = getattr(getattr(model, "config", None), "_attn_implementation", None)
     if before in (None, "eager") or not hasattr(model, "set_attn_implementation"):
