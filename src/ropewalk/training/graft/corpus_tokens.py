@@ -42,7 +42,7 @@ def tokenize_corpus(corpus: Corpus, tokenizer: Tokenizer, cache: str | Path | No
     """
     if isinstance(tokenizer, ByteTokenizer):
         return corpus
-    inner: Any = tokenizer.tokenizer  # type: ignore[attr-defined]  (of transformers)
+    inner: Any = getattr(tokenizer, "tokenizer")  # noqa: B009 (the tokenizer of transformers)
     described = f"{SCHEMA} {corpus.hash} {tokenizer.end} {inner.backend_tokenizer.to_str()}"
     digest = hashlib.sha256(described.encode()).hexdigest()[:32]
     folder = Path(cache or cache_folder()) / "tokens" / digest
