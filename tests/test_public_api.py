@@ -30,7 +30,7 @@ ignore_missing_imports = True
 [mypy-torch.*,numpy.*,transformers.*,peft.*,tokenizers.*,jaxtyping.*,pydantic.*,regex.*]
 follow_imports = skip
 """
-SCRIPT = '''
+SCRIPT = """
 import ropewalk
 
 host = ropewalk.load("per-layer")
@@ -41,7 +41,7 @@ result: ropewalk.ProbeResult = ropewalk.probe(host, "The cat sat.", draws=4)
 text: str = ropewalk.generate(host, "The", length=3)
 config = ropewalk.IncrementConfig(per="shared")
 print(host.context_length + 1, names, positions, result.trace.unit, text, config.shared)
-'''
+"""
 
 
 def test_public_names_are_listed_and_load() -> None:

@@ -55,7 +55,9 @@ def load(
 
     if kind == "huggingface":
         if base is not None:
-            raise UserError(f"{name} holds no increments to put onto a base; name a folder with ropewalk.json.")
+            raise UserError(
+                f"{name} holds no increments to put onto a base; name a folder with ropewalk.json."
+            )
         return open_huggingface(name, tokenizer=tokenizer, per_head=per_head, **options)
     return open_adapter(name, base=base, tokenizer=tokenizer, strict=strict, **options)
 

@@ -60,7 +60,7 @@ def test_another_base_is_refused(saved: Any) -> None:
         (lambda f: _edit(f, increments={"parametrization": "bounded", "hidden_size": 9}), "does not fit"),
     ],
 )
-def test_damage_is_told_in_one_sentence(saved: Any, damage: Any, message: str) -> None:
+def test_damage_is_content_in_one_sentence(saved: Any, damage: Any, message: str) -> None:
     folder, _ = saved
     damage(folder)
     model = host("llama")
@@ -78,6 +78,6 @@ def test_a_base_in_fewer_bits_is_the_same_base(saved: Any) -> None:
     folder, _ = saved
     rounded: Any = host("llama", seed=9)  # other weights, as rounding makes them
     rounded.quantization_method = "eight bits"
-    told = load(rounded, folder).save(folder.parent / "again")
-    assert json.loads((told / "ropewalk.json").read_text())["base"]["quantized"] is True
-    load(host("llama"), told)
+    content = load(rounded, folder).save(folder.parent / "again")
+    assert json.loads((content / "ropewalk.json").read_text())["base"]["quantized"] is True
+    load(host("llama"), content)

@@ -88,15 +88,17 @@ def test_positions_restart_at_documents_and_after_padding(per: Any, gap: Any) ->
     grafted = graft(model, per=per, gap=gap)
     perturb(grafted)
 
-    def walked(part: torch.Tensor, documents: torch.Tensor | None = None) -> torch.Tensor:
+    def advanced(part: torch.Tensor, documents: torch.Tensor | None = None) -> torch.Tensor:
         with torch.no_grad():
-            return grafted(part, document_ids=documents, activations=["positions.0"]).activations["positions.0"]
+            return grafted(part, document_ids=documents, activations=["positions.0"]).activations[
+                "positions.0"
+            ]
 
-    packed = walked(ids, torch.tensor([[0] * 5 + [1] * 7]))
-    padded = walked(ids, torch.tensor([[-1] * 5 + [0] * 7]))
-    alone = walked(ids[:, 5:])
+    packed = advanced(ids, torch.tensor([[0] * 5 + [1] * 7]))
+    padded = advanced(ids, torch.tensor([[-1] * 5 + [0] * 7]))
+    alone = advanced(ids[:, 5:])
     assert packed[0, 5, 0] == 0 and (packed[:, 5:] - alone).abs().max() < 1e-4
-    assert (packed[:, :5] - walked(ids[:, :5])).abs().max() < 1e-4
+    assert (packed[:, :5] - advanced(ids[:, :5])).abs().max() < 1e-4
     assert (padded[:, 5:] - packed[:, 5:]).abs().max() < 1e-4
 
 

@@ -70,7 +70,9 @@ def test_a_lora_is_not_dropped_silently(folder: Path, tmp_path: Path) -> None:
     out = adapter_file.save(grafted, tmp_path / "both", source=str(folder), requires="lora")
     model.save_pretrained(out / "lora")
     expected = ropewalk.trace(grafted, "Hello").surprisal
-    assert np.allclose(ropewalk.trace(ropewalk.load(out), "Hello").surprisal, expected, atol=1e-5, equal_nan=True)
+    assert np.allclose(
+        ropewalk.trace(ropewalk.load(out), "Hello").surprisal, expected, atol=1e-5, equal_nan=True
+    )
     with pytest.raises(UserError, match="trained together with the LoRA"):
         load(transformers.AutoModelForCausalLM.from_pretrained(folder), out)
     shutil.rmtree(out / "lora")

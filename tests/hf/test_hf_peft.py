@@ -189,6 +189,8 @@ def test_lora_around_the_increments_is_refused() -> None:
 
     model = host("llama")
     graft(model)
-    wrapped = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear"))
+    wrapped = peft.get_peft_model(
+        model, peft.LoraConfig(task_type="CAUSAL_LM", r=2, target_modules="all-linear")
+    )
     with pytest.raises(UserError, match="add that adapter first"):
         wrapped(tokens(1, 4))

@@ -41,7 +41,7 @@ def small() -> Any:
 
 
 @pytest.fixture(params=KINDS)
-def quantised(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Any]:
+def quantized(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Any]:
     """A small Llama, written and opened again in fewer bits."""
     kind = KINDS[request.param]()
     small().save_pretrained(tmp_path / "base")
@@ -50,8 +50,8 @@ def quantised(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Any]
     return request.param, opened(tmp_path / "base", quantization_config=kind, **more).eval()
 
 
-def test_a_quantised_host_is_grafted_read_kept_and_given_back(quantised: Any, tmp_path: Path) -> None:
-    kind, model = quantised
+def test_a_quantized_host_is_grafted_read_kept_and_given_back(quantized: Any, tmp_path: Path) -> None:
+    kind, model = quantized
     ids = tokens(1, 8)
     with torch.no_grad():
         plain = model(ids).logits
@@ -76,8 +76,8 @@ def test_a_quantised_host_is_grafted_read_kept_and_given_back(quantised: Any, tm
         assert torch.equal(model(ids).logits, moved)
 
 
-def test_increments_go_from_a_plain_base_to_the_same_in_fewer_bits(quantised: Any, tmp_path: Path) -> None:
-    _, model = quantised
+def test_increments_go_from_a_plain_base_to_the_same_in_fewer_bits(quantized: Any, tmp_path: Path) -> None:
+    _, model = quantized
     perturb(grafted := graft(small()))
     grafted.save(tmp_path / "graft")
     assert len(load(model, tmp_path / "graft").rows) == len(grafted.rows)

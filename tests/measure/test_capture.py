@@ -61,7 +61,7 @@ def test_a_short_text_is_a_single_pass(model: Decoder, start: Any) -> None:
     assert (made.kind, made.unit, made.gap) == ("increment", "token-equivalents", "before")
 
 
-def test_positions_of_a_trace_are_those_the_model_walked(model: Decoder) -> None:
+def test_positions_of_a_trace_are_those_the_model_advanced(model: Decoder) -> None:
     with torch.inference_mode():
         p = model(torch.tensor([list(TEXT.encode())]), activations=["positions.1"]).activations[
             "positions.1"
@@ -84,9 +84,7 @@ def test_a_long_text_is_read_in_windows(model: Decoder, start: Any) -> None:
     made = trace(model, text, start=start)
     total = len(text.encode())
     assert total > 3 * model.context_length
-    assert (
-        made.context["windows"] == len(list(windows(total + (start == "auto"), model.context_length))) > 4
-    )
+    assert made.context["windows"] == len(list(windows(total + (start == "auto"), model.context_length))) > 4
     assert np.isfinite(made.values).all() and np.isfinite(made.surprisal[1:]).all()
     begin = trace(model, text.encode()[:60].decode("utf-8", "ignore"), start=start)
     early = slice(0, 50)
@@ -156,7 +154,7 @@ def test_tokens_that_the_host_does_not_know_are_refused(model: Decoder) -> None:
         trace(model, "ab", tokens=TokenizedText(own.ids + 400, own.spans))
 
 
-def test_a_diverged_model_is_told() -> None:
+def test_a_diverged_model_is_content() -> None:
     broken = moved(Decoder(config("signed"), seed=0))
     with torch.no_grad():
         broken.increment_modules[0].output.bias.fill_(float("nan"))

@@ -138,7 +138,10 @@ def test_both_conventions_move_the_same_gap() -> None:
     text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
     found = [
         probe(
-            with_rows_per_layer(native(gap=gap)), text, plan_probe(tokens, window=4, past=5, draws=2), tokens=tokens
+            with_rows_per_layer(native(gap=gap)),
+            text,
+            plan_probe(tokens, window=4, past=5, draws=2),
+            tokens=tokens,
         ).observed
         for gap in ("before", "after")
     ]
@@ -167,7 +170,11 @@ def test_mistakes_are_content() -> None:
     host: Any = Planted()
     with pytest.raises(UserError, match="token 2 is not among the measured gaps, 4 to 15"):
         scale_gaps(host, plan_probe(tokens, window=4, past=4), tokens, [2])
-    assert plan_probe(tokens, window=4, past=4, draws=3).cost().startswith("12 gaps, each with 4 tokens before it")
+    assert (
+        plan_probe(tokens, window=4, past=4, draws=3)
+        .cost()
+        .startswith("12 gaps, each with 4 tokens before it")
+    )
     assert change_cost(plan_probe(tokens, window=4, past=4), 2, 3, 4, each_row=True) == (
         "2 gaps changed 16 times: 272 tokens forward"
     )
@@ -207,7 +214,9 @@ def test_draws_approach_the_exact_value_and_rank_alike() -> None:
     text, tokens = text_of(tiny.tokens(1, 9)[0].tolist())
     exact = probe(host, text, tokens=tokens, exact=True)
     drawn = probe(host, text, tokens=tokens, draws=800)
-    assert (np.abs(drawn.trace.values - exact.trace.values) < 5 * drawn.error + 0.02 * exact.trace.values).all()
+    assert (
+        np.abs(drawn.trace.values - exact.trace.values) < 5 * drawn.error + 0.02 * exact.trace.values
+    ).all()
     assert np.allclose(drawn.observed, exact.observed, atol=1e-4)
     assert drawn.agreement is not None and drawn.agreement > 0.7
     assert drawn.mean_over_rows().mean() == pytest.approx(1)
@@ -220,7 +229,9 @@ def test_short_texts_are_measured_whole(text: str, gaps: int) -> None:
         with pytest.raises(UserError, match="at least two tokens"):
             probe(host, text, draws=2)
         return
-    found = probe(host, text, draws=2)  # the end-of-document token before the text gives its first token a gap
+    found = probe(
+        host, text, draws=2
+    )  # the end-of-document token before the text gives its first token a gap
     assert found.trace.values.shape == (2, gaps) and found.trace.context["mode"] == "whole text"
     assert probe(host, text, draws=2, start="none").trace.values.shape == (2, gaps - 1)
 

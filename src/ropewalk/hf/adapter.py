@@ -40,7 +40,9 @@ def load(model: nn.Module, folder: str | Path, *, strict: bool = True, tokenizer
     except (ValueError, SafetensorError, RuntimeError, OverflowError, TypeError) as error:
         raise UserError(f"{folder} is damaged ({first_problem(error)}); copy the adapter again.") from error
     if {name: tensor.shape for name, tensor in tensors.items()} != expected:
-        raise UserError(f"{folder / WEIGHTS} does not fit {type(model).__name__}; load it onto its own base model.")
+        raise UserError(
+            f"{folder / WEIGHTS} does not fit {type(model).__name__}; load it onto its own base model."
+        )
     graft = Graft(model, config, tokenizer=tokenizer)
     graft.increment_modules.load_state_dict(
         {name: tensors[name_in_file(name)] for name in graft.increment_modules.state_dict()}
@@ -62,7 +64,11 @@ def check_base(model: nn.Module, base: dict[str, Any], folder: Path, strict: boo
         if strict or not differs:
             raise UserError(
                 f"{trained}, whose weights have other shapes than this {here['architecture']}"
-                + (f" ({differs}); load that model, or pass strict=False." if differs else "; load that model first.")
+                + (
+                    f" ({differs}); load that model, or pass strict=False."
+                    if differs
+                    else "; load that model first."
+                )
             )
         warnings.warn(f"{trained} with another vocabulary: {differs}.", GraftWarning, stacklevel=3)
     elif here["weights"] != base["weights"] and not quantized:
@@ -77,7 +83,9 @@ def _resized(model: nn.Module, before: Any) -> str:
     now = adapter_file.vocabulary_shapes(model)
     if not isinstance(before, dict) or set(before) != set(now):
         return ""
-    return ", ".join(f"{name} is {now[name]}, was {before[name]}" for name in sorted(now) if now[name] != before[name])
+    return ", ".join(
+        f"{name} is {now[name]}, was {before[name]}" for name in sorted(now) if now[name] != before[name]
+    )
 
 
 def _shapes(model: nn.Module, config: IncrementConfig) -> dict[str, torch.Size]:

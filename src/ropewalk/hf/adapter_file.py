@@ -77,9 +77,13 @@ def read(folder: Path) -> dict[str, Any]:
         )
     base = record.get("base")
     if not isinstance(base, dict) or not {"name", "source", "architecture", "shapes", "weights"} <= set(base):
-        raise UserError(f"{folder / CONFIG} does not say which base model it belongs to; copy the adapter again.")
+        raise UserError(
+            f"{folder / CONFIG} does not say which base model it belongs to; copy the adapter again."
+        )
     if sha256(folder / WEIGHTS) != record.get("sha256"):
-        raise UserError(f"{folder / WEIGHTS} is not the file that {CONFIG} describes; copy the adapter again.")
+        raise UserError(
+            f"{folder / WEIGHTS} is not the file that {CONFIG} describes; copy the adapter again."
+        )
     return record
 
 

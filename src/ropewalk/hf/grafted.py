@@ -71,7 +71,9 @@ class Grafted:
     def increment_inputs(self) -> tuple[tuple[str, ...], int]:
         """The activations that its parametrizations read, and their width."""
         width = self.structure.hidden_size
-        return (("residual.0",) if self.config.per == "shared" else tuple(f"input.{i}" for i in self.layers)), width
+        return (
+            ("residual.0",) if self.config.per == "shared" else tuple(f"input.{i}" for i in self.layers)
+        ), width
 
     @property
     def gap(self) -> positions.Gap:
@@ -84,7 +86,9 @@ class Grafted:
 
     def describe(self) -> dict[str, Any]:
         """Name, class and identity of the host, and the increments grafted onto it, as a Trace records them."""
-        bounds = {"max_increment": self.config.max_increment} if self.config.parametrization == "bounded" else {}
+        bounds = (
+            {"max_increment": self.config.max_increment} if self.config.parametrization == "bounded" else {}
+        )
         named = str(getattr(self.structure.config, "_name_or_path", "") or self.structure.name)
         return {
             "name": Path(named).name,
@@ -117,15 +121,21 @@ class Grafted:
         kv_kv_cache: a transformers cache. UserError for unknown activations and for tokens that the model does not know.
         """
         if edit is not None and checkpointing(self.structure) != "no":
-            raise UserError("an edit is lost when gradient checkpointing recomputes a pass; disable checkpointing.")
+            raise UserError(
+                "an edit is lost when gradient checkpointing recomputes a pass; disable checkpointing."
+            )
         _check_tokens(tokens, self.vocab_size)
         wanted = self._known(activations)
         if document_ids is not None and position_ids is None:
             position_ids = positions.restarted_position_ids(positions.document_starts(document_ids))
         elif (
-            document_ids is None and position_ids is not None and bool((position_ids[:, 1:] <= position_ids[:, :-1]).any())
+            document_ids is None
+            and position_ids is not None
+            and bool((position_ids[:, 1:] <= position_ids[:, :-1]).any())
         ):
-            raise UserError("positions restart inside a row but no documents were given; pass document_ids as well.")
+            raise UserError(
+                "positions restart inside a row but no documents were given; pass document_ids as well."
+            )
         found: dict[str, Tensor] = {}
         recording = Recording(edit)
         self.hooks.recording = recording
@@ -171,7 +181,11 @@ class Grafted:
 
 
 def _check_tokens(tokens: Tensor, vocab_size: int) -> None:
-    if tokens.device.type == "cpu" and tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size:
+    if (
+        tokens.device.type == "cpu"
+        and tokens.numel()
+        and not 0 <= int(tokens.min()) <= int(tokens.max()) < vocab_size
+    ):
         raise UserError(
             f"expected tokens from 0 to {vocab_size - 1}, got some from {int(tokens.min())} to {int(tokens.max())}; use the "
             "tokenizer that the model was trained with."

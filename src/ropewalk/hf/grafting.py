@@ -145,7 +145,11 @@ def graft_of(model: Any) -> Graft | None:
 
 def owners_of(structure: HostStructure, config: IncrementConfig) -> list[nn.Module]:
     """The modules that increments become children of: the decoder, or the attention of each rotating layer."""
-    return [structure.decoder] if config.per == "shared" else [layer.attention for layer in structure.rotary_layers]
+    return (
+        [structure.decoder]
+        if config.per == "shared"
+        else [layer.attention for layer in structure.rotary_layers]
+    )
 
 
 def attach(

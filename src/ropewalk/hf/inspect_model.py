@@ -62,7 +62,9 @@ class HostStructure:
 
     @property
     def num_kv_heads(self) -> int:
-        if getattr(self.config, "multi_query", False) and not getattr(self.config, "new_decoder_architecture", False):
+        if getattr(self.config, "multi_query", False) and not getattr(
+            self.config, "new_decoder_architecture", False
+        ):
             return 1
         return int(getattr(self.config, "num_key_value_heads", None) or self.config.num_attention_heads)
 
@@ -126,7 +128,9 @@ def _decoder(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.ModuleList]:
             "not at all); a graft needs one, as Llama, Qwen, Mistral, Gemma, OLMo, Phi or GPT-NeoX have it."
         )
     if len(found) > 1:
-        raise UserError(f"{name} holds {len(found)} decoders with a rotary embedding; graft one of them by itself.")
+        raise UserError(
+            f"{name} holds {len(found)} decoders with a rotary embedding; graft one of them by itself."
+        )
     return found[0]
 
 
@@ -160,7 +164,9 @@ def _rotating(model: Any, attentions: list[nn.Module], name: str) -> set[nn.Modu
     training = [module for module in model.modules() if module.training]
     try:
         model.eval()
-        tokens = torch.arange(1, 1 + TEST_TOKENS, device=module_device(embedding))[None] % embedding.num_embeddings
+        tokens = (
+            torch.arange(1, 1 + TEST_TOKENS, device=module_device(embedding))[None] % embedding.num_embeddings
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the host's warnings about this pass do not concern the user
             model(input_ids=tokens, use_cache=False)

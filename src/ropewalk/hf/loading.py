@@ -55,15 +55,15 @@ def find_source(name: str | Path) -> Source:
     if path.is_dir() and not (path / "config.json").is_file():
         files = sorted(path.glob("*.gguf"))
         if len(files) > 1:
-            raise UserError(
-                f"{path} holds {len(files)} GGUF files; name one of them, such as {files[0]}."
-            )
+            raise UserError(f"{path} holds {len(files)} GGUF files; name one of them, such as {files[0]}.")
         return _gguf(Source(str(path), files[0].name)) if files else Source(str(path))
     if path.suffix.lower() == ".gguf":
         if path.is_file():
             return _gguf(Source(str(path.parent), path.name))
         if path.is_absolute() or len(path.parts) < 3:
-            raise UserError(f"{path} does not exist; name a .gguf file, or one on the hub as OWNER/NAME/FILE.gguf.")
+            raise UserError(
+                f"{path} does not exist; name a .gguf file, or one on the hub as OWNER/NAME/FILE.gguf."
+            )
         return _gguf(Source("/".join(path.parts[:2]), "/".join(path.parts[2:])))
     return Source(str(name))
 
@@ -72,7 +72,9 @@ def open_model(name: str | Path, **options: Any) -> Any:
     """The causal language model of a folder, hub name or GGUF file, in evaluation mode; options as in `HubOptions`."""
     source = find_source(name)
     attention, device = options.pop("attention", None), options.pop("device", None)
-    more: dict[str, Any] = source.options | _hub_arguments(source, options) | {"dtype": options.get("dtype") or "auto"}
+    more: dict[str, Any] = (
+        source.options | _hub_arguments(source, options) | {"dtype": options.get("dtype") or "auto"}
+    )
     if attention is not None:
         more["attn_implementation"] = attention
     if source.gguf is None:
@@ -104,13 +106,17 @@ def open_tokenizer(name: str | Path, **options: Any) -> Any:
     """The fast tokenizer of a folder, hub name or GGUF file; UserError where there is none."""
     source = find_source(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.name, **source.options, **_hub_arguments(source, options))
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.name, **source.options, **_hub_arguments(source, options)
+        )
     except UserError:
         raise
     except Exception as error:
         raise _cannot_open(name, "tokenizer", error) from error
     if not getattr(tokenizer, "is_fast", False):
-        raise UserError(f"{name} has no fast tokenizer, so it is not known where its tokens lie; convert it first.")
+        raise UserError(
+            f"{name} has no fast tokenizer, so it is not known where its tokens lie; convert it first."
+        )
     tokenizer.model_max_length = int(1e18)  # windows are cut later, so a long text is no mistake
     return tokenizer
 
@@ -136,7 +142,9 @@ def _hub_arguments(source: Source, options: dict[str, Any]) -> dict[str, Any]:
     if os.path.isdir(source.name):
         return arguments
     if source.name.count("/") > 1 or source.name.startswith((".", "/", "~")):
-        raise UserError(f"'{source.name[:200]}' does not exist; name a model folder, a .gguf file, or a hub name.")
+        raise UserError(
+            f"'{source.name[:200]}' does not exist; name a model folder, a .gguf file, or a hub name."
+        )
     arguments["local_files_only"] = require_reachable(source.name, source.gguf or "config.json")
     return arguments | {key: options[key] for key in ("revision", "token") if options.get(key) is not None}
 
@@ -154,7 +162,9 @@ def _reachable(url: str) -> bool:
 
 def _gguf(source: Source) -> Source:
     if importlib.util.find_spec("gguf") is None:
-        raise UserError("GGUF files need the gguf package, which is not installed; run: pip install 'ropewalk[gguf]'")
+        raise UserError(
+            "GGUF files need the gguf package, which is not installed; run: pip install 'ropewalk[gguf]'"
+        )
     return source
 
 
@@ -162,7 +172,9 @@ def _quantization(bits: int) -> Any:
     from transformers import BitsAndBytesConfig
 
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise UserError("quantizing needs bitsandbytes, which is not installed; run: pip install bitsandbytes")
+        raise UserError(
+            "quantizing needs bitsandbytes, which is not installed; run: pip install bitsandbytes"
+        )
     if bits not in (4, 8):
         raise UserError(f"quantize must be 4 or 8 bits, got {bits}.")
     return BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)

@@ -187,7 +187,9 @@ def _folder(name: Any) -> Path:
     try:
         paths = [cached_file(str(name), file) for file in (checkpoint.CONFIG, checkpoint.WEIGHTS)]
     except OSError as error:
-        raise UserError(f"{name} is neither a folder nor a model on the hub ({error}); name a native model folder.") from error
+        raise UserError(
+            f"{name} is neither a folder nor a model on the hub ({error}); name a native model folder."
+        ) from error
     return Path(str(paths[0])).parent
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,12 @@ def open_adapter(
     record = adapter_file.read(folder)
     recorded, requires = record["base"]["source"], record.get("requires")
     if requires in (LORA, FULL) and not (folder / requires).is_dir():
-        raise UserError(f"{folder / requires} is missing, which was trained with these increments; copy it as well.")
-    source = base if base is not None and requires != FULL else folder / FULL if requires == FULL else recorded
+        raise UserError(
+            f"{folder / requires} is missing, which was trained with these increments; copy it as well."
+        )
+    source = (
+        base if base is not None and requires != FULL else folder / FULL if requires == FULL else recorded
+    )
     if not source:
         raise UserError(f"{folder} does not record where its base model is; name it with base=.")
     own = _tokenizer(source, recorded, tokenizer, options)

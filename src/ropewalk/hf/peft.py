@@ -202,7 +202,9 @@ class RopewalkTuner(BaseTuner):
         return self.model
 
     def merge_adapter(self, *args: Any, **kwargs: Any) -> None:
-        raise UserError("increments depend on what is read and cannot be merged into weights; keep the adapter.")
+        raise UserError(
+            "increments depend on what is read and cannot be merged into weights; keep the adapter."
+        )
 
     def merge_and_unload(self, *args: Any, **kwargs: Any) -> Any:
         self.merge_adapter()
@@ -235,9 +237,7 @@ def peft_host(model: Any, tokenizer: Any = None) -> Grafted:
         raise UserError("this PEFT model carries no increments; add an adapter made with RopewalkConfig.")
     kept = tuner.__dict__
     structure: HostStructure = kept["structure"]
-    layers = tuple(
-        layer.index for layer in structure.rotary_layers if NAME in layer.attention._modules
-    )
+    layers = tuple(layer.index for layer in structure.rotary_layers if NAME in layer.attention._modules)
     return Grafted(
         model, kept["increment_config"], structure, kept["hooks"], tokenizer=tokenizer, layers=layers or None
     )
@@ -258,7 +258,9 @@ def register() -> None:
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     if TYPE not in PEFT_TYPE_TO_CONFIG_MAPPING:
-        register_peft_method(name=NAME, config_cls=RopewalkConfig, model_cls=RopewalkTuner, is_mixed_compatible=True)
+        register_peft_method(
+            name=NAME, config_cls=RopewalkConfig, model_cls=RopewalkTuner, is_mixed_compatible=True
+        )
 
 
 register()

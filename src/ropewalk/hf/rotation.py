@@ -27,7 +27,9 @@ def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) ->
     if rows == 1:
         return output
     if not isinstance(output, tuple):
-        raise UserError("this host rotates by complex numbers shared by all heads; graft it with per_head=False.")
+        raise UserError(
+            "this host rotates by complex numbers shared by all heads; graft it with per_head=False."
+        )
     return tuple(PerHead(value.reshape(batch, rows, tokens, -1)) for value in output)
 
 
@@ -100,4 +102,6 @@ class PerHead:
 
 
 def _unsupported(what: str) -> UserError:
-    return UserError(f"this host rotates in a way that has no single heads ({what}); graft it with per_head=False.")
+    return UserError(
+        f"this host rotates in a way that has no single heads ({what}); graft it with per_head=False."
+    )

@@ -16,9 +16,9 @@ from ropewalk.core.host import Host
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace_many
 from ropewalk.system.files import write_atomically
+from ropewalk.tokens.tokenizer import Start
 from ropewalk.traces import archive
 from ropewalk.traces.archive import Shard
-from ropewalk.tokens.tokenizer import Start
 from ropewalk.traces.builder import window_length
 from ropewalk.traces.trace import SIGNALS
 

@@ -81,7 +81,9 @@ def trace_many(
             from ropewalk.measure import numpy_trace
 
             if edit is not None:
-                raise UserError("edits need PyTorch; run: pip install 'ropewalk[torch]', and load the model again.")
+                raise UserError(
+                    "edits need PyTorch; run: pip install 'ropewalk[torch]', and load the model again."
+                )
             numpy_trace.run(opened, builders)
         else:
             from ropewalk.measure import torch_trace

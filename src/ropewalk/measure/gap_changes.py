@@ -70,7 +70,9 @@ def scale_gaps(
     return found
 
 
-def change_cost(plan: ProbePlan, gaps: int, rows: int, factors: int = len(FACTORS), *, each_row: bool = False) -> str:
+def change_cost(
+    plan: ProbePlan, gaps: int, rows: int, factors: int = len(FACTORS), *, each_row: bool = False
+) -> str:
     """What `scale_gaps` will read, in one line."""
     passes = 1 + factors * (1 + (rows if each_row and rows > 1 else 0))
     return f"{gaps} gaps changed {passes - 1} times: {gaps * plan.length * passes:,} tokens forward"

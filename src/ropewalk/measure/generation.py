@@ -48,7 +48,9 @@ def generate_tokens(
     """The tokens of `generate`, one at a time."""
     encoded = encode_for(host, prompt, start=start)
     if not hasattr(host, "new_cache"):
-        raise UserError("generating needs PyTorch; run: pip install 'ropewalk[torch]', and load the model again.")
+        raise UserError(
+            "generating needs PyTorch; run: pip install 'ropewalk[torch]', and load the model again."
+        )
     from ropewalk.native.generate import stream
 
     model: Any = host

@@ -157,7 +157,9 @@ def probe(
         draws = plan.draws if plan is not None else draws
         if draws < 2 and not exact:
             raise UserError(f"the probe needs at least 2 draws, got {draws}; or ask for exact sensitivities.")
-        segments = list(_planned(encoded, plan) if plan is not None else _windows(encoded, rows_host.context_length))
+        segments = list(
+            _planned(encoded, plan) if plan is not None else _windows(encoded, rows_host.context_length)
+        )
         gaps = [gap for segment in segments for gap, _ in segment.gaps]
         if exact:
             squares, observed = exact_sensitivities(rows_host, segments, progress)

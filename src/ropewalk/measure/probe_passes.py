@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ropewalk.core.host import Edit, Host
+from ropewalk.core.host import Host
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure.probe import Progress, Segment
@@ -23,7 +23,12 @@ LOGITS = 1 << 27
 
 
 def sampled_sensitivities(
-    host: Host, segments: Sequence[Segment], draws: int, batch: int, seed: int, progress: Progress | None = None
+    host: Host,
+    segments: Sequence[Segment],
+    draws: int,
+    batch: int,
+    seed: int,
+    progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Squared derivatives for labels drawn from the model, (draws, N, T), and for the text's own labels, (N, T).
 
@@ -135,7 +140,9 @@ def _draw(log: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _counts(segment: Segment) -> np.ndarray:
-    return np.array([end - index for (_, index), end in zip(segment.gaps, segment.ends, strict=True)], np.float64)
+    return np.array(
+        [end - index for (_, index), end in zip(segment.gaps, segment.ends, strict=True)], np.float64
+    )
 
 
 def _vocab_size(host: Any) -> int:

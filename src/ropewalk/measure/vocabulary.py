@@ -27,7 +27,9 @@ def every_token(host: Host, vocab_size: int, *, batch: int = 512) -> np.ndarray:
         )
     embed = _embedding(host)
     first_ids = torch.arange(min(8, vocab_size))[:, None]
-    if embed is not None and not torch.allclose(embed(first_ids), increments_of(host(first_ids))[:, :, 0], atol=1e-5):
+    if embed is not None and not torch.allclose(
+        embed(first_ids), increments_of(host(first_ids))[:, :, 0], atol=1e-5
+    ):
         embed = None  # the host changes its embeddings before its layers read them
     found = []
     for first in range(0, vocab_size, batch):

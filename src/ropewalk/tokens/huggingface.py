@@ -56,7 +56,9 @@ class HuggingFaceTokenizer:
         check_text(text)
         utf8(text)
         prefix = self.prefix(start)
-        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, truncation=False)
+        encoded = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, truncation=False
+        )
         ids = encoded["input_ids"]
         if not ids:
             raise UserError(
@@ -81,14 +83,19 @@ class HuggingFaceTokenizer:
         names = self.tokenizer.convert_ids_to_tokens([int(i) for i in ids])
         unknown = self.tokenizer.unk_token
         return [
-            None if name is None or (name == unknown and unknown is not None) else self._bytes(name) for name in names
+            None if name is None or (name == unknown and unknown is not None) else self._bytes(name)
+            for name in names
         ]
 
     def _bytes(self, name: str) -> bytes | None:
         if name in self._literal:
             return name.encode()
         if self._byte_level:
-            return bytes(BYTES[letter] for letter in name) if all(letter in BYTES for letter in name) else name.encode()
+            return (
+                bytes(BYTES[letter] for letter in name)
+                if all(letter in BYTES for letter in name)
+                else name.encode()
+            )
         if self._byte_fallback and len(name) == 6 and name.startswith("<0x") and name.endswith(">"):
             return bytes([int(name[3:5], 16)])
         return name.encode()
@@ -109,7 +116,9 @@ class HuggingFaceTokenizer:
     @cached_property
     def _form(self) -> str:
         form = json.loads(self.tokenizer.backend_tokenizer.to_str())
-        return json.dumps([form.get("decoder"), form.get("pre_tokenizer"), form["model"].get("byte_fallback")])
+        return json.dumps(
+            [form.get("decoder"), form.get("pre_tokenizer"), form["model"].get("byte_fallback")]
+        )
 
     @property
     def _byte_level(self) -> bool:

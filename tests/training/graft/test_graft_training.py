@@ -204,7 +204,9 @@ def test_the_estimate_of_activations_is_what_a_pass_keeps(
         num_attention_heads=4, num_key_value_heads=4, max_position_embeddings=64,
     )  # fmt: skip
     transformers.LlamaForCausalLM(shape).save_pretrained(tmp_path / "llama")
-    wanted = plan(str(tmp_path / "llama"), how, model={"context_length": 64}, batch_size=4, micro_batch_size=4)
+    wanted = plan(
+        str(tmp_path / "llama"), how, model={"context_length": 64}, batch_size=4, micro_batch_size=4
+    )
     host = trainable.open_base(wanted.model, compute, seed=0)
     student = trainable.Trainee(Graft(host, wanted.model.increments, 0), compute)
     own = {p.untyped_storage().data_ptr() for p in student.parameters()}
@@ -236,7 +238,8 @@ def test_the_estimate_of_other_shapes_and_quantized_weights(
         less = needed(base).weights - 4 * whole.learning
         assert less == pytest.approx(part * (whole.weights - 4 * whole.learning))
     assert (
-        memory_estimate._mlp_size(transformers.PretrainedConfig(hidden_size=8, intermediate_size=[16, 48])) == 48
+        memory_estimate._mlp_size(transformers.PretrainedConfig(hidden_size=8, intermediate_size=[16, 48]))
+        == 48
     )
     assert memory_estimate._mlp_size(transformers.PretrainedConfig(hidden_size=8)) == 32
 
@@ -254,7 +257,10 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
 def test_large_models_are_content_how_to_scale_out() -> None:
     large = MemoryEstimate(7_000_000_000, 7_000_000_000, 28e9, 28e9, 56e9, 4e9, 1e9)
     content = "\n".join(large.told(1, "graft-train"))
-    assert "117.00 GB" in content and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in content
+    assert (
+        "117.00 GB" in content
+        and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in content
+    )
     assert large.devices(4e9) == 0
 
 

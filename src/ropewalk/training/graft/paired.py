@@ -91,7 +91,11 @@ class Report:
         mean, low, high = (None if math.isnan(value) else value for value in self.difference)
         density = self.tokens_per_byte
         return {
-            "units": {"loss": "nats per token", "difference": "nats per token", "spacing": "token-equivalents"},
+            "units": {
+                "loss": "nats per token",
+                "difference": "nats per token",
+                "spacing": "token-equivalents",
+            },
             "tokens_per_byte": density,
             "difference": {"mean": mean, "low": low, "high": high},
             "difference_per_byte": None if mean is None else mean * density,
@@ -134,7 +138,9 @@ def train(
                 "plan": asdict(plan),
                 "processes": group.ranks,
             }
-            write_atomically(folder / "report.json", json.dumps(described, indent=1, allow_nan=False).encode())
+            write_atomically(
+                folder / "report.json", json.dumps(described, indent=1, allow_nan=False).encode()
+            )
     return report
 
 
@@ -208,7 +214,9 @@ def _save_model(
     how = recipe.model.how
     if graft.config.parametrization != "integer":
         requires = {"frozen": None, "lora": LORA, "full": FULL}[how]
-        adapter_file.save(graft, folder, write=write, source=recipe.model.base, requires=requires, **provenance)
+        adapter_file.save(
+            graft, folder, write=write, source=recipe.model.base, requires=requires, **provenance
+        )
     if how == "frozen":
         return
     state = gather_tensors(graft.model.state_dict(), write)

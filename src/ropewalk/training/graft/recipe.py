@@ -57,7 +57,9 @@ class GraftRecipe(BaseModel):
     @model_validator(mode="after")
     def _ordinary_steps(self) -> GraftRecipe:
         if self.train.minutes is not None or self.train.cuda_graphs:
-            raise ValueError("train.minutes and train.cuda_graphs are for native models; leave them out for a graft")
+            raise ValueError(
+                "train.minutes and train.cuda_graphs are for native models; leave them out for a graft"
+            )
         return self
 
 

@@ -65,7 +65,9 @@ class Trainee(nn.Module):
             tokens = torch.cat([before.expand(len(tokens), -1), tokens], 1)
         with torch.autocast(tokens.device.type, self.compute, enabled=self.compute != torch.float32):
             output = self.__dict__["graft"](tokens)
-        return Output(output.logits[:, skip:], tuple(r[:, skip:] for r in output.increments), output.activations)
+        return Output(
+            output.logits[:, skip:], tuple(r[:, skip:] for r in output.increments), output.activations
+        )
 
     def learned(self) -> dict[str, Tensor]:
         """The parameters that learn, by name."""
@@ -172,5 +174,7 @@ def read(folder: Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, T
             raise UserError(f"{folder / file} is damaged (its hash differs); delete this checkpoint folder.")
     tensors, own = read_tensors(folder / LEARNED), trainee.learned()
     if {name: t.shape for name, t in tensors.items()} != {name: p.shape for name, p in own.items()}:
-        raise UserError(f"the checkpoint {folder} does not fit this model; resume with the recipe it was started with.")
+        raise UserError(
+            f"the checkpoint {folder} does not fit this model; resume with the recipe it was started with."
+        )
     return tensors, read_tensors(folder / OPTIMIZER), state
