@@ -10,8 +10,11 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
+import ropewalk
+
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/ropewalk/ropewalk/blob/main/"
+PUBLIC: dict[str, str] = getattr(ropewalk, "_MODULES", {})
 NAME = re.compile(r"(ropewalk(?:\.\w+)+)(\(\))?")
 
 
@@ -31,8 +34,11 @@ class SourceLinks(SphinxTransform):
                     continue
                 link: nodes.Element = nodes.reference("", "", refuri=REPOSITORY + text, internal=False)
             elif found := NAME.fullmatch(text):
+                top, _, rest = found[1].removeprefix("ropewalk.").partition(".")
+                home = PUBLIC.get(top)  # public names are indexed where they are defined
+                target = f"ropewalk.{home}.{top}{'.' + rest if rest else ''}" if home else found[1]
                 link = addnodes.pending_xref(
-                    "", refdomain="py", reftype="obj", reftarget=found[1], refexplicit=True, refwarn=False
+                    "", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refwarn=False
                 )
             else:
                 continue
