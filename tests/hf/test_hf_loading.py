@@ -93,7 +93,7 @@ def test_a_hub_name_is_refused_at_once_without_a_network(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(loading, "_reachable", lambda url: False)
     began = time.monotonic()
-    with pytest.raises(UserError, match="nobody/nothing is no local folder.*cannot be reached"):
+    with pytest.raises(UserError, match=r"nobody/nothing is no local folder.*cannot be reached"):
         ropewalk.load("nobody/nothing")
     assert time.monotonic() - began < 20
 

@@ -132,7 +132,7 @@ def test_the_wrong_base_and_merging_are_refused(tmp_path: Path) -> None:
         model.merge_and_unload()
     with pytest.raises(UserError, match="unknown parametrization"):
         peft.get_peft_model(host("llama"), RopewalkConfig(parametrization="sigmoid"))
-    with pytest.raises(UserError, match="carries no increments"):
+    with pytest.raises(UserError, match="has no increments"):
         host_of(peft.get_peft_model(host("llama"), lora()))
     with pytest.raises(UserError, match="must agree in per"):
         model.add_adapter("other", RopewalkConfig(gap="after"))

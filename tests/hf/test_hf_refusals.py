@@ -84,7 +84,7 @@ def test_a_second_graft_and_unknown_words_are_refused() -> None:
     for parametrization in ("frozen", "free", "coordinate"):
         with pytest.raises(UserError, match=f"the {parametrization} parametrization needs more"):
             graft(model, parametrization=parametrization)
-    with graft(model), pytest.raises(UserError, match="already carries a graft"):
+    with graft(model), pytest.raises(UserError, match="already has a graft"):
         graft(model)
     graft(model).detach()
 

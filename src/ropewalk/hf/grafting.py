@@ -48,7 +48,7 @@ def graft(
         tokenizer = model.tokenizer if tokenizer is None else tokenizer
         model = model.detach()
     if isinstance(model, Grafted):
-        raise UserError(f"{model.structure.name} already carries increments; detach them first.")
+        raise UserError(f"{model.structure.name} already has increments; detach them first.")
     if not isinstance(model, nn.Module):
         raise UserError(
             f"expected a transformers model to graft onto, got {type(model).__name__}; open one with ropewalk.load."
@@ -67,7 +67,7 @@ class Graft(Grafted):
         self, model: nn.Module, config: IncrementConfig, seed: int = 0, *, tokenizer: Any = None
     ) -> None:
         if graft_of(model) is not None:
-            raise UserError(f"{type(model).__name__} already carries a graft; detach that one first.")
+            raise UserError(f"{type(model).__name__} already has a graft; detach that one first.")
         structure = inspect_model(model)
         owners = owners_of(structure, config)
         self.increment_modules = nn.ModuleList(build(structure, config) for _ in owners)
@@ -138,7 +138,7 @@ class Graft(Grafted):
 
 
 def graft_of(model: Any) -> Graft | None:
-    """The graft that a model carries, also on a copy or an unpickled one."""
+    """The graft of a model, also on a copy or an unpickled one."""
     found: Graft | None = getattr(model, "__dict__", {}).get("ropewalk_graft")
     return found
 
@@ -180,6 +180,6 @@ def build(structure: HostStructure, config: IncrementConfig) -> Increments:
 
 
 def active_increments(owner: nn.Module, x: Tensor) -> Tensor | None:
-    """The increments of the module that an owner carries, for its input."""
+    """The increments of the module in an owner, for its input."""
     module = owner._modules.get(NAME)
     return None if module is None else module(x)

@@ -234,7 +234,7 @@ def peft_host(model: Any, tokenizer: Any = None) -> Grafted:
     """
     tuner = tuner_of(model)
     if tuner is None:
-        raise UserError("this PEFT model carries no increments; add an adapter made with RopewalkConfig.")
+        raise UserError("this PEFT model has no increments; add an adapter made with RopewalkConfig.")
     kept = tuner.__dict__
     structure: HostStructure = kept["structure"]
     layers = tuple(layer.index for layer in structure.rotary_layers if NAME in layer.attention._modules)

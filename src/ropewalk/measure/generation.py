@@ -1,4 +1,4 @@
-"""Generation: a host continues a text, greedily or by sampling, with a cache that carries the running positions."""
+"""Generation: a host continues a text, greedily or by sampling, with a cache that keeps the running positions."""
 
 from __future__ import annotations
 

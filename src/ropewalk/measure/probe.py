@@ -84,7 +84,8 @@ class ProbeResult:
     def mean_over_rows(self) -> np.ndarray:
         """(T,): the mean over rows, each divided by its own mean first, because rows differ by orders of magnitude."""
         values = self.trace.values.astype(np.float64)
-        return (values / np.maximum(values.mean(1, keepdims=True), 1e-300)).mean(0)
+        scaled = values / np.maximum(values.mean(1, keepdims=True), 1e-300)
+        return np.asarray(scaled.mean(0))
 
 
 @dataclass(frozen=True)

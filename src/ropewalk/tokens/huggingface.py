@@ -1,7 +1,7 @@
 """The fast tokenizers of transformers, with spans that are checked against the text.
 
 Byte-level vocabularies (GPT-2, Llama 3, Qwen), SentencePiece with byte fallback (Llama 2, Gemma, Mistral) and others
-are told apart by the tokenizer's own decoder, not by what their entries look like.
+are distinguished by the tokenizer's own decoder, not by what their entries look like.
 """
 
 from __future__ import annotations

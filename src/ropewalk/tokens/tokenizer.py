@@ -121,7 +121,8 @@ def encode_for(host: Any, text: str, tokenizer: Any = None, start: Start = "auto
 def as_tokenizer(tokenizer: Any) -> Tokenizer:
     """A `Tokenizer` from one of ours or one of transformers."""
     if hasattr(tokenizer, "pieces"):
-        return tokenizer
+        own: Tokenizer = tokenizer
+        return own
     from ropewalk.tokens.huggingface import HuggingFaceTokenizer
 
     return HuggingFaceTokenizer(tokenizer)
