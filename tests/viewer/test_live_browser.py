@@ -24,7 +24,7 @@ def model() -> Decoder:
 
 @pytest.fixture(scope="module")
 def live(model: Decoder) -> Iterator[Live]:
-    other = moved(Decoder(config(parametrization="positive", shared=True), seed=5))
+    other = moved(Decoder(config(parametrization="positive", per="shared"), seed=5))
     broken: Any = Failing(RuntimeError("bad"))
     served = Live({"tiny": Model(model), "shared": Model(other), "broken": Model(broken)}, "rope walk")
     served.start()

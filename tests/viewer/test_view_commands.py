@@ -10,13 +10,15 @@ from samples import CHINESE, sample
 from tiny import config, moved
 from typer.testing import CliRunner
 
-from ropewalk.cli import view
+from ropewalk.cli.export import export_site
+from ropewalk.cli.page import film, page
+from ropewalk.cli.view import view
 from ropewalk.errors import UserError
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 
 app = typer.Typer()
-for function in (view.view, view.page, view.film, view.export_site):
+for function in (view, page, film, export_site):
     app.command()(function)
 
 

@@ -78,6 +78,19 @@ function placeIn(picture, panel, cell) {
   return picture.entry.leftward ? picture.width - 4 - (at + 1) * picture.square : LEFT + at * picture.square;
 }
 
+// A band drawn with a pen of pen.js, for files.
+export function drawBand(pen, picture, panel) {
+  const { entry, rows, square, tall, limits } = picture, bottom = (rows.length - 1) * tall;
+  for (let r = 1; r < rows.length; r++) {
+    for (let c = panel.start; c < panel.end; c++) {
+      const gap = picture.scenes.row.gap[r][c];
+      pen.box(placeIn(picture, panel, c), (r - 1) * tall, square + 0.3, tall + 0.3, Number.isNaN(gap) ? palette.rule : mix(palette.heat, clamp(shareOf(gap, limits), 0, 1)));
+    }
+    pen.text(rows[r].label, LEFT - 5, (r - 0.5) * tall, Math.min(10, tall), palette.soft, { anchor: "right" });
+  }
+  for (let c = panel.start; c < panel.end; c++) pen.text(entry.cells[c].label, placeIn(picture, panel, c) + square / 2, bottom + 9, LABEL, palette.ink, { squeeze: clamp(square / Math.max(1, labelWidth(entry.cells[c].label, LABEL)), 0.2, 1) });
+}
+
 // The middle of a square inside its band's canvas, in pixels.
 export function squareOf(picture, panel, cell, row) {
   return [placeIn(picture, panel, cell) + picture.square / 2, (Math.max(1, row) - 0.5) * picture.tall];

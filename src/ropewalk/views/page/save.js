@@ -1,4 +1,5 @@
 // Files to take away: the picture as SVG, the numbers as CSV, the trace itself.
+import { drawBand } from "./atlas.js";
 import { SCALES, el, entries, number, state } from "./base.js";
 import { palette } from "./color.js";
 import { drawPanel, panelHeight } from "./draw.js";
@@ -14,7 +15,7 @@ export function saveMenu() {
   } }, name);
   const menu = el("details", { class: "menu" }, el("summary", {}, "Save"), el("div", {},
     item("Picture to share (PNG)", sharePicture),
-    item("Picture (SVG)", () => stage.pictures.filter((picture) => !picture.atlas).forEach((picture, n) => download(svgOf(picture), `ropewalk${n || ""}.svg`, "image/svg+xml"))),
+    item("Picture (SVG)", () => stage.pictures.forEach((picture, n) => download(svgOf(picture), `ropewalk${n || ""}.svg`, "image/svg+xml"))),
     item("Numbers (CSV)", () => stage.pictures.filter((picture) => !picture.zoomed).forEach((picture, n) => download(csvOf(picture.entry), `ropewalk${n || ""}.csv`, "text/csv"))),
     entries.every((entry) => entry.file)
       ? item("Trace (JSON)", () => stage.pictures.filter((picture) => !picture.zoomed).forEach((picture, n) => download(picture.entry.file, `ropewalk${n || ""}.json`, "application/json"))) : null,
@@ -32,14 +33,14 @@ const HEAD = 58;
 
 // The picture as it is, every panel below the other, with its title, legend and model.
 export function svgOf(picture) {
-  const pen = svgPen(), each = Math.ceil(panelHeight(picture)), { width } = picture.sizes, height = HEAD + each * picture.panels.length;
+  const pen = svgPen(), each = Math.ceil(picture.atlas ? picture.height + 10 : panelHeight(picture)), { width } = picture.atlas ? picture : picture.sizes, height = HEAD + each * picture.panels.length;
   const [, scale] = SCALES.find(([name]) => name === state.scale), title = `${picture.entry.words.title || "Token spacing"} · ${picture.entry.name}`;
   const note = `${scale}; 1× is the mean, the warmest tint ${number(picture.tops, 3)}×. ${picture.entry.findings[0]?.text || ""}`;
   pen.text(title, 8, 18, 15, palette.ink, { anchor: "left", weight: "600" });
   pen.text(note, 8, 40, 11, palette.soft, { anchor: "left" });
   picture.panels.forEach((panel, n) => {
     pen.raw(`<g transform="translate(0 ${HEAD + n * each})">`);
-    drawPanel(pen, picture, panel);
+    (picture.atlas ? drawBand : drawPanel)(pen, picture, panel);
     pen.raw("</g>");
   });
   const safe = (text) => text.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]).replace(/[\u0000-\u0008\u000b-\u001f]/g, "");
