@@ -14,6 +14,7 @@ from ropewalk.live import Live
 from ropewalk.live.answers import Model
 from ropewalk.live.server import MOST_BYTES
 from ropewalk.native.decoder import Decoder
+from ropewalk.tokens.tokenizer import ByteTokenizer
 
 SECRET = "/vault/somebody/private/model.safetensors"
 
@@ -21,6 +22,8 @@ SECRET = "/vault/somebody/private/model.safetensors"
 class Failing:
     """A host that fails the way a broken model would, naming a file."""
 
+    tokenizer = ByteTokenizer()
+    vocab_size = 257
     def __init__(self, error: Exception) -> None:
         self.error = error
         good = Decoder(config())
