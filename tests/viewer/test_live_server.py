@@ -27,7 +27,7 @@ class Failing:
     def __init__(self, error: Exception) -> None:
         self.error = error
         good = Decoder(config())
-        self.rows, self.context, self.gap, self.describe = (
+        self.rows, self.context_length, self.gap, self.describe = (
             good.rows,
             good.context_length,
             good.gap,
