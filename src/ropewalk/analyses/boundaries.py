@@ -28,7 +28,7 @@ COLUMNS = {
     "holm": "p (Holm)",
     "boundary_f1": "boundary F1",
     "word_f1": "word F1",
-    "ceiling": "at the maximum",
+    "ceiling": "at max",
 }
 
 

@@ -26,7 +26,7 @@ BYTE_COLUMNS = {
     "min": "min",
     "max": "max",
     "mean": "mean increment",
-    "ceiling": "at the maximum",
+    "ceiling": "at max",
 }
 ORDER_COLUMNS = {
     "row": "row",
@@ -40,7 +40,7 @@ CHARACTER_COLUMNS = {
     "count": "count",
     "mean": "mean increment",
     "std": "standard deviation",
-    "ceiling": "at the maximum",
+    "ceiling": "at max",
 }
 
 
