@@ -126,6 +126,6 @@ def test_mistakes(models: Path) -> None:
         "graft-train", llama_folder, "--corpus", texts, "--parametrization", "no"
     )
     assert "is no local folder" in mistake("graft-train", "no/where", "--corpus", texts)
-    assert "give a longer text" in mistake("probe", llama_folder, "short")
+    assert "give a longer text" in mistake("probe", llama_folder, "short", "--past", "16")
     assert "has no learned increments" in mistake("vocabulary", llama_folder)
     assert "holds no increments" in mistake("vocabulary", models / "shared", "--graft", models)
