@@ -80,10 +80,10 @@ def report_failures(failed: int, total: int) -> None:
         raise typer.Exit(1)
 
 
-def show_report(console: Console, told: dict[str, Any], folder: Path) -> None:
+def show_report(console: Console, report: dict[str, Any], folder: Path) -> None:
     """How much a report holds, and where it lies."""
     echo(
-        f"{len(told['tables'])} tables and {len(told['claims'])} claims: {folder / 'report.html'}",
+        f"{len(report['tables'])} tables and {len(report['claims'])} claims: {folder / 'report.html'}",
     )
 
 

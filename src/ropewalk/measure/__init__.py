@@ -1,1 +1,1 @@
-"""Measurements: each runs a host, through its `edit` seam and its taps, and gives a Trace or a table."""
+"""Measurements: each runs a host, through its `edit` argument and its activations, and returns a Trace or a table."""
