@@ -36,7 +36,11 @@ SEEDS = (1, 2, 3)
 def recipe(name: str, rate: float, seed: int, root: Path, steps: int | None = None) -> Recipe:
     """The recipe of one run; Muon leaves embedding and norms to AdamW at 3e-3."""
     lr = rate if name == "adamw" else 3e-3
-    content = {"optimizer.name": name, "optimizer.lr": lr, "optimizer.increments_lr": round(INCREMENTS / lr, 3)}
+    content = {
+        "optimizer.name": name,
+        "optimizer.lr": lr,
+        "optimizer.increments_lr": round(INCREMENTS / lr, 3),
+    }
     content |= {"train.seed": seed, "corpus.root": f'"{root}"'}
     content |= {"optimizer.muon_lr": rate} if name == "muon" else {}
     content |= {"train.steps": steps} if steps else {}

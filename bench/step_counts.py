@@ -134,7 +134,10 @@ def compiled(plan: Recipe) -> dict[str, int]:
     functorch.force_non_lazy_backward_lowering = True
     GraphLowering.save_output_code = staticmethod(codes.append)  # type: ignore[method-assign]
     CppPythonBindingsCodeCache.load_pybinding_async = classmethod(lambda *_, **__: lambda: None)  # type: ignore[method-assign]
-    with torch._inductor.config.patch(fx_graph_cache=False), suppress(TypeError):  # a kernel that was not built
+    with (
+        torch._inductor.config.patch(fx_graph_cache=False),
+        suppress(TypeError),
+    ):  # a kernel that was not built
         torch.compile(fast_step.window_loss, fullgraph=True, dynamic=False)(model, windows)
     text = "\n".join(codes)
     calls = {name: len(re.findall(pattern, text, re.MULTILINE)) for name, pattern in CALLS.items()}

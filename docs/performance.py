@@ -39,29 +39,29 @@ def page(results: dict[str, dict[str, Any]]) -> str:
     parts = [HEAD]
     order = [name + ending for ending in ("", "-cuda") for name in TITLES]
     for name in sorted(results, key=lambda name: order.index(name) if name in order else len(order)):
-        told = results[name]
-        if "tables" not in told:
+        content = results[name]
+        if "tables" not in content:
             continue  # of a benchmark that has a page of its own
-        gpu = f"{told['gpu']}, " if "gpu" in told else ""
+        gpu = f"{content['gpu']}, " if "gpu" in content else ""
         parts.append(f"## {TITLES.get(name.removesuffix('-cuda'), name)}{', GPU' if gpu else ''}")
         parts.append(
-            f"`{told['command']}`; {gpu}{told['cpu']}, {threads(told)}, torch {told['torch']}, "
-            f"Python {told['python']}"
+            f"`{content['command']}`; {gpu}{content['cpu']}, {threads(content)}, torch {content['torch']}, "
+            f"Python {content['python']}"
         )
-        parts += [table(title, rows) for title, rows in told["tables"].items()]
-        if found := told.get("findings"):
+        parts += [table(title, rows) for title, rows in content["tables"].items()]
+        if found := content.get("findings"):
             parts.append("\n".join(f"- {sentence}" for sentence in found))
-        if targets := told.get("targets"):
+        if targets := content.get("targets"):
             parts.append("\n".join(map(target, targets)))
-        for what, shares in told.get("profile", {}).items():
+        for what, shares in content.get("profile", {}).items():
             listed = ", ".join(f"{share:.0%} `{name}`" for name, share in shares.items())
             parts.append(f"Where the time of a step goes, {what}: {listed}.")
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def threads(told: dict[str, Any]) -> str:
+def threads(content: dict[str, Any]) -> str:
     """How many threads ran, and which clock was read."""
-    return f"{told['threads']} threads, wall time" if told["clock"] == "wall" else told["clock"]
+    return f"{content['threads']} threads, wall time" if content["clock"] == "wall" else content["clock"]
 
 
 def table(title: str, rows: dict[str, dict[str, Any]]) -> str:
@@ -87,9 +87,9 @@ def table(title: str, rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def target(told: list[Any]) -> str:
+def target(content: list[Any]) -> str:
     """One target, and whether it was met."""
-    what, got, sign, wanted = told
+    what, got, sign, wanted = content
     met = got >= wanted if sign == ">=" else got <= wanted
     bound = "at least" if sign == ">=" else "at most"
     return f"- {'met' if met else '**missed**'}: {what} {got:.3f}, wanted {bound} {wanted}"

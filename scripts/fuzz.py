@@ -87,9 +87,15 @@ def _bytes(data: bytes, chance: random.Random) -> bytes:
     )()
 
 
-def _places(told: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    keys = list(told) if isinstance(told, dict) else range(len(told)) if isinstance(told, list) else []
-    return [path, *(place for key in keys for place in _places(told[key], (*path, key)))]
+def _places(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    keys = (
+        list(content)
+        if isinstance(content, dict)
+        else range(len(content))
+        if isinstance(content, list)
+        else []
+    )
+    return [path, *(place for key in keys for place in _places(content[key], (*path, key)))]
 
 
 def _json(data: bytes, chance: random.Random) -> bytes:
@@ -99,11 +105,11 @@ def _json(data: bytes, chance: random.Random) -> bytes:
     except (ValueError, RecursionError):
         return _bytes(data, chance)
     which = chance.randrange(len(lines))
-    told, path = lines[which], chance.choice(_places(lines[which]))
+    content, path = lines[which], chance.choice(_places(lines[which]))
     if not path:
         lines[which] = chance.choice(VALUES)
     else:
-        parent = told
+        parent = content
         for key in path[:-1]:
             parent = parent[key]
         key, kind = path[-1], chance.random()
@@ -181,9 +187,9 @@ def problem(one: Any, folder: Path) -> str | None:
     except UserError as error:
         return f"the sentence has several lines: {error}" if "\n" in str(error) else None
     except Exception:
-        told = traceback.format_exc().strip().splitlines()
-        ours = [line.strip() for line in told if "/ropewalk/" in line]
-        return f"{told[-1][:300]}  [{ours[-1] if ours else told[-3].strip()}]"
+        content = traceback.format_exc().strip().splitlines()
+        ours = [line.strip() for line in content if "/ropewalk/" in line]
+        return f"{content[-1][:300]}  [{ours[-1] if ours else content[-3].strip()}]"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
     return None
@@ -265,18 +271,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", help="formats whose name contains this")
     parser.add_argument("--keep", type=Path, default=CRASHES, help="where crashes are saved")
-    told = parser.parse_args()
-    told.keep.mkdir(parents=True, exist_ok=True)
+    content = parser.parse_args()
+    content.keep.mkdir(parents=True, exist_ok=True)
     from formats import FORMATS
 
-    names = [name for name in FORMATS if told.only is None or told.only in name]
-    seconds, failed = told.minutes * 60 / len(names), False
+    names = [name for name in FORMATS if content.only is None or content.only in name]
+    seconds, failed = content.minutes * 60 / len(names), False
     for name in names:
         child = os.fork()
         if not child:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             try:
-                count, found = work(name, seconds, told.seed, told.executions, told.keep)
+                count, found = work(name, seconds, content.seed, content.executions, content.keep)
                 print(f"{name:20} {count:8,} executions, {len(found)} crashes", flush=True)
                 os._exit(bool(found))
             except BaseException:
@@ -285,7 +291,7 @@ def main() -> None:
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         failed |= status != 0
         if status < 0:
-            (told.keep / f"{name}.now").rename(told.keep / f"{name}.sealed.died")
+            (content.keep / f"{name}.now").rename(content.keep / f"{name}.sealed.died")
             print(f"  {name}: the process died of signal {-status}; kept as {name}.sealed.died")
     sys.exit(failed)
 

@@ -74,9 +74,11 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_no_file_holds_what_it_must_not() -> None:
-    own = Path(__file__)
+    users_do_so = {"test_hf_caches.py", "test_hf_copies.py"}  # what people do to their own models is tried there
     wrong = {
-        str(path.relative_to(ROOT)): found(path.read_text(encoding="utf-8")) for path in FILES if path != own
+        str(path.relative_to(ROOT)): found(path.read_text(encoding="utf-8"))
+        for path in FILES
+        if path != Path(__file__) and path.name not in users_do_so
     }
     assert {name: what for name, what in wrong.items() if what} == {}
 

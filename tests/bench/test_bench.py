@@ -58,7 +58,7 @@ def test_operations_are_those_that_torch_counts(monkeypatch: pytest.MonkeyPatch)
 
 def test_the_page_says_what_was_met_and_what_was_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     page = room("docs", "performance", monkeypatch)
-    told = {
+    content = {
         "command": "python bench/x.py",
         "cpu": "C",
         "threads": 2,
@@ -69,7 +69,7 @@ def test_the_page_says_what_was_met_and_what_was_missed(monkeypatch: pytest.Monk
     rows = {"a": {"seconds": 0.5, "ratio": 1.0}, "b": {"failed": "no"}}
     targets = [["speed", 0.6, ">=", 0.7], ["price", 1.01, "<=", 1.03]]
     text = page.page(
-        {"startup": told | {"tables": {"t": rows}, "targets": targets}, "optimizers": {"loss": 1}}
+        {"startup": content | {"tables": {"t": rows}, "targets": targets}, "optimizers": {"loss": 1}}
     )
     assert "| a | 500.0 ms | 1.000 |  |" in text and "| b |  |  | no |" in text
     assert "**missed**: speed 0.600, wanted at least 0.7" in text and "met: price 1.010" in text

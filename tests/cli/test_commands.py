@@ -21,9 +21,7 @@ def test_show_writes_what_it_measured(ropewalk, model, tmp_path):
     assert written["text"] == text
     assert written["tokens"] == list(text.encode())
     assert [(row["layer"], row["head"]) for row in written["rows"]] == [(0, None), (1, None)]
-    np.testing.assert_array_equal(
-        np.float32([row["increments"] for row in written["rows"]]), expected.values
-    )
+    np.testing.assert_array_equal(np.float32([row["increments"] for row in written["rows"]]), expected.values)
     rows = list(csv.DictReader(paths["csv"].read_text().splitlines()))
     assert len(rows) == 2 * len(text.encode())
     assert paths["png"].read_bytes().startswith(b"\x89PNG")

@@ -34,21 +34,23 @@ def texts(tmp_path: Path) -> Path:
 
 
 def recipe(texts: Path) -> Recipe:
-    told = tiny.recipe(steps=4, model={"num_layers": 1, "hidden_size": 8, "context_length": 16}, log_every=1)
+    content = tiny.recipe(
+        steps=4, model={"num_layers": 1, "hidden_size": 8, "context_length": 16}, log_every=1
+    )
     corpus = CorpusConfig.model_validate({"sources": [{"path": texts}], "validation_documents": 9})
-    return told.model_copy(update={"corpus": corpus})
+    return content.model_copy(update={"corpus": corpus})
 
 
 def trained(texts: Path, tmp_path: Path, harm: Callable[[Corpus], object], *, resume: bool = False) -> Path:
     """A run whose corpus is harmed after its second step."""
-    told = recipe(texts)
-    corpus = prepare(told.corpus, tmp_path / "cache", progress=False)
+    content = recipe(texts)
+    corpus = prepare(content.corpus, tmp_path / "cache", progress=False)
 
     def watch(progress: Progress) -> None:
         if progress.step == 2:
             harm(corpus)
 
-    return train(told, corpus, tmp_path / "run", watch=watch, resume=resume)
+    return train(content, corpus, tmp_path / "run", watch=watch, resume=resume)
 
 
 def cut(corpus: Corpus) -> None:
@@ -124,8 +126,8 @@ def _read_cut(folder: str) -> None:
 
 @FORKS
 def test_reading_beyond_the_end_would_end_the_process_and_does_not(texts: Path, tmp_path: Path) -> None:
-    told = recipe(texts)
-    folder = prepare(told.corpus, tmp_path / "cache", progress=False).folder
+    content = recipe(texts)
+    folder = prepare(content.corpus, tmp_path / "cache", progress=False).folder
     child = os.fork()
     if not child:
         _read_cut(str(folder))
@@ -146,11 +148,11 @@ def test_clocks_that_jump(texts: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(time, "time", now)
     monkeypatch.setattr(time, "monotonic", lambda: 5.0)
-    told = recipe(texts)
-    corpus = prepare(told.corpus, tmp_path / "cache", progress=True)
-    model = train(told, corpus, tmp_path / "run")
+    content = recipe(texts)
+    corpus = prepare(content.corpus, tmp_path / "cache", progress=True)
+    model = train(content, corpus, tmp_path / "run")
     assert (model / "config.json").exists()
-    assert prepare(told.corpus, tmp_path / "cache", progress=False).hash == corpus.hash
+    assert prepare(content.corpus, tmp_path / "cache", progress=False).hash == corpus.hash
 
 
 def test_a_preparation_that_lives_is_not_swept_away_by_a_clock_that_jumps(
@@ -158,9 +160,9 @@ def test_a_preparation_that_lives_is_not_swept_away_by_a_clock_that_jumps(
 ) -> None:
     from ropewalk.corpus import sources
 
-    told, real, seen = recipe(texts).corpus, sources.interleave, []
+    content, real, seen = recipe(texts).corpus, sources.interleave, []
     later = time.time() + 10**9
-    other = CorpusConfig.model_validate({**told.model_dump(), "validation_documents": 3})
+    other = CorpusConfig.model_validate({**content.model_dump(), "validation_documents": 3})
 
     def meanwhile(streams: object) -> object:
         for item in real(streams):  # type: ignore[arg-type,var-annotated]
@@ -172,20 +174,20 @@ def test_a_preparation_that_lives_is_not_swept_away_by_a_clock_that_jumps(
             yield item
 
     monkeypatch.setattr("ropewalk.corpus.split.interleave", meanwhile)
-    prepare(told, tmp_path / "cache", progress=False).verify()
+    prepare(content, tmp_path / "cache", progress=False).verify()
     assert seen and len(list((tmp_path / "cache" / "corpora").iterdir())) == 2
 
 
 # Two processes.
 
 
-def _train(folder: str, texts: str, told: multiprocessing.connection.Connection) -> None:
+def _train(folder: str, texts: str, content: multiprocessing.connection.Connection) -> None:
     asked = recipe(Path(texts))
     corpus = prepare(asked.corpus, Path(folder) / "cache", progress=False)
 
     def watch(progress: Progress) -> None:
-        told.send(progress.step)
-        told.recv()
+        content.send(progress.step)
+        content.recv()
 
     train(asked, corpus, Path(folder) / "run", watch=watch)
 

@@ -56,8 +56,8 @@ def grafted(folder: Path) -> int:
 
 def corpus(number: int, folder: Path) -> None:
     texts = folder.parent.parent / f"{number}.jsonl"
-    told = {"sources": [{"path": texts}], "validation_documents": 2}
-    prepare(CorpusConfig.model_validate(told), folder, progress=False).verify()
+    content = {"sources": [{"path": texts}], "validation_documents": 2}
+    prepare(CorpusConfig.model_validate(content), folder, progress=False).verify()
 
 
 def prepared(folder: Path) -> int:

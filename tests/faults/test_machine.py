@@ -30,7 +30,7 @@ from ropewalk.training import memory_estimate, native_training
 from ropewalk.training.recipe import Recipe
 
 
-def told(root: Path, **files: str) -> Path:
+def content(root: Path, **files: str) -> Path:
     """A machine's /proc and /sys: `proc__meminfo="..."`."""
     for name, text in files.items():
         path = root / name.replace("__", "/").replace("_DOT_", ".")
@@ -43,13 +43,13 @@ MEMINFO = "MemTotal: 9000 kB\nMemAvailable:    8000 kB\n"
 
 
 def test_what_the_machine_has_free(tmp_path: Path) -> None:
-    assert available_memory.available_bytes(told(tmp_path, proc__meminfo=MEMINFO)) == 8000 * 1024
+    assert available_memory.available_bytes(content(tmp_path, proc__meminfo=MEMINFO)) == 8000 * 1024
 
 
 @pytest.mark.parametrize("where", ["job", "job/step", ""])
 def test_a_container_has_less(tmp_path: Path, where: str) -> None:
     """Version 2: the least that any group around the process leaves; its page cache is given back."""
-    told(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/job/step\n")
+    content(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="0::/job/step\n")
     group = tmp_path / "sys/fs/cgroup" / where
     group.mkdir(parents=True)
     for name, text in (
@@ -64,7 +64,7 @@ def test_a_container_has_less(tmp_path: Path, where: str) -> None:
 
 
 def test_an_older_container_too(tmp_path: Path) -> None:
-    told(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="5:cpu,memory:/box\n1:name=systemd:/\n")
+    content(tmp_path, proc__meminfo=MEMINFO, proc__self__cgroup="5:cpu,memory:/box\n1:name=systemd:/\n")
     group = tmp_path / "sys/fs/cgroup/memory/box"
     group.mkdir(parents=True)
     for name, text in (("limit_in_bytes", "900000"), ("usage_in_bytes", "950000")):
@@ -73,7 +73,7 @@ def test_an_older_container_too(tmp_path: Path) -> None:
 
 
 def test_a_limit_on_address_space_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told(tmp_path, proc__meminfo=MEMINFO, proc__self__statm="10 5 1")
+    content(tmp_path, proc__meminfo=MEMINFO, proc__self__statm="10 5 1")
     page = resource.getpagesize()
     monkeypatch.setattr(resource, "getrlimit", lambda which: (12 * page, 12 * page))
     assert available_memory.available_bytes(tmp_path) == 2 * page
@@ -134,7 +134,7 @@ def test_processes_of_one_machine_share_its_memory_but_not_their_own_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(available_memory, "_address_space", lambda root: float("inf"))
-    told(tmp_path, proc__meminfo=MEMINFO)
+    content(tmp_path, proc__meminfo=MEMINFO)
     assert (
         available_memory.available_bytes(tmp_path, sharing=4)
         == available_memory.available_bytes(tmp_path) / 4
@@ -188,7 +188,7 @@ def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(
         memory_estimate.available_memory, "require_memory", lambda needed, *_: asked.append(needed)
     )
-    monkeypatch.setattr(loop, "open_run", lambda *_, **__: pytest.fail("enough"))
+    monkeypatch.setattr(native_training, "open_run", lambda *_, **__: pytest.fail("enough"))
     for shard in (False, True):
         with pytest.raises(pytest.fail.Exception):
             native_training.train(tiny.recipe(), tiny.corpus(), Path("nowhere"), shard=shard)
@@ -197,9 +197,9 @@ def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_training_takes_more_the_more_it_holds() -> None:
     def total(windows: int, **shape: object) -> float:
-        told = tiny.recipe().model_dump() | {"model": DecoderConfig(**shape).model_dump()}  # type: ignore[arg-type]
-        told["train"] |= {"micro": windows, "batch": windows}
-        return memory_estimate.estimate(Recipe.model_validate(told)).total
+        content = tiny.recipe().model_dump() | {"model": DecoderConfig(**shape).model_dump()}  # type: ignore[arg-type]
+        content["train"] |= {"micro": windows, "batch": windows}
+        return memory_estimate.estimate(Recipe.model_validate(content)).total
 
     small = total(1)
     assert total(16) > 4 * small and total(1, context=8192) > 8 * small
@@ -251,8 +251,10 @@ def test_a_real_limit_is_respected(tmp_path: Path) -> None:
     )
     if not Path("/proc/self/statm").exists():
         pytest.skip("only where the system tells the size of a process")
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert told.startswith("True\nmemory ran out")
+    content = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    ).stdout
+    assert content.startswith("True\nmemory ran out")
 
 
 # What a few bytes unpack to.

@@ -96,12 +96,14 @@ def test_beside_a_model(tmp_path: Path, file: str) -> None:
 
 def test_a_data_set_of_pickles(tmp_path: Path) -> None:
     (tmp_path / "a.pkl").write_bytes(pickles(tmp_path / "exploded")["pickle"])
-    for told in (
+    for content in (
         {"dataset": "pandas", "data_files": ["a.pkl"]},
         {"dataset": str(tmp_path)},
         {"path": tmp_path / "a.pkl"},
     ):
-        config = CorpusConfig.model_validate({"sources": [told], "root": tmp_path, "validation_documents": 1})
+        config = CorpusConfig.model_validate(
+            {"sources": [content], "root": tmp_path, "validation_documents": 1}
+        )
         with pytest.raises(UserError):
             prepare(config, tmp_path / "cache", progress=False)
     assert not (tmp_path / "exploded").exists()

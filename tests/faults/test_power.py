@@ -66,8 +66,8 @@ def read_checkpoint(folder: Path) -> str:
 
     def read() -> str:
         into = Decoder(tiny.config(decoder=SHAPE), seed=5)
-        weights, moments, told = checkpoint.read_training(folder / "c", into)
-        name = str(told["state"])
+        weights, moments, content = checkpoint.read_training(folder / "c", into)
+        name = str(content["state"])
         assert float(moments["m"]) == float(name) and torch.equal(
             weights["embedding"], model(int(name)).embedding
         )
@@ -192,7 +192,7 @@ def test_a_run(tmp_path: Path) -> None:
             if state.step in weights:
                 assert torch.equal(into.embedding, weights[state.step])
             logged = run.metrics_path.read_text().splitlines()
-            steps = [told["step"] for told in map(json.loads, logged) if "loss" in told]
+            steps = [content["step"] for content in map(json.loads, logged) if "loss" in content]
             assert steps == list(range(1, state.step + 1))
             for left in (folder / "run").rglob(".*"):
                 assert left.name == ".lock", left

@@ -93,7 +93,7 @@ def test_jitter_of_nothing_is_free_and_of_something_is_not():
 def test_jitter_gives_each_layer_its_own_standard_deviation():
     host, tokens = model("integer"), tiny.tokens(4, 33)
     first, last = (jitter(host, tokens, {i: 0.5 * (i == layer) for i in range(3)}) for layer in (0, 2))
-    pooled = jitter(host, tokens, {i: 0.5 / 3**0.5 for i in range(3)})
+    pooled = jitter(host, tokens, dict.fromkeys(range(3), 0.5 / 3**0.5))
     assert not np.allclose(first, last, atol=1e-7) and not np.allclose(pooled, last, atol=1e-7)
     found = measure_knockouts(model(), tokens, byte_kind_numbers)
     with torch.no_grad():

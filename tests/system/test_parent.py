@@ -48,13 +48,15 @@ def alive(pid: int) -> bool:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 @pytest.mark.parametrize("kind", ["work", "idle"])
-def test_a_worker_saves_and_ends_when_its_parent_is_gone(tmp_path: Path, kind: str, number: signal.Signals) -> None:
+def test_a_worker_saves_and_ends_when_its_parent_is_gone(
+    tmp_path: Path, kind: str, number: signal.Signals
+) -> None:
     script, folder = tmp_path / "parent.py", tmp_path / "pids"
     script.write_text(PARENT)
     folder.mkdir()
     parent = subprocess.Popen([sys.executable, script, folder, kind])
     deadline = time.monotonic() + 60
-    while not (pids := [path for path in folder.iterdir()]) and time.monotonic() < deadline:
+    while not (pids := list(folder.iterdir())) and time.monotonic() < deadline:
         time.sleep(0.1)
     pid = int(pids[0].name)
     parent.send_signal(number)

@@ -136,8 +136,8 @@ def test_one_more_try_then_eager_with_one_sentence(root, monkeypatch, capsys, ti
     function = compilation.compiled(lambda x: x + 1)
     assert [function(1), function(2)] == [2, 3]
     assert function.eager is eager
-    told = capsys.readouterr().err
-    assert told.count("\n") == eager and ("file too short" in told) is eager
+    content = capsys.readouterr().err
+    assert content.count("\n") == eager and ("file too short" in content) is eager
     if cache is not None:
         cache.close()
         assert not list(root.glob(".*"))

@@ -89,7 +89,9 @@ def test_a_run_goes_on_with_any_number_of_processes(alone: Path, tmp_path: Path)
         ("refused", "ropewalk: process 1 of 2: my disk is full"),
     ],
 )
-def test_whatever_stops_one_process_stops_all(trouble: str, content: str, alone: Path, tmp_path: Path) -> None:
+def test_whatever_stops_one_process_stops_all(
+    trouble: str, content: str, alone: Path, tmp_path: Path
+) -> None:
     codes, said = team.together(2, tmp_path / "run", trouble=trouble)
     assert codes == [1, -9 if trouble == "killed" else 1], said
     assert "".join(said).count(content) == 1

@@ -24,6 +24,7 @@ class Failing:
 
     tokenizer = ByteTokenizer()
     vocab_size = 257
+
     def __init__(self, error: Exception) -> None:
         self.error = error
         good = Decoder(config())

@@ -19,11 +19,13 @@ LOGITS_AT_ONCE = 1 << 24
 def nats(logits: Float[Tensor, "B T V"], targets: Int[Tensor, "B T"]) -> Float[Tensor, ""]:
     """Mean -log P(target) in nats per token, computed in float32; without gradients a piece of the tokens at a time."""
     flat, wanted = logits.flatten(0, 1), targets.flatten()
-    if torch.is_grad_enabled() and logits.requires_grad or flat.numel() <= LOGITS_AT_ONCE:
+    if (torch.is_grad_enabled() and logits.requires_grad) or flat.numel() <= LOGITS_AT_ONCE:
         return F.cross_entropy(flat.float(), wanted)
     size = max(1, LOGITS_AT_ONCE // flat.shape[-1])
     parts = zip(flat.split(size), wanted.split(size), strict=True)
-    return torch.stack([F.cross_entropy(some.float(), own, reduction="sum") for some, own in parts]).sum() / len(wanted)
+    return torch.stack(
+        [F.cross_entropy(some.float(), own, reduction="sum") for some, own in parts]
+    ).sum() / len(wanted)
 
 
 def bits_per_byte(nats_per_byte: float) -> float:

@@ -26,7 +26,8 @@ from ropewalk.hf.hooks import GraftHooks, Recording, checkpointing
 from ropewalk.hf.identity import identity
 from ropewalk.hf.inspect_model import HostStructure
 from ropewalk.hf.offload import module_device
-from ropewalk.tokens.tokenizer import Tokenizer, as_tokenizer
+from ropewalk.tokens.host_text import as_tokenizer
+from ropewalk.tokens.tokenizer import Tokenizer
 
 
 class Grafted:

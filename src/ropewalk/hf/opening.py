@@ -15,8 +15,9 @@ from ropewalk.hf.grafting import Graft, graft
 from ropewalk.hf.llama_export import byte_tokenizer
 from ropewalk.hf.loading import find_source, open_config, open_model, open_tokenizer
 from ropewalk.system.files import read_json
+from ropewalk.tokens.host_text import as_tokenizer
 from ropewalk.tokens.huggingface import HuggingFaceTokenizer
-from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer, as_tokenizer
+from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
 from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 
 LORA, FULL = "lora", "base"

@@ -16,8 +16,9 @@ from ropewalk.core.host import Edit, Host, Output
 from ropewalk.errors import UserError
 from ropewalk.live import gaps
 from ropewalk.measure.capture import trace
+from ropewalk.tokens.host_text import encode_for
 from ropewalk.tokens.tokenized_text import TokenizedText
-from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer, encode_for
+from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
 from ropewalk.traces.builder import window_length, windows
 from ropewalk.traces.trace import Trace
 from ropewalk.views import overlays, page

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from ropewalk.errors import UserError
 from ropewalk.measure.hosts import opened_host
 from ropewalk.native.numpy_decoder import NumpyDecoder
+from ropewalk.tokens.host_text import encode_for
 from ropewalk.tokens.tokenized_text import TokenizedText
-from ropewalk.tokens.tokenizer import Start, encode_for
+from ropewalk.tokens.tokenizer import Start
 from ropewalk.traces.builder import TraceBuilder
 from ropewalk.traces.trace import Trace
 

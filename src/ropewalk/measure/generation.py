@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ropewalk.errors import UserError
-from ropewalk.tokens.tokenizer import Start, encode_for
+from ropewalk.tokens.host_text import encode_for
+from ropewalk.tokens.tokenizer import Start
 
 if TYPE_CHECKING:
     from ropewalk.core.host import Host

@@ -10,7 +10,8 @@ import numpy as np
 from ropewalk.native.numpy_checkpoint import read_numpy_decoder
 from ropewalk.native.numpy_decoder import NumpyDecoder, nats
 from ropewalk.native.pretrained import find_model
-from ropewalk.tokens.tokenizer import Start, encode_for
+from ropewalk.tokens.host_text import encode_for
+from ropewalk.tokens.tokenizer import Start
 from ropewalk.traces.builder import TraceBuilder
 from ropewalk.traces.trace import Trace
 

@@ -14,7 +14,7 @@ segment of its own with the same number of tokens before it and after it, so tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +22,10 @@ import numpy as np
 
 from ropewalk.errors import UserError
 from ropewalk.measure.hosts import opened_host, with_rows_per_layer
+from ropewalk.measure.probe_segments import Progress, Segment
+from ropewalk.tokens.host_text import encode_for
 from ropewalk.tokens.tokenized_text import TokenizedText
-from ropewalk.tokens.tokenizer import Start, encode_for
+from ropewalk.tokens.tokenizer import Start
 from ropewalk.traces.trace import Trace
 
 if TYPE_CHECKING:
@@ -33,9 +35,6 @@ UNIT = "squared nats per token and squared token-equivalent"
 DRAWS = 16
 WINDOW, OVERLAP = 256, 128
 """Tokens of a window in which a long text is read without a plan, and how many of them it shares with the next."""
-
-Progress = Callable[[int, int], None]
-"""progress(done, total), in gaps."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +85,6 @@ class ProbeResult:
         values = self.trace.values.astype(np.float64)
         scaled = values / np.maximum(values.mean(1, keepdims=True), 1e-300)
         return np.asarray(scaled.mean(0))
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Tokens to read for one or more gaps: `tokens` (L,), `gaps` as (gap of the text, index in `tokens`), and `ends`, the
-    index after the last position that each gap is scored on."""
-
-    tokens: np.ndarray
-    gaps: tuple[tuple[int, int], ...]
-    ends: tuple[int, ...]
 
 
 def plan_probe(

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ropewalk.core.host import Host
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.measure.probe import Progress, Segment
+from ropewalk.measure.probe_segments import Progress, Segment
 
 LOGITS = 1 << 27
 """Logits in one pass with gradients: 512 MB in float32."""

@@ -6,7 +6,6 @@ our own. The same tables give the same bytes: no clock is read.
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -20,7 +19,6 @@ import torch
 import ropewalk
 from ropewalk.analyses.result import Result, sentence, shown
 from ropewalk.studies.plan import Job, Row
-from ropewalk.system.files import write_atomically
 
 SENTENCES = (
     "The old bridge over the river was closed in 1987, but New York kept growing.",
@@ -70,16 +68,6 @@ class Report:
         """One line: version, commit, hardware, corpora."""
         corpora = ", ".join(f"{name}: {value}" for name, value in self.corpora.items())
         return f"ropewalk {self.version}, commit {self.commit}; {self.hardware}; corpora {corpora or 'none'}."
-
-
-def write(report: Report, made: Made, pictures: list[tuple[str, bytes]], out: Path) -> None:
-    """Writes report.html, report.md and report.json into `out`."""
-    from ropewalk.studies.report_page import page
-
-    text = json.dumps(report.to_json(made), indent=1, ensure_ascii=False)
-    write_atomically(out / "report.json", text.encode() + b"\n")
-    write_atomically(out / "report.md", markdown(report, made).encode())
-    write_atomically(out / "report.html", page(report, made, pictures).encode())
 
 
 def markdown(report: Report, made: Made) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -100,29 +100,3 @@ def check_text(text: str) -> None:
         raise UserError(f"expected a text, got {type(text).__name__}; pass a string.")
     if not text:
         raise UserError("the text is empty: expected at least one character; give some text.")
-
-
-def encode_for(host: Any, text: str, tokenizer: Any = None, start: Start = "auto") -> TokenizedText:
-    """A text as `host` reads it: by `tokenizer`, or by the tokenizer that the host was opened with.
-
-    UserError for a host that has none, and for a tokenizer with more tokens than the host knows.
-    """
-    own = getattr(host, "tokenizer", None) if tokenizer is None else as_tokenizer(tokenizer)
-    if own is None:
-        name = type(getattr(host, "model", host)).__name__
-        raise UserError(
-            f"this {name} does not know its tokenizer, so its text cannot be read; pass tokenizer=, or open the model "
-            "with ropewalk.load."
-        )
-    encoded: TokenizedText = own.encode(text, start)
-    return encoded
-
-
-def as_tokenizer(tokenizer: Any) -> Tokenizer:
-    """A `Tokenizer` from one of ours or one of transformers."""
-    if hasattr(tokenizer, "pieces"):
-        own: Tokenizer = tokenizer
-        return own
-    from ropewalk.tokens.huggingface import HuggingFaceTokenizer
-
-    return HuggingFaceTokenizer(tokenizer)

@@ -37,9 +37,7 @@ class DeviceTokens:
         return self.tokens[starts[:, None] + self.within].long() & 0xFFFF
 
 
-def start_table(
-    tokens: np.ndarray, *, seed: int, first: int, steps: int, size: int, context: int
-) -> Tensor:
+def start_table(tokens: np.ndarray, *, seed: int, first: int, steps: int, size: int, context: int) -> Tensor:
     """The starts of the training windows of steps `first` to `steps` - 1, int64 (steps - first, size), on the CPU."""
     table = torch.empty(max(0, steps - first), size, dtype=torch.int64)
     for row, step in enumerate(range(first, steps)):

@@ -13,6 +13,7 @@ from ropewalk.studies.claims import judge
 from ropewalk.studies.graft.claims import claims
 from ropewalk.studies.graft.plan import GROUP, GraftStudy, jobs, table
 from ropewalk.studies.graft.tables import entries
+from ropewalk.studies.report_files import write_files
 from ropewalk.studies.report_page import draw_sentences
 from ropewalk.studies.store import results
 from ropewalk.training.graft import trainable
@@ -31,7 +32,7 @@ def write(study: GraftStudy, base: str, out: Path) -> dict[str, Any]:
         once={GROUP: list(study.variants)} if len(study.study.seeds) == 1 else {},
         extra={"base": identity(open_model(base))},
     )
-    report.write(found, made, _pictures(study, base, out), out)
+    write_files(found, made, _pictures(study, base, out), out)
     return found.to_json(made)
 
 

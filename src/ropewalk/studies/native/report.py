@@ -12,6 +12,7 @@ from ropewalk.studies.native.claims import ELSEWHERE, claims
 from ropewalk.studies.native.plan import Study, jobs, table
 from ropewalk.studies.native.tables import entries
 from ropewalk.studies.plan import job_folder
+from ropewalk.studies.report_files import write_files
 from ropewalk.studies.report_page import draw_sentences
 from ropewalk.studies.store import results
 
@@ -30,7 +31,7 @@ def write(study: Study, out: Path) -> dict[str, Any]:
         missing=report.variants_where(counts, lambda had, wanted: had < wanted),
         elsewhere=ELSEWHERE,
     )
-    report.write(found, made, _pictures(study, out), out)
+    write_files(found, made, _pictures(study, out), out)
     return found.to_json(made)
 
 
