@@ -33,7 +33,7 @@ SHAPE = {
 }
 WINDOWS = 64
 MICRO = 64 if DEVICE == "cuda" else 16  # on a CPU what `ropewalk train` chooses
-LAWS = {
+PARAMETRIZATIONS = {
     "integer RoPE": IncrementConfig(parametrization="integer"),
     "shared": IncrementConfig(parametrization="positive", per="shared"),
     "per-layer": IncrementConfig(parametrization="bounded", per="layer"),

@@ -31,7 +31,7 @@ def without_memory(model: Decoder) -> None:
 
 def main() -> None:
     harness.refuse_if_busy()
-    parametrization = contestants.LAWS[CACHED]
+    parametrization = contestants.PARAMETRIZATIONS[CACHED]
     thin = (
         Decoder(DecoderConfig(hidden_size=16, intermediate_size=16, increments=parametrization), seed=0)
         .to(harness.DEVICE)
@@ -39,7 +39,7 @@ def main() -> None:
     )
     models = {
         name: Decoder(DecoderConfig(increments=parametrization), seed=0).to(harness.DEVICE).eval()
-        for name, parametrization in contestants.LAWS.items()
+        for name, parametrization in contestants.PARAMETRIZATIONS.items()
     }
     llama = LlamaForCausalLM(contestants.llama_config(**contestants.SHAPE)).to(harness.DEVICE).eval()
     tokens = torch.tensor([PROMPT], device=harness.DEVICE)

@@ -64,7 +64,7 @@ def machine() -> dict[str, object]:
 
 
 def refuse_if_busy() -> None:
-    """Stops with one sentence when other processes use the processor, unless told to measure all the same."""
+    """Stops with one sentence when other processes use the processor, unless --force is given."""
     if not SHARED and (share := _busy_share(1.0)) > BUSY:
         sys.exit(
             f"the machine is {share:.0%} busy with other work, so timings would mislead; "

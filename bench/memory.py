@@ -29,7 +29,9 @@ TOKENS = 8_192
 def peak(context: int) -> float:
     """Bytes at most in use during three steps of one micro-batch."""
     batch = torch.randint(0, 256, (TOKENS // context, context + 1), device=harness.DEVICE)
-    model = Decoder(DecoderConfig(context_length=context, increments=contestants.LAWS["per-layer"]), seed=0)
+    model = Decoder(
+        DecoderConfig(context_length=context, increments=contestants.PARAMETRIZATIONS["per-layer"]), seed=0
+    )
     execution.apply_plan(execution.plan_execution(harness.DEVICE)[0], model).train()
     optimizers = Optimizers(model, OptimizerConfig())
     for _ in range(3):

@@ -31,7 +31,7 @@ def main() -> None:
             llama(tokens[:, first:last], use_cache=False).logits.cpu()
 
     runs = {BASE: bare}
-    for name, parametrization in contestants.LAWS.items():
+    for name, parametrization in contestants.PARAMETRIZATIONS.items():
         model = Decoder(DecoderConfig(increments=parametrization), seed=0).to(harness.DEVICE).eval()
         runs[name] = lambda model=model: capture.trace(model, text)
     table = harness.interleave(

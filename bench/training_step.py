@@ -22,7 +22,8 @@ def main() -> None:
     limits, work = peaks.variants()
     others = contestants.rivals(batch)
     ours = {
-        name: contestants.native(parametrization, batch) for name, parametrization in contestants.LAWS.items()
+        name: contestants.native(parametrization, batch)
+        for name, parametrization in contestants.PARAMETRIZATIONS.items()
     }
     other_micro = contestants.MICRO // 4
     small = {f"integer RoPE, micro-batches of {other_micro}": IncrementConfig(parametrization="integer")}

@@ -74,7 +74,10 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_no_file_holds_what_it_must_not() -> None:
-    users_do_so = {"test_hf_caches.py", "test_hf_copies.py"}  # what people do to their own models is tried there
+    users_do_so = {
+        "test_hf_caches.py",
+        "test_hf_copies.py",
+    }  # what people do to their own models is tried there
     wrong = {
         str(path.relative_to(ROOT)): found(path.read_text(encoding="utf-8"))
         for path in FILES

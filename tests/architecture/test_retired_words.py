@@ -61,7 +61,15 @@ BRITISH = {
 WORDS = RETIRED | BRITISH
 SUFFIXES = {".py", ".md", ".js", ".toml", ".html", ".css", ".ipynb"}
 LEFT_OUT = ("docs/results/", "CHANGELOG.md", "tests/", "uv.lock", "src/ropewalk/native/pretrained/README.md")
-ALLOWED = ("rope maker walked", "Laws/judicial", "LawRefBook", "Copyright Law", "os.walk", "ast.walk")
+ALLOWED = (
+    "rope maker walked",
+    "walked backwards",
+    "Laws/judicial",
+    "LawRefBook",
+    "Copyright Law",
+    "os.walk",
+    "ast.walk",
+)
 PATTERN = re.compile(r"[A-Za-z][a-z]+|[A-Z]+(?![a-z])")
 
 

@@ -133,7 +133,7 @@ def test_the_memory_of_a_large_model_is_content_with_a_command_that_fits() -> No
     assert needed.large and not estimate(team.recipe()).large
     assert needed.weights == needed.gradients == needed.optimizer / 2 == 4 * needed.parameters
     assert needed.parameters == pytest.approx(6.5e9, rel=0.02)  # 32 layers of 4 x 4096^2 + 3 x 4096 x 11008
-    assert "over 80 GB devices: torchrun --nproc-per-node 3 -m ropewalk train ... --shard" in needed.told(
+    assert "over 80 GB devices: torchrun --nproc-per-node 3 -m ropewalk train ... --shard" in needed.describe(
         1, "train"
     )
     assert estimate(large, ranks=4, shard=True).weights == needed.weights / 4

@@ -181,7 +181,7 @@ def _check_memory(plan: GraftRecipe, team: Any, dry_run: bool) -> None:
     machine, _ = execution.plan_execution(plan.train.device, plan.train.precision, compile=False)
     estimate = memory_estimate.estimate(plan, compute=getattr(torch, machine.precision), ranks=team.ranks)
     if team.first:
-        for line in estimate.told(team.ranks, "graft-train"):
+        for line in estimate.describe(team.ranks, "graft-train"):
             echo(line, err=True)
     if not dry_run:
         instead = "lower --micro-batch-size or --context-length, or give --checkpointing"

@@ -95,7 +95,7 @@ def _corpus(plan: Recipe, team: Any, shard: bool) -> Any:
 
     needed = memory_estimate.estimate(plan, ranks=team.ranks, shard=shard)
     if team.first and needed.large:
-        for line in needed.told(team.ranks, "train"):
+        for line in needed.describe(team.ranks, "train"):
             echo(line, err=True)
     with distributed.one_at_a_time(cache_folder()):
         return prepare_corpus(plan.corpus)

@@ -35,7 +35,7 @@ class Opened(Protocol):
         """Plain JSON that changes when the content does."""
 
     def documents(self, count: Callable[[int], None]) -> Generator[Document, None, None]:
-        """The documents in order; `count` is told the bytes read, as they are read."""
+        """The documents in order; `count` is called with the bytes read."""
 
 
 def open_source(source: Source, config: CorpusConfig) -> Opened:

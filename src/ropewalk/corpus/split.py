@@ -24,8 +24,8 @@ def split_documents(
 ) -> Iterator[tuple[int, str, bytes]]:
     """(number of the source, "train" or "validation", UTF-8 bytes) of each document that is kept.
 
-    `counts`, one of each source, are told what is dropped: "empty" documents, a held-out "duplicate" of a
-    held-out one, a training document that is an "overlap". `count` is told the bytes read.
+    `counts`, one of each source, count what is dropped: "empty" documents, a held-out "duplicate" of a
+    held-out one, a training document that is an "overlap". `count` is called with the bytes read.
     """
     held: dict[bytes, str] = {}
     kept = 0

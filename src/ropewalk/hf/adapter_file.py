@@ -93,7 +93,7 @@ def is_adapter(folder: Path) -> bool:
 
 
 def increment_tensors(graft: Any) -> dict[str, torch.Tensor]:
-    """The increments' tensors on the CPU by their names in the file, gathered where they are sharded."""
+    """The increments' tensors on the CPU by their names in the file, whole where they are sharded."""
     return {
         name_in_file(name): full_tensor(tensor).to("cpu", torch.float32).contiguous()
         for name, tensor in graft.increment_modules.state_dict().items()

@@ -54,9 +54,9 @@ def _size(count: float) -> str:
 
 
 def _machine(root: Path) -> float:
-    told = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
-    if told:
-        return float(told[1]) * 1024
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", _text(root / "proc/meminfo"), re.MULTILINE)
+    if found:
+        return float(found[1]) * 1024
     names = os.sysconf_names if hasattr(os, "sysconf_names") else {}
     if "SC_PHYS_PAGES" in names and "SC_PAGE_SIZE" in names:
         return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
@@ -83,11 +83,11 @@ def _groups(root: Path) -> list[float]:
 
 
 def _left(group: Path, limit: str, used: str, cached: str) -> float:
-    told = [_text(group / name).strip() for name in (limit, used)]
-    if not all(text.isdigit() for text in told):
+    found = [_text(group / name).strip() for name in (limit, used)]
+    if not all(text.isdigit() for text in found):
         return float("inf")
     given_back = re.search(rf"^{cached} (\d+)$", _text(group / "memory.stat"), re.MULTILINE)
-    return float(told[0]) - float(told[1]) + float(given_back[1] if given_back else 0)
+    return float(found[0]) - float(found[1]) + float(given_back[1] if given_back else 0)
 
 
 def _address_space(root: Path) -> float:

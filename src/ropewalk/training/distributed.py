@@ -49,15 +49,15 @@ class ProcessGroup:
         if self.ranks == 1:
             return [list(values)]
         own = torch.tensor(values, dtype=torch.float64, device=_wire())
-        gathered = [torch.empty_like(own) for _ in range(self.ranks)]
-        dist.all_gather(gathered, own)
-        return torch.stack(gathered).tolist()
+        parts = [torch.empty_like(own) for _ in range(self.ranks)]
+        dist.all_gather(parts, own)
+        return torch.stack(parts).tolist()
 
     def mean(self, value: float) -> float:
         """A number averaged over the processes."""
         return sum(row[0] for row in self.everyone(value)) / self.ranks
 
-    def told(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The first process's plain json value, for all of them."""
         if self.ranks == 1:
             return value
@@ -74,14 +74,14 @@ SINGLE_PROCESS = ProcessGroup()
 
 def launched() -> ProcessGroup:
     """The team that a launcher made this process one of, from its environment; itself alone where there was none."""
-    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
-    if not all(told.values()):
+    launcher = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
+    if not all(launcher.values()):
         return SINGLE_PROCESS
     try:
-        ranks, rank = int(told["WORLD_SIZE"]), int(told["RANK"])
+        ranks, rank = int(launcher["WORLD_SIZE"]), int(launcher["RANK"])
     except ValueError as error:
         raise UserError(
-            f"WORLD_SIZE is '{told['WORLD_SIZE']}' and RANK '{told['RANK']}', expected numbers; start this with torchrun "
+            f"WORLD_SIZE is '{launcher['WORLD_SIZE']}' and RANK '{launcher['RANK']}', expected numbers; start this with torchrun "
             "or accelerate, or unset both."
         ) from error
     return ProcessGroup(rank, ranks) if ranks > 1 else SINGLE_PROCESS
@@ -89,8 +89,8 @@ def launched() -> ProcessGroup:
 
 def local_world_size() -> int:
     """How many processes a launcher started on this machine, this one among them; 1 without a launcher."""
-    told = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, int(told)) if launched() is not SINGLE_PROCESS and told.isdecimal() else 1
+    launcher = os.environ.get("LOCAL_WORLD_SIZE", "")
+    return max(1, int(launcher)) if launched() is not SINGLE_PROCESS and launcher.isdecimal() else 1
 
 
 @contextmanager

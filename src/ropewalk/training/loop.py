@@ -118,7 +118,7 @@ class State:
         weights, moments, state = (
             cls._newest(run, model, checkpoints) if isinstance(run, Run) else ({}, {}, cls())
         )
-        shared = checkpoints.group.told(
+        shared = checkpoints.group.broadcast(
             {"state": asdict(state), "weights": bool(weights), "moments": list(moments)}
         )
         if shared["weights"]:

@@ -1,4 +1,4 @@
-"""What a training will need, told before anything is made: parameters, bytes per device, the command for several.
+"""What a training will need, estimated before anything is allocated: parameters, bytes per device, the command for several.
 
 An estimate from shapes alone: weights, gradients, the optimizer's moments, activations, logits. Knows shapes, not
 how training is done.
@@ -61,7 +61,7 @@ class MemoryEstimate:
         left = ROOM * memory - self.activations - self.logits
         return 0 if left <= 0 else max(1, math.ceil((self.total - self.activations - self.logits) / left))
 
-    def told(self, ranks: int, command: str) -> list[str]:
+    def describe(self, ranks: int, command: str) -> list[str]:
         """The estimate in a few lines, and the command for several devices."""
         parts = ("weights", "gradients", "optimizer", "activations", "logits")
         sizes = ", ".join(f"{name} {getattr(self, name) / GB:.2f}" for name in parts)

@@ -177,8 +177,8 @@ class Run:
             raise UserError(
                 f"{self.folder} already holds a run; add --resume to go on with it, or name another folder."
             )
-        told = {"version": ropewalk.__version__, "plan": self.plan, "recipe": self.described}
-        write_atomically(self.recipe_path, json.dumps(told, indent=1).encode())
+        provenance = {"version": ropewalk.__version__, "plan": self.plan, "recipe": self.described}
+        write_atomically(self.recipe_path, json.dumps(provenance, indent=1).encode())
 
     def _same_recipe(self) -> None:
         try:
@@ -298,7 +298,7 @@ def checkpoint_folder(folder: Path, step: int) -> Path:
 
 
 def fill_frozen(model: Decoder, path: Path | None) -> None:
-    """Gives frozen parametrizations their tables: a safetensors file with `increments.I` (V, G) of r per walk."""
+    """Gives frozen parametrizations their tables: a safetensors file with `increments.I` (V, G) of r, one for each increment module."""
     increment_modules = [
         parametrization for parametrization in model.increment_modules if isinstance(parametrization, Frozen)
     ]
@@ -312,7 +312,7 @@ def fill_frozen(model: Decoder, path: Path | None) -> None:
     for i, parametrization in enumerate(increment_modules):
         if f"increments.{i}" not in tables:
             raise UserError(
-                f"{path} has {len(tables)} tables but the model walks {len(increment_modules)} times; match their `per`."
+                f"{path} has {len(tables)} tables but the model has {len(increment_modules)} increment modules; match their `per`."
             )
         parametrization.fill(tables[f"increments.{i}"])
 

@@ -113,7 +113,7 @@ function layersBox() {
   return box;
 }
 
-// Stretches what differs from the mean, so that a weak contrast can be seen; the legend says that it is not to scale.
+// Exaggerates what differs from the mean, so that a weak contrast can be seen; the legend says that it is not to scale.
 function exaggerateSlider() {
   const slider = el("input", { type: "range", min: "1", max: "10", step: "1", value: String(state.exaggerate), "aria-label": "exaggerate deviations from even spacing", oninput: () => {
     state.exaggerate = Number(slider.value);
