@@ -13,7 +13,7 @@ from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def room(folder: str, name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:

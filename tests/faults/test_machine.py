@@ -198,12 +198,12 @@ def test_a_sharded_training_needs_its_part(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_training_takes_more_the_more_it_holds() -> None:
     def total(windows: int, **shape: object) -> float:
         content = tiny.recipe().model_dump() | {"model": DecoderConfig(**shape).model_dump()}  # type: ignore[arg-type]
-        content["train"] |= {"micro": windows, "batch": windows}
+        content["train"] |= {"micro_batch_size": windows, "batch_size": windows}
         return memory_estimate.estimate(Recipe.model_validate(content)).total
 
     small = total(1)
-    assert total(16) > 4 * small and total(1, context=8192) > 8 * small
-    assert total(1, layers=12) > 1.8 * small and total(1, decay="forget") > small
+    assert total(16) > 4 * small and total(1, context_length=8192) > 8 * small
+    assert total(1, num_layers=12) > 1.8 * small and total(1, decay="forget") > small
 
 
 def test_a_model_larger_than_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,11 +224,12 @@ def test_a_command_says_that_memory_ran_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ropewalk import cli
+    from ropewalk.cli import run as run_module
 
     def out(**how: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
 
-    monkeypatch.setattr(cli, "app", out)
+    monkeypatch.setattr(run_module, "app", out)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
@@ -242,12 +243,12 @@ def test_a_real_limit_is_respected(tmp_path: Path) -> None:
     """ulimit -v in a process of its own: the sentence comes, and no kernel has to end anything."""
     program = (
         "import resource, re\n"
-        "from ropewalk import machine\n"
+        "from ropewalk.system import available_memory\n"
         "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (size + 50_000_000,) * 2)\n"
-        "print(machine.available() <= 50_000_000)\n"
+        "print(available_memory.available_bytes() <= 50_000_000)\n"
         "try: bytes(10**9)\n"
-        "except MemoryError as error: print(machine.exhausted(error))\n"
+        "except MemoryError as error: print(available_memory.out_of_memory_message(error))\n"
     )
     if not Path("/proc/self/statm").exists():
         pytest.skip("only where the system tells the size of a process")

@@ -25,7 +25,8 @@ from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.system import files
 from ropewalk.traces.trace import Trace
-from ropewalk.training.loop import State
+from ropewalk.training.distributed import SINGLE_PROCESS
+from ropewalk.training.loop import CheckpointIO, State
 from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.run import Run
@@ -188,7 +189,12 @@ def test_a_run(tmp_path: Path) -> None:
         with Run(folder / "run", recipe, plan, tiny.corpus(), resume=True) as run:
             run.note = lambda text: pytest.fail(text)  # type: ignore[method-assign,assignment]
             into = Decoder(recipe.model, seed=0)
-            state = State.resumed(run, into, Optimizers(into, recipe.optimizer))
+            state = State.resumed(
+                run,
+                into,
+                Optimizers(into, recipe.optimizer),
+                CheckpointIO(checkpoint.save_decoder, checkpoint.read_training, group=SINGLE_PROCESS),
+            )
             if state.step in weights:
                 assert torch.equal(into.embedding, weights[state.step])
             logged = run.metrics_path.read_text().splitlines()

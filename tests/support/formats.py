@@ -42,7 +42,8 @@ from ropewalk.system.files import sha256
 from ropewalk.traces import archive, importers
 from ropewalk.traces.trace import Trace
 from ropewalk.training import recipe
-from ropewalk.training.loop import State
+from ropewalk.training.distributed import SINGLE_PROCESS
+from ropewalk.training.loop import CheckpointIO, State
 from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.run import Run, fill_frozen
@@ -80,7 +81,7 @@ def _read_trace(name: str) -> Callable[[Path], None]:
     def read(folder: Path) -> None:
         found = Trace.load(folder / name)
         found.cells()
-        list(found.rows())
+        list(found.records())
 
     return read
 
@@ -149,7 +150,12 @@ def _read_run(folder: Path) -> None:
         model = Decoder(RECIPE.model, seed=0)
         optimizers = Optimizers(model, RECIPE.optimizer)
         run.note = lambda text: None  # type: ignore[method-assign]
-        State.resumed(run, model, optimizers)
+        State.resumed(
+            run,
+            model,
+            optimizers,
+            CheckpointIO(checkpoint.save_decoder, checkpoint.read_training, group=SINGLE_PROCESS),
+        )
         model(tiny.tokens(1, 8)).logits.sum().backward()
         optimizers.step(0.5)
 

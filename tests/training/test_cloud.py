@@ -29,7 +29,7 @@ def test_it_fits_the_schema_of_skypilot() -> None:
 def test_what_it_starts_is_a_command_of_ours() -> None:
     from typer.main import get_command
 
-    from ropewalk.cli import app
+    from ropewalk.cli.commands import app
     from ropewalk.training import recipe
 
     task = read()

@@ -82,7 +82,7 @@ def test_a_run_goes_on_with_any_number_of_processes(alone: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("trouble", "told"),
+    ("trouble", "content"),
     [
         ("killed", "gone without a word"),
         ("broken", "ArithmeticError: out of the blue"),

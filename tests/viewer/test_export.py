@@ -132,7 +132,7 @@ def test_the_runtime_is_fetched_once(registry: list[str]) -> None:
 
 def test_a_changed_runtime_is_never_used(registry: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     runtime.package()
-    (kept,) = runtime.cache().iterdir()
+    (kept,) = runtime.cache_folder().iterdir()
     kept.write_bytes(b"changed")
     assert runtime.package() == b"package" and len(registry) == 2
     kept.write_bytes(b"changed")

@@ -29,14 +29,13 @@ TOLERANCE = 1e-6
 class Estimate:
     """A number with its 95 % interval; the interval is NaN where it is not defined.
 
-    error: its standard error; freedom: the degrees of freedom of its Student distribution.
+    parts: the variances that add up to its squared standard error, each with its degrees of freedom.
     """
 
     value: float
     low: float = float("nan")
     high: float = float("nan")
-    error: float = field(default=float("nan"), compare=False)
-    freedom: float = field(default=float("nan"), compare=False)
+    parts: tuple[tuple[float, float], ...] = field(default=(), compare=False)
 
     def verdict(self, null: float = 0.0) -> str:
         """ "above" or "below" `null` when the whole interval is, else "undecided"."""
@@ -45,23 +44,44 @@ class Estimate:
         return "below" if self.high < null else "undecided"
 
     def p(self, null: float = 0.0) -> float:
-        """Two-sided p of `null`, by Student's t; NaN where there is no standard error."""
-        if not (np.isfinite(self.error) and self.freedom > 0):
+        """Two-sided p of `null`: the level at which the interval would just reach it; NaN without an interval."""
+        distance = abs(self.value - null)
+        if not self.parts:
             return float("nan")
-        if self.error == 0:
-            return 1.0 if self.value == null else 0.0
-        return float(2 * stats().t.sf(abs(self.value - null) / self.error, self.freedom))
+        if not any(variance for variance, _ in self.parts):
+            return 0.0 if distance else 1.0
+        if distance == 0:
+            return 1.0
+        low, high = -16.0, 0.0  # bisection over log10(p)
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (low, middle) if _reach(self.parts, 10**middle) < distance else (middle, high)
+        return float(10**high)
 
 
-def student(
-    value: float, error: float, freedom: float, bounds: tuple[float, float] = (-np.inf, np.inf)
+def with_interval(
+    value: float, *parts: tuple[float, float], bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> Estimate:
-    """Value +- t * error, cut at `bounds`; without an interval where the error or the freedom is undefined."""
-    if not (np.isfinite(error) and freedom > 0):
+    """A value whose error has independent parts, each a variance with its degrees of freedom; cut at `bounds`.
+
+    The half-width is the root of the sum of the squared half-widths that each part would give alone, by Student's t
+    (Graybill and Wang's modified large-sample interval). Satterthwaite's degrees of freedom would be too many where a
+    part with few of them dominates: coverage falls to 92 % with three seeds and to 88 % with two. Undefined parts are
+    left out; without any there is no interval.
+    """
+    known = tuple((float(v), float(f)) for v, f in parts if np.isfinite(v) and f > 0)
+    if not known:
         return Estimate(float(value))
-    reach = float(stats().t.ppf(1 - LEVEL / 2, freedom)) * error
-    low, high = max(bounds[0], value - reach), min(bounds[1], value + reach)
-    return Estimate(float(value), float(low), float(high), float(error), float(freedom))
+    reach = _reach(known, LEVEL)
+    return Estimate(
+        float(value), float(max(bounds[0], value - reach)), float(min(bounds[1], value + reach)), known
+    )
+
+
+def _reach(parts: tuple[tuple[float, float], ...], level: float) -> float:
+    """The half-width of the interval at 1 - level."""
+    t = stats().t
+    return float(np.sqrt(sum(t.isf(level / 2, freedom) ** 2 * variance for variance, freedom in parts)))
 
 
 def draws(clusters: int, replicates: int | None = None, seed: int = 0) -> np.ndarray:
@@ -85,29 +105,16 @@ def over_seeds(
     """The mean of a statistic over seeds, with an interval over seeds and clusters.
 
     values: (S,), the statistic of each seed. samples: (S, B), its bootstrap samples, where all seeds use the same B
-    draws of the `clusters`. The squared standard error is the variance of the seeds' values over S plus the
-    bootstrap variance of their mean; the degrees of freedom are Satterthwaite's. With one seed the interval covers
-    clusters only. Noise that differs by seed and sentence enters both terms, which errs on the wide side.
+    draws of the `clusters`. The error has two parts: the variance of the seeds' values over S, and the bootstrap
+    variance of their mean; see `with_interval`. With one seed the interval covers clusters only. Noise that differs by
+    seed and sentence enters both parts, which errs on the wide side.
     """
     count = len(values)
-    within = _bootstrap_variance(samples.mean(0), clusters)
+    within = (_bootstrap_variance(samples.mean(0), clusters), clusters - 1)
     if count == 1:
-        return student(float(values[0]), np.sqrt(within), clusters - 1, bounds)
-    between = float(np.var(values, ddof=1)) / count
-    return student(
-        float(np.mean(values)), *satterthwaite((between, count - 1), (within, clusters - 1)), bounds=bounds
-    )
-
-
-def satterthwaite(*parts: tuple[float, float]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a sum of variances (variance, freedom); undefined parts are left out."""
-    known = [(v, f) for v, f in parts if np.isfinite(v) and f > 0]
-    total = sum(v for v, _ in known)
-    if not known:
-        return float("nan"), float("nan")
-    if total == 0:
-        return 0.0, min(f for _, f in known)
-    return float(np.sqrt(total)), total**2 / sum(v**2 / f for v, f in known)
+        return with_interval(float(values[0]), within, bounds=bounds)
+    between = (float(np.var(values, ddof=1)) / count, count - 1)
+    return with_interval(float(np.mean(values)), between, within, bounds=bounds)
 
 
 def jackknife(value: float, left_out: np.ndarray, samples: np.ndarray, clusters: int) -> Estimate:
@@ -118,11 +125,11 @@ def jackknife(value: float, left_out: np.ndarray, samples: np.ndarray, clusters:
     clusters only.
     """
     count = len(left_out)
-    within = _bootstrap_variance(samples, clusters)
+    within = (_bootstrap_variance(samples, clusters), clusters - 1)
     if count < 3:
-        return student(value, np.sqrt(within), clusters - 1)
+        return with_interval(value, within)
     between = (count - 1) / count * float(((left_out - left_out.mean()) ** 2).sum())
-    return student(value, *satterthwaite((between, count - 1), (within, clusters - 1)))
+    return with_interval(value, (between, count - 1), within)
 
 
 def mean(values: np.ndarray, clusters: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -184,7 +191,8 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float:
 
 def paired(differences: np.ndarray) -> Estimate:
     """Mean difference of pairs with Student's 95 % interval; no interval from a single pair."""
-    return student(*_mean_and_error(differences))
+    value, error, freedom = _mean_and_error(differences)
+    return with_interval(value, (error**2, freedom))
 
 
 def equivalence(differences: np.ndarray, margin: float) -> float:
