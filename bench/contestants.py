@@ -46,16 +46,16 @@ def operations() -> float:
     """Floating-point operations of integer RoPE's step: 6 per weight of a matrix and token, the tied head's among
     them, and 6 x layers x context x width per token for causal attention (half of the score matrix).
     """
-    width = SHAPE["width"]
-    weights = SHAPE["layers"] * (4 * width**2 + 3 * width * SHAPE["inner"]) + SHAPE["vocabulary"] * width
-    mixing = SHAPE["layers"] * SHAPE["context"] * width
-    return 6.0 * (weights + mixing) * WINDOWS * SHAPE["context"]
+    width = SHAPE["hidden_size"]
+    weights = SHAPE["num_layers"] * (4 * width**2 + 3 * width * SHAPE["intermediate_size"]) + SHAPE["vocab_size"] * width
+    mixing = SHAPE["num_layers"] * SHAPE["context_length"] * width
+    return 6.0 * (weights + mixing) * WINDOWS * SHAPE["context_length"]
 
 
 def text() -> Tensor:
     """One batch of made-up bytes; the arithmetic does not depend on what they are."""
     chance = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (WINDOWS, SHAPE["context"] + 1), generator=chance).to(DEVICE)
+    return torch.randint(0, 256, (WINDOWS, SHAPE["context_length"] + 1), generator=chance).to(DEVICE)
 
 
 def native(increments: IncrementConfig, batch: Tensor, *, micro: int = MICRO, **wishes: bool) -> Step:
@@ -131,13 +131,13 @@ def x_transformers(batch: Tensor) -> Step:
     from x_transformers import TransformerWrapper
 
     layers = Layers(
-        dim=SHAPE["width"],
-        depth=SHAPE["layers"],
-        heads=SHAPE["heads"],
-        attn_dim_head=SHAPE["width"] // SHAPE["heads"],
-        ff_mult=SHAPE["inner"] / SHAPE["width"],
+        dim=SHAPE["hidden_size"],
+        depth=SHAPE["num_layers"],
+        heads=SHAPE["num_heads"],
+        attn_dim_head=SHAPE["hidden_size"] // SHAPE["num_heads"],
+        ff_mult=SHAPE["intermediate_size"] / SHAPE["hidden_size"],
         rotary_pos_emb=True,
-        rotary_emb_dim=SHAPE["width"] // SHAPE["heads"],
+        rotary_emb_dim=SHAPE["hidden_size"] // SHAPE["num_heads"],
         use_rmsnorm=True,
         ff_swish=True,
         ff_glu=True,
@@ -145,8 +145,8 @@ def x_transformers(batch: Tensor) -> Step:
         attn_flash=True,
     )
     model = TransformerWrapper(
-        num_tokens=SHAPE["vocabulary"],
-        max_seq_len=SHAPE["context"],
+        num_tokens=SHAPE["vocab_size"],
+        max_seq_len=SHAPE["context_length"],
         use_abs_pos_emb=False,
         tie_embedding=True,
         attn_layers=layers,

@@ -26,12 +26,12 @@ def products() -> Step:
 
 def networks() -> Step:
     """The first matrix of a network in every layer; the second has one column."""
-    return _products([(SHAPE["width"], IncrementConfig().hidden_size)] * SHAPE["layers"])
+    return _products([(SHAPE["hidden_size"], IncrementConfig().hidden_size)] * SHAPE["num_layers"])
 
 
 def _products(shapes: list[tuple[int, int]]) -> Step:
     """Forward, gradient of the input and of the weight of each matrix (in, out), in bfloat16."""
-    tokens = MICRO * SHAPE["context"]
+    tokens = MICRO * SHAPE["context_length"]
     x = {size: _random(tokens, size) for pair in shapes for size in pair}
     weights = {pair: _random(pair[1], pair[0]) for pair in shapes}
 
@@ -60,11 +60,11 @@ def vectors(count: int) -> Step:
 
 def attentive() -> Step:
     """Causal attention forward and backward in every layer, as `ropewalk train` computes it, in bfloat16."""
-    size = SHAPE["width"] // SHAPE["heads"]
-    q, k, v = (_random(MICRO, SHAPE["context"], SHAPE["heads"], size).requires_grad_() for _ in range(3))
+    size = SHAPE["hidden_size"] // SHAPE["num_heads"]
+    q, k, v = (_random(MICRO, SHAPE["context_length"], SHAPE["num_heads"], size).requires_grad_() for _ in range(3))
 
     def step() -> None:
-        for _ in range(WINDOWS // MICRO * SHAPE["layers"]):
+        for _ in range(WINDOWS // MICRO * SHAPE["num_layers"]):
             mixed = attention.attend(q, k, v, training=True)
             torch.autograd.grad(mixed, (q, k, v), mixed.detach())
 
@@ -73,12 +73,12 @@ def attentive() -> Step:
 
 def mixing() -> Step:
     """The six products of each tile of causal attention, forward and backward, in every layer, in bfloat16."""
-    heads, size = MICRO * SHAPE["heads"], SHAPE["width"] // SHAPE["heads"]
-    q, k, v, g = (_random(heads, SHAPE["context"], size) for _ in range(4))
+    heads, size = MICRO * SHAPE["num_heads"], SHAPE["hidden_size"] // SHAPE["num_heads"]
+    q, k, v, g = (_random(heads, SHAPE["context_length"], size) for _ in range(4))
 
     def step() -> None:
-        for _ in range(WINDOWS // MICRO * SHAPE["layers"]):
-            for some, start, end, _ in causal_attention.tiles(heads, SHAPE["context"]):
+        for _ in range(WINDOWS // MICRO * SHAPE["num_layers"]):
+            for some, start, end, _ in causal_attention.tiles(heads, SHAPE["context_length"]):
                 scores = torch.bmm(q[some, start:end], k[some, :end].transpose(1, 2))
                 torch.bmm(scores, v[some, :end])
                 slopes = torch.bmm(g[some, start:end], v[some, :end].transpose(1, 2))
@@ -91,9 +91,9 @@ def mixing() -> Step:
 
 def _matrices() -> list[tuple[int, int]]:
     """(in, out) of every matrix of integer RoPE's step; those that read the same are one."""
-    width, inner = SHAPE["width"], SHAPE["inner"]
+    width, inner = SHAPE["hidden_size"], SHAPE["intermediate_size"]
     layer = [(width, 3 * width), (width, width), (width, 2 * inner), (inner, width)]
-    return layer * SHAPE["layers"] + [(width, SHAPE["vocabulary"])]
+    return layer * SHAPE["num_layers"] + [(width, SHAPE["vocab_size"])]
 
 
 def _random(*shape: int) -> torch.Tensor:

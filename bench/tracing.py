@@ -22,7 +22,7 @@ def main() -> None:
     harness.refuse_if_busy()
     text = ("The quick brown fox jumps over the lazy dog. " * BYTES)[:BYTES]
     tokens = torch.tensor([list(text.encode())], device=harness.DEVICE)
-    context = contestants.SHAPE["context"]
+    context = contestants.SHAPE["context_length"]
     llama = LlamaForCausalLM(contestants.llama_config(**contestants.SHAPE)).to(harness.DEVICE).eval()
 
     @torch.inference_mode()

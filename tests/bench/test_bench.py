@@ -47,12 +47,12 @@ def test_ratios_and_shares_are_medians_within_rounds(monkeypatch: pytest.MonkeyP
 
 def test_operations_are_those_that_torch_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     contestants = room("bench", "contestants", monkeypatch)
-    context, shape = contestants.SHAPE["context"], contestants.SHAPE
+    context, shape = contestants.SHAPE["context_length"], contestants.SHAPE
     model = Decoder(DecoderConfig(increments=IncrementConfig(parametrization="integer")), seed=0).train()
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, context, dtype=torch.long))
     weights = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "bmm" not in str(op))
-    mixing = 2 * shape["layers"] * context**2 * shape["width"]  # scores and values, half of the matrix
+    mixing = 2 * shape["num_layers"] * context**2 * shape["hidden_size"]  # scores and values, half of the matrix
     assert 3 * contestants.WINDOWS * (weights + mixing) == pytest.approx(contestants.operations(), rel=1e-6)
 
 

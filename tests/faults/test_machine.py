@@ -224,12 +224,12 @@ def test_a_command_says_that_memory_ran_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ropewalk import cli
-    from ropewalk.cli import run as run_module
+    from ropewalk.cli import run as command_line
 
-    def out(**how: object) -> None:
+    def out(*content: object, **how: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
 
-    monkeypatch.setattr(run_module, "app", out)
+    monkeypatch.setattr(command_line, "command_group", lambda: out)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
