@@ -45,10 +45,10 @@ def test_the_list_is_long_and_no_word_occurs_twice():
 
 
 def test_a_planted_effect_is_found_where_it_is_and_not_elsewhere():
-    result = entities(ROWS, [made(0.3, s) for s in range(2)])
+    result = entities(ROWS, [made(0.3, s) for s in range(5)])
     assert result.primary.verdict == "smaller than the control"
     row = result.find(comparison="equal surprisal, second word", language="all", row="L3")
-    assert row["share"] > 0.75 and row["holm"] < 0.01 and row["difference"] < -0.2 and row["pairs"] < 120
+    assert row["share"] > 0.75 and row["holm"] < 0.01 and row["difference"] < -0.2 and row["pairs"] < 100
     gap = result.find(comparison="reversed order, inner gap", language="all", row="L3")
     assert gap["holm"] > 0.05 and gap["share_low"] < 0.5 < gap["share_high"]
 
@@ -74,11 +74,11 @@ def random(effect: float, seed: int) -> dict[str, Entities]:
 
 def test_an_effect_must_clear_random_networks():
     drawn = tuple(Row(layer, draw) for layer in range(4) for draw in range(DRAWS))
-    read = [made(0.1, s) for s in range(2)]
+    read = [made(0.1, s) for s in range(5)]
     assert entities(ROWS, read).primary.verdict == "smaller than the control"
-    weak = entities(ROWS, read, drawn, [random(0.0, s) for s in range(2)])
+    weak = entities(ROWS, read, drawn, [random(0.0, s) for s in range(5)])
     assert weak.primary.null < 0.65
-    strong = entities(ROWS, read, drawn, [random(0.4, s) for s in range(2)])
+    strong = entities(ROWS, read, drawn, [random(0.4, s) for s in range(5)])
     assert strong.primary.verdict == "undecided" and strong.primary.null > 0.8
     row = strong.find(comparison="equal surprisal, second word", language="all", row="L3")
     assert row["chance"] > 0.8

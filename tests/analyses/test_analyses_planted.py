@@ -65,14 +65,16 @@ def test_gaps_lie_where_the_language_says(script: str) -> None:
 
 def test_a_smaller_inner_gap_is_found_by_its_row() -> None:
     of = truth()
-    content = planted([trace(of, 0.15, seed=s) for s in (1, 2)], of, [random_networks(of, s) for s in (8, 9)])
+    content = planted(
+        [trace(of, 0.15, seed=s) for s in range(1, 5)], of, [random_networks(of, s) for s in range(8, 12)]
+    )
     assert content.primary.verdict == "smaller than between words"
     for kind in ("entity", "phrase"):
         row = content.find(pair=kind, control="between words", row="L3")
         assert row["share_low"] > 0.7 and row["holm"] < 0.01
         assert row["difference"] == pytest.approx(-0.15, abs=0.02)
         assert content.find(pair=kind, control="between words", row="L0")["holm"] > 0.05
-    wide = planted([trace(of, -0.15, seed=s) for s in (1, 2)], of)
+    wide = planted([trace(of, -0.15, seed=s) for s in range(1, 5)], of)
     assert wide.primary.verdict == "larger than between words"
 
 

@@ -120,7 +120,7 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
     found = surface([trace(), trace(seed=1)])
     assert found.primary.verdict == "above" and found.primary.estimate.value > 0.9
     assert "increment L1" in found.primary.what and found.find(reader="increment L1")["f1"] > 0.9
-    assert found.find(reader="increment L1")["holm"] < 0.001
+    assert found.find(reader="increment L1")["holm"] < 0.05
     drawn = trace()
     same = replace(
         drawn,

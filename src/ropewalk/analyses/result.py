@@ -137,7 +137,7 @@ class Result:
                 raise ValueError(f"schema {data['schema']}, expected {SCHEMA}")
             primary = data["primary"]
             if primary is not None:
-                e = Estimate(*(_number(primary[key]) for key in ("value", "low", "high")))
+                e = Estimate(_number(primary["value"]), _number(primary["low"]), _number(primary["high"]))
                 primary = Endpoint(
                     _word(primary["what"]),
                     e,
