@@ -47,7 +47,10 @@ def operations() -> float:
     them, and 6 x layers x context x width per token for causal attention (half of the score matrix).
     """
     width = SHAPE["hidden_size"]
-    weights = SHAPE["num_layers"] * (4 * width**2 + 3 * width * SHAPE["intermediate_size"]) + SHAPE["vocab_size"] * width
+    weights = (
+        SHAPE["num_layers"] * (4 * width**2 + 3 * width * SHAPE["intermediate_size"])
+        + SHAPE["vocab_size"] * width
+    )
     mixing = SHAPE["num_layers"] * SHAPE["context_length"] * width
     return 6.0 * (weights + mixing) * WINDOWS * SHAPE["context_length"]
 

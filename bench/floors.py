@@ -61,7 +61,9 @@ def vectors(count: int) -> Step:
 def attentive() -> Step:
     """Causal attention forward and backward in every layer, as `ropewalk train` computes it, in bfloat16."""
     size = SHAPE["hidden_size"] // SHAPE["num_heads"]
-    q, k, v = (_random(MICRO, SHAPE["context_length"], SHAPE["num_heads"], size).requires_grad_() for _ in range(3))
+    q, k, v = (
+        _random(MICRO, SHAPE["context_length"], SHAPE["num_heads"], size).requires_grad_() for _ in range(3)
+    )
 
     def step() -> None:
         for _ in range(WINDOWS // MICRO * SHAPE["num_layers"]):

@@ -52,7 +52,9 @@ def test_operations_are_those_that_torch_counts(monkeypatch: pytest.MonkeyPatch)
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, context, dtype=torch.long))
     weights = sum(n for op, n in counter.get_flop_counts()["Global"].items() if "bmm" not in str(op))
-    mixing = 2 * shape["num_layers"] * context**2 * shape["hidden_size"]  # scores and values, half of the matrix
+    mixing = (
+        2 * shape["num_layers"] * context**2 * shape["hidden_size"]
+    )  # scores and values, half of the matrix
     assert 3 * contestants.WINDOWS * (weights + mixing) == pytest.approx(contestants.operations(), rel=1e-6)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -229,7 +230,7 @@ def test_a_command_says_that_memory_ran_out(
     def out(*content: object, **how: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB.")
 
-    monkeypatch.setattr(command_line, "command_group", lambda: out)
+    monkeypatch.setattr(command_line, "command_group", lambda: SimpleNamespace(make_context=out))
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
