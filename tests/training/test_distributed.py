@@ -84,7 +84,7 @@ def test_a_run_goes_on_with_any_number_of_processes(alone: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("trouble", "content"),
     [
-        ("killed", "gone without a word"),
+        ("killed", "exited or stopped responding"),
         ("broken", "ArithmeticError: out of the blue"),
         ("refused", "ropewalk: process 1 of 2: my disk is full"),
     ],
@@ -98,7 +98,7 @@ def test_whatever_stops_one_process_stops_all(
     assert ("ropewalk:" in said[0]) == (trouble == "killed"), "one of them says why, not all"
     assert not (tmp_path / "run" / "model").exists()
     if trouble == "killed":
-        assert "the same command with --resume goes on" in said[0]
+        assert "the same command with --resume continues" in said[0]
         codes, said = team.together(2, tmp_path / "run", resume=True)
         assert codes == [0, 0] and said[0].splitlines()[0] == "step 4", said
         same(alone, tmp_path / "run")
@@ -120,7 +120,7 @@ def test_what_cannot_be_shared_is_refused() -> None:
         check_batch(SINGLE_PROCESS, 64, shard=True)
 
 
-def test_the_memory_of_a_large_model_is_content_with_a_command_that_fits() -> None:
+def test_the_memory_of_a_large_model_is_estimated_with_a_command_that_fits() -> None:
     shape = {
         "hidden_size": 4096,
         "num_heads": 32,
@@ -128,7 +128,7 @@ def test_the_memory_of_a_large_model_is_content_with_a_command_that_fits() -> No
         "intermediate_size": 11008,
         "context_length": 1024,
     }
-    large = team.recipe(model=shape, micro=1)
+    large = team.recipe(model=shape, micro_batch_size=1)
     needed = estimate(large)
     assert needed.large and not estimate(team.recipe()).large
     assert needed.weights == needed.gradients == needed.optimizer / 2 == 4 * needed.parameters
@@ -147,8 +147,8 @@ def test_torchrun_trains_and_one_speaks(tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("the dog lay on the log. " * 200)
     (tmp_path / "recipe.toml").write_text(
         f"[corpus]\nsources = [{{ path = '{tmp_path}' }}]\nvalidation_documents = 1\n"
-        "[model]\nwidth = 16\nheads = 2\nlayers = 1\ncontext = 16\n"
-        "[train]\nsteps = 2\nbatch = 2\ncompile = false\nprecision = 'float32'\ndevice = 'cpu'\n"
+        "[model]\nhidden_size = 16\nnum_heads = 2\nnum_layers = 1\ncontext_length = 16\n"
+        "[train]\nsteps = 2\nbatch_size = 2\ncompile = false\nprecision = 'float32'\ndevice = 'cpu'\n"
         "validation_bytes = 64\n"
     )
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "ropewalk"]

@@ -298,7 +298,7 @@ def test_another_plan_is_content(tmp_path: Path, capsys: pytest.CaptureFixture[s
     train(recipe, tiny.corpus(), tmp_path, resume=True)
     said = capsys.readouterr().err
     assert (
-        "resuming under another plan (threads was 7 and is 1): the run goes on, but not bit for bit" in said
+        "resuming under another plan (threads was 7 and is 1): the run continues, but not bit for bit" in said
     )
 
 

@@ -44,8 +44,8 @@ def out_of_memory_message(error: BaseException) -> str | None:
     asked = re.search(r"[Tt]ried to allocate ([\d.]+ (?:[KMGT]i?B|bytes))", str(error))
     where = "the GPU's memory" if device else "memory"
     return (
-        f"{where} ran out{f' (asked for {asked[1]})' if asked else ''}; take less at a time (train.micro or "
-        "model.context in a recipe, a shorter text elsewhere), or end what else runs here."
+        f"{where} ran out{f' (asked for {asked[1]})' if asked else ''}; take less at a time (train.micro_batch_size "
+        "or model.context_length in a recipe, a shorter text elsewhere), or end what else runs here."
     )
 
 

@@ -1,8 +1,7 @@
 """One training on several processes, as torchrun or accelerate start them: DDP, or FSDP2 where it is sharded.
 
-Every process learns from its own windows of a batch; the first one reads and writes the run's files and speaks.
-Whichever stops takes the others with it. Alone, everything here does nothing. Knows modules and tensors, not
-how they are trained.
+Every process trains on its own windows of a batch; the first one reads and writes the run's files and prints. When one
+stops, all stop. With a single process, everything here does nothing.
 """
 
 from __future__ import annotations
@@ -26,9 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 from ropewalk.errors import UserError
 from ropewalk.system.locks import lock
 
-WAIT = timedelta(
-    minutes=30
-)  # the longest that processes wait for one another, such as for a checkpoint's end
+WAIT = timedelta(minutes=30)
+"""The longest that processes wait for one another, such as for a checkpoint to be written."""
 GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed", "Timed out")
 
 
@@ -41,14 +39,14 @@ class ProcessGroup:
 
     @property
     def first(self) -> bool:
-        """Whether this process reads, writes and speaks."""
+        """Whether this process reads and writes files and prints."""
         return self.rank == 0
 
     def everyone(self, *values: float) -> list[list[float]]:
         """The numbers of every process, in the order of their ranks."""
         if self.ranks == 1:
             return [list(values)]
-        own = torch.tensor(values, dtype=torch.float64, device=_wire())
+        own = torch.tensor(values, dtype=torch.float64, device=_exchange_device())
         parts = [torch.empty_like(own) for _ in range(self.ranks)]
         dist.all_gather(parts, own)
         return torch.stack(parts).tolist()
@@ -64,7 +62,7 @@ class ProcessGroup:
         text = json.dumps(value).encode() if self.first else b""
         length = int(self.everyone(len(text))[0][0])
         letters = torch.tensor(list(text), dtype=torch.uint8) if self.first else torch.empty(length).byte()
-        letters = letters.to(_wire())
+        letters = letters.to(_exchange_device())
         dist.broadcast(letters, 0)
         return json.loads(bytes(letters.tolist()))
 
@@ -73,7 +71,7 @@ SINGLE_PROCESS = ProcessGroup()
 
 
 def launched() -> ProcessGroup:
-    """The team that a launcher made this process one of, from its environment; itself alone where there was none."""
+    """The process group that a launcher started, from its environment; a single process without a launcher."""
     launcher = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
     if not all(launcher.values()):
         return SINGLE_PROCESS
@@ -95,11 +93,11 @@ def local_world_size() -> int:
 
 @contextmanager
 def join_process_group(device: str) -> Iterator[ProcessGroup]:
-    """The team that a launcher made this process one of, ready to work together.
+    """The process group that a launcher started, connected.
 
-    The first process that fails is the cause and raises what it met; the others, which meet a dead line at their
-    next exchange or the launcher's signal, leave silently with status 1. Where no process says why (it was killed),
-    one of those left raises a UserError.
+    The first process that fails raises its own error; the others, which lose the connection at their next exchange or
+    receive the launcher's signal, exit silently with status 1. Where no process reports a cause (it was killed), one of
+    those left raises a UserError.
     """
     team = launched()
     if team is SINGLE_PROCESS:
@@ -111,16 +109,16 @@ def join_process_group(device: str) -> Iterator[ProcessGroup]:
     except Exception as error:
         if not _first_to_fail(store):
             _leave()
-        if _left_alone(error):
+        if _lost_connection(error):
             error = UserError(
-                "another process of this training is gone without a word (killed, or out of memory?), or is stuck; "
-                "the same command with --resume goes on from the last checkpoint."
+                "another process of this training exited or stopped responding (killed, or out of memory?); the "
+                "same command with --resume continues from the last checkpoint."
             )
         if team.rank and isinstance(error, UserError):
             print(f"ropewalk: process {team.rank} of {team.ranks}: {error}", file=sys.stderr)
             raise SystemExit(1) from error
         raise error
-    else:  # after a failure, the others would not come to take leave
+    else:  # after a failure, the others would not reach this barrier
         dist.barrier()
         if device == "cuda":
             dist.destroy_process_group()
@@ -131,8 +129,8 @@ def join_process_group(device: str) -> Iterator[ProcessGroup]:
 def _joined(team: ProcessGroup, device: str) -> dist.Store:
     """Joins the others; returns the store that all of them see.
 
-    With gloo that is for the life of the process: to destroy a group at once after its last exchange can wait
-    forever, for a thread of the group that lets go of tensors and waits for Python's lock.
+    With gloo the group lives as long as the process: destroying it right after its last exchange can deadlock, because
+    a thread of the group that frees tensors waits for Python's lock.
     """
     if device == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -144,7 +142,7 @@ def _joined(team: ProcessGroup, device: str) -> dist.Store:
 
 @contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
-    """While it is entered, no other process that a launcher started does the same with this folder of the machine."""
+    """Only one of the processes that a launcher started on this machine enters this at a time, for one folder."""
     if launched() is SINGLE_PROCESS:
         yield
         return
@@ -157,7 +155,7 @@ def one_at_a_time(folder: Path) -> Iterator[None]:
 
 
 def check_batch(team: ProcessGroup, batch: int, shard: bool) -> None:
-    """UserError where a batch cannot be shared evenly, or where there is nobody to share a model with."""
+    """UserError where a batch cannot be shared evenly, or where a model is to be sharded by a single process."""
     if batch % team.ranks:
         raise UserError(
             f"a batch of {batch} windows cannot be shared evenly by {team.ranks} processes; choose a multiple."
@@ -169,7 +167,7 @@ def check_batch(team: ProcessGroup, batch: int, shard: bool) -> None:
 
 
 class Replica(DistributedDataParallel):
-    """A model of which every process has a copy, and whose gradients are their mean; it has the model's lines."""
+    """A model that every process has a copy of; gradients are averaged. It has the model's rows."""
 
     @property
     def rows(self) -> Any:
@@ -191,11 +189,11 @@ def wrap_ddp_or_fsdp(
     casts: bool = True,
     unused: bool = False,
 ) -> nn.Module:
-    """The model whose passes are the processes' common work: DDP, or FSDP2 where `shard`.
+    """The model wrapped for several processes: DDP, or FSDP2 where `shard`.
 
     parts are sharded one by one, so that only one is whole at a time, and are computed in the dtype `mixed`
     (None: their own), their inputs too where `casts`; what is in `apart` keeps its own dtype. unused: some
-    parameters may have no part in a pass.
+    parameters may take no part in a pass.
     """
     if not shard:
         if not any(p.requires_grad for p in model.parameters()):
@@ -217,26 +215,26 @@ def wrap_ddp_or_fsdp(
     return model
 
 
-def _wire() -> str:
+def _exchange_device() -> str:
     return "cuda" if dist.get_backend() == "nccl" else "cpu"
 
 
 def _first_to_fail(store: dist.Store) -> bool:
     try:
         return store.add("failures", 1) == 1
-    except RuntimeError:  # the process that kept the store is gone
+    except RuntimeError:  # the process that held the store has exited
         return True
 
 
 def _leave() -> NoReturn:
-    """Ends this process at once with status 1: an orderly end may abort on threads that still wait for the others."""
+    """Ends this process at once with status 1: an ordinary exit may abort on threads that still wait for the others."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)
 
 
-def _left_alone(error: Exception) -> bool:
-    """Whether an error says that another process has gone."""
+def _lost_connection(error: Exception) -> bool:
+    """Whether an error means that another process has exited."""
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and any(word in str(error) for word in GONE)
     )

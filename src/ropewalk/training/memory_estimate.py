@@ -1,7 +1,6 @@
 """What a training will need, estimated before anything is allocated: parameters, bytes per device, the command for several.
 
-An estimate from shapes alone: weights, gradients, the optimizer's moments, activations, logits. Knows shapes, not
-how training is done.
+An estimate from shapes alone: weights, gradients, the optimizer's moments, activations, logits.
 """
 
 from __future__ import annotations
@@ -19,12 +18,10 @@ from ropewalk.training.recipe import Recipe, micro_batch_size
 
 GB = 1e9
 ROOM = 0.9  # of a device's memory; the rest goes to kernels and fragmentation
-LARGE = 4 * GB  # what no machine notices needs no telling
+LARGE = 4 * GB  # smaller estimates are not printed
 CERTAIN = 2 / 3  # of an estimate: a training that needs even this and cannot have it is refused
-KEPT = {
-    "float32": 225,
-    "bfloat16": 150,
-}  # bytes per token, layer and unit of width, as seen without a compiler
+KEPT = {"float32": 225, "bfloat16": 150}
+"""Bytes of activations per token, layer and unit of width, measured without a compiler."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class MemoryEstimate:
 
     @property
     def large(self) -> bool:
-        """Whether people should hear of it before a training starts."""
+        """Whether the estimate is worth printing before a training starts."""
         return self.total > LARGE
 
     def require(self, plan: execution.ExecutionPlan, team: ProcessGroup, instead: str) -> None:

@@ -1,6 +1,6 @@
-"""A run folder: its lock, its recipe, its metrics, its checkpoints. Knows files, not how to train.
+"""A run folder: its lock, recipe, metrics and checkpoints.
 
-Of several processes that train together the first one has the folder; the others have a `Follower` in its place.
+Of several processes that train together the first one has the folder; the others have a `Follower` instead.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CONTENT = ("bytes", "digests")  # what a corpus' index says of its tokens
 class Run:
     """One training's folder, locked while it is open so that two processes never write into one.
 
-    resume: go on with the run that it holds, or begin one where it holds none.
+    resume: continue the run in the folder, or begin one where there is none.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Run:
         return self.folder / "recipe.json"
 
     def note(self, text: str) -> None:
-        """One sentence for the person who watches."""
+        """Prints one sentence to standard error."""
         print(text, file=sys.stderr)
 
     def log(self, **entry: Any) -> None:
@@ -144,7 +144,7 @@ class Run:
             file.unlink(missing_ok=True)
 
     def check_corpus(self, provenance: dict[str, Any]) -> None:
-        """UserError when a checkpoint was trained on other data than what this run would go on with."""
+        """UserError when a checkpoint was trained on other data than what this run would continue with."""
         recorded, found = provenance.get("corpus", {}), self.corpus.info
         if any(recorded.get(key, found[key]) != found[key] for key in CONTENT):
             raise UserError(
@@ -157,7 +157,7 @@ class Run:
         differing = [name for name, value in recorded.items() if self.plan.get(name) != value]
         if differing:
             was = ", ".join(f"{name} was {recorded[name]} and is {self.plan.get(name)}" for name in differing)
-            self.note(f"resuming under another plan ({was}): the run goes on, but not bit for bit.")
+            self.note(f"resuming under another plan ({was}): the run continues, but not bit for bit.")
 
     def provenance(self, **more: Any) -> dict[str, Any]:
         """Where weights of this run come from: plain json values. UserError if the corpus changed meanwhile."""
@@ -175,7 +175,7 @@ class Run:
     def _begin(self) -> None:
         if self.recipe_path.exists() and not self._empty:
             raise UserError(
-                f"{self.folder} already holds a run; add --resume to go on with it, or name another folder."
+                f"{self.folder} already holds a run; add --resume to continue it, or name another folder."
             )
         provenance = {"version": ropewalk.__version__, "plan": self.plan, "recipe": self.described}
         write_atomically(self.recipe_path, json.dumps(provenance, indent=1).encode())
@@ -249,7 +249,7 @@ class Run:
 
 
 class Follower:
-    """The run as processes see it that leave its folder to the first one: what a `Run` does, done by nobody."""
+    """Stands for a `Run` in the processes that leave the folder to the first one; it does nothing."""
 
     def __init__(self, folder: Path, plan: dict[str, Any]) -> None:
         self.folder, self.plan = folder, plan
@@ -285,10 +285,10 @@ class Follower:
 def open_run(
     team: ProcessGroup, folder: Path, recipe: Any, plan: dict[str, Any], corpus: Corpus, *, resume: bool
 ) -> Run | Follower:
-    """The run for the first process of a team, and what the others have in its place."""
+    """The run for the first process of a team, and a `Follower` for the others."""
     described = plan | {"processes": team.ranks}
     run = Run(folder, recipe, described, corpus, resume=resume) if team.first else Follower(folder, described)
-    team.everyone(0.0)  # nobody goes on before the folder is ours
+    team.everyone(0.0)  # no process continues before the first one has the folder
     return run
 
 

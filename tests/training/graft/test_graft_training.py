@@ -254,17 +254,15 @@ def test_a_training_that_would_not_fit_is_refused_before_it_begins(
     assert not (tmp_path / "run").exists()
 
 
-def test_large_models_are_content_how_to_scale_out() -> None:
+def test_a_large_model_comes_with_the_command_for_several_devices() -> None:
     large = MemoryEstimate(7_000_000_000, 7_000_000_000, 28e9, 28e9, 56e9, 4e9, 1e9)
-    content = "\n".join(large.told(1, "graft-train"))
-    assert (
-        "117.00 GB" in content
-        and "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in content
-    )
+    text = "\n".join(large.describe(1, "graft-train"))
+    assert "117.00 GB" in text
+    assert "torchrun --nproc-per-node 2 -m ropewalk graft-train ... --shard" in text
     assert large.devices(4e9) == 0
 
 
-def test_mistakes_are_content(base: str, corpus: Corpus, tmp_path: Path) -> None:
+def test_mistakes_are_refused_with_a_sentence(base: str, corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere/at-all is no local folder"):
         needed("nowhere/at-all")
     with pytest.raises(UserError, match="sharding needs several processes"):
