@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ropewalk.cli.options import ModelOption, TextInput, option_groups
+from ropewalk.cli.options import ModelOption, ReadingOptions, TextInput, option_groups
 
 if TYPE_CHECKING:
-    from ropewalk.native.decoder import Decoder
+    from ropewalk.native.config import DecoderConfig
 
 
 @dataclass(frozen=True)
 class SamplingOptions:
     """How the next token is drawn."""
 
-    length: Annotated[int, typer.Option(help="How many bytes to add.")] = 200
+    length: Annotated[
+        int, typer.Option(help="How many tokens to add; a token of a native model is a byte.")
+    ] = 200
     temperature: Annotated[
         float,
         typer.Option(help="0 always takes the likeliest token; 1 samples from the model's distribution."),
@@ -29,7 +31,9 @@ class SamplingOptions:
 
 
 @option_groups
-def generate(source: TextInput, sampling: SamplingOptions, model: ModelOption = "per-layer") -> None:
+def generate(
+    source: TextInput, sampling: SamplingOptions, reading: ReadingOptions, model: ModelOption = "per-layer"
+) -> None:
     """Continue a text with a model.
 
     Examples:
@@ -37,25 +41,26 @@ def generate(source: TextInput, sampling: SamplingOptions, model: ModelOption = 
       ropewalk generate "The history of the city" --length 300
 
       ropewalk generate "北京" --temperature 0
+
+      ropewalk generate "What is a rope walk?" --model HuggingFaceTB/SmolLM2-135M-Instruct --chat
     """
-    import codecs
     import dataclasses
 
-    from ropewalk.native.checkpoint import load_decoder
-    from ropewalk.native.generate import stream
-    from ropewalk.tokens.utf8_bytes import END, encode
+    from ropewalk.loading import load
+    from ropewalk.measure.generation import generate_text
 
-    prompt = source.read()
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    tokens = stream(load_decoder(model), [[END, *encode(prompt)]], **dataclasses.asdict(sampling))
-    for number, token in enumerate(tokens):
+    content = source.read()
+    host = load(model)
+    text, tokens = reading.read(host, content)
+    parts = generate_text(host, tokens, **dataclasses.asdict(sampling))
+    for number, part in enumerate(parts):
         if number == 0:
-            typer.echo(prompt, nl=False)
-        if int(token) == END:
-            break
-        text = decoder.decode(bytes([int(token)]))
-        typer.echo("".join(c if c.isprintable() or c in "\n\t" else "�" for c in text), nl=False)
-    typer.echo(decoder.decode(b"", final=True))
+            typer.echo(text, nl=False)
+        typer.echo(
+            "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in part),
+            nl=False,
+        )
+    typer.echo("")
 
 
 def info(
@@ -80,27 +85,30 @@ def info(
     from rich.table import Table
     from rich.text import Text
 
-    from ropewalk.native import checkpoint, pretrained
+    from ropewalk.native import model_folder, pretrained
 
     if model is None:
         for name in pretrained.model_names():
             typer.echo(name)
         return
-    config = checkpoint.read_config(pretrained.find_model(model))
-    decoder = checkpoint.load_decoder(model)
-    config["parameters"] = sum(p.numel() for p in decoder.parameters())
+    folder = pretrained.find_model(model)
+    config = model_folder.read_config(folder)
+    weights = folder / model_folder.WEIGHTS
+    header = model_folder.read_header(weights)
+    shape = model_folder.decoder_config(config, folder, header)
+    config["parameters"] = model_folder.count_parameters(weights, header)
     if json:
         typer.echo(json_library.dumps(config, indent=1))
         return
-    table = Table(show_header=False, title=Text(str(decoder.provenance["name"])))
-    for key, value in _description(decoder, config).items():
+    table = Table(show_header=False, title=Text(folder.resolve().name))
+    for key, value in _description(shape, config).items():
         table.add_row(key, Text(value))
     Console().print(table)
 
 
-def _description(decoder: Decoder, config: dict[str, Any]) -> dict[str, str]:
+def _description(shape: DecoderConfig, config: dict[str, Any]) -> dict[str, str]:
     """A model in a few lines, by what each says. Unknown is what the provenance, which anyone may write, does not tell."""
-    shape, origin, weights = decoder.config, config["provenance"], config["weights"]
+    origin, weights = config["provenance"], config["weights"]
     increments = shape.increments
     rows = "one row for all layers" if increments.shared else "one row per layer"
     heads = " and head" if increments.per_head else ""

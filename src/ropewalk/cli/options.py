@@ -14,13 +14,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from ropewalk.cli.printing import echo
 from ropewalk.errors import UserError
 
 if TYPE_CHECKING:
+    from ropewalk.core.host import Host
+    from ropewalk.tokens.tokenized_text import TokenizedText
     from ropewalk.traces.trace import Trace
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -40,9 +43,10 @@ Overrides = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 StartTokens = Annotated[
-    Literal["auto", "bos", "none"],
+    str,
     typer.Option(
-        help="The tokens before the text: those the tokenizer adds, its begin-of-text token, or none."
+        metavar="auto|bos|none|ID",
+        help="The tokens before the text: those the tokenizer adds, its begin-of-text token, none, or token ID.",
     ),
 ]
 
@@ -106,6 +110,49 @@ class TextInput:
 
 
 @dataclass(frozen=True)
+class ReadingOptions:
+    """How a text becomes tokens."""
+
+    start: StartTokens = "auto"
+    ids: Annotated[
+        bool, typer.Option("--ids", help="The text holds token ids, such as '504 1690 374', not words.")
+    ] = False
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Put the text into the model's chat template, as a user's turn.")
+    ] = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether the text is read as it is."""
+        return not (self.ids or self.chat)
+
+    def read(self, host: Host, content: str) -> tuple[str, TokenizedText]:
+        """The text and its tokens as `host` reads it. Warns of token ids that the tokenizer would not make."""
+        from ropewalk.tokens import token_ids
+        from ropewalk.tokens.host_text import encode_for
+        from ropewalk.tokens.tokenizer import read_start
+
+        start = read_start(self.start)
+        if self.ids and self.chat:
+            raise UserError("give either --ids or --chat, not both: ids are read as they are.")
+        if self.plain:
+            return content, encode_for(host, content, start=start)
+        if host.tokenizer is None:
+            raise UserError("this model has no tokenizer; leave out --ids and --chat.")
+        if self.chat:
+            return token_ids.chat_tokens(host.tokenizer, content, start)
+        text, tokens = token_ids.read_token_ids(host.tokenizer, token_ids.read_numbers(content), start)
+        changed = token_ids.changed_tokens(host.tokenizer, text, tokens)
+        if changed:
+            echo(
+                f"{changed} of {len(tokens.ids)} token ids are not what the tokenizer makes of this text; the model has "
+                "rarely seen such tokens.",
+                err=True,
+            )
+        return text, tokens
+
+
+@dataclass(frozen=True)
 class TraceFiles:
     """The files that a trace is written to, one option for each format."""
 
@@ -126,15 +173,17 @@ class TraceFiles:
         for suffix, path in self.paths.items():
             writable(path, suffix)
 
-    def write(self, trace: Trace, **style: Any) -> None:
-        """Write every format asked for. style: of figures, see `ropewalk.views.figure.save`."""
+    def write(self, trace: Trace, more: dict[str, Any] | None = None, **style: Any) -> None:
+        """Write every format asked for. more: what the page adds, see `ropewalk.views.page.details`. style: of figures,
+        see `ropewalk.views.figure.save`.
+        """
         from ropewalk.system.files import write_atomically
 
         for suffix, path in self.paths.items():
             if suffix == "html":
                 from ropewalk.views import page
 
-                write_atomically(path, page.html(trace).encode())
+                write_atomically(path, page.html(trace, more=[more or {}]).encode())
             elif suffix == "json":
                 trace.save(path)
             elif suffix == "csv":

@@ -45,6 +45,7 @@ def trace(
     from ropewalk.loading import load
     from ropewalk.measure.archive import require_disk_space, trace_shards
     from ropewalk.system.progress import ProgressMeter
+    from ropewalk.tokens.tokenizer import read_start
     from ropewalk.traces.archive import shards
 
     texts = TextFiles(files, text_key)
@@ -53,7 +54,7 @@ def trace(
     require_disk_space(out, total, len(host.rows))
     made, began = 0, time.monotonic()
     with ProgressMeter(total, "bytes", not quiet, task="tracing") as meter:
-        for shard, done in trace_shards(host, shards(texts.texts()), out, start=start):
+        for shard, done in trace_shards(host, shards(texts.texts()), out, start=read_start(start)):
             made += 0 if done else shard.bytes
             meter.advance(shard.bytes)
     if not quiet:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -84,7 +86,8 @@ def open_model(name: str | Path, **options: Any) -> Any:
     if device is not None:
         more["device_map"] = device
     try:
-        return AutoModelForCausalLM.from_pretrained(source.name, **more).eval()
+        with _no_bars():
+            return AutoModelForCausalLM.from_pretrained(source.name, **more).eval()
     except UserError:
         raise
     except Exception as error:  # transformers raises whatever its parts raise
@@ -135,6 +138,20 @@ def require_reachable(name: str, file: str = "config.json") -> bool:
         f"{name} is no local folder, is not in the Hugging Face cache, and the hub cannot be reached; name a folder, or "
         "try again with a network."
     )
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    """Without the bar that transformers draws while it copies weights, which takes a second."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _hub_arguments(source: Source, options: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,11 @@ from ropewalk.tokens.tokenizer import Start
 
 if TYPE_CHECKING:
     from ropewalk.core.host import Host
+    from ropewalk.tokens.tokenized_text import TokenizedText
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+PROMPT_TOKENS = 8
+"""Tokens of the prompt that are decoded with what follows, because a tokenizer may write a token's space only inside a text."""
 
 
 def generate(
@@ -28,36 +33,52 @@ def generate(
     temperature 0 is greedy; top_p keeps the smallest set of tokens whose probabilities reach it. UserError for a host that
     has no tokenizer, and for one that only NumPy runs.
     """
-    tokens = generate_tokens(
-        host, prompt, length=length, temperature=temperature, top_p=top_p, seed=seed, start=start
-    )
-    ids = list(tokens)
+    tokens = encode_for(host, prompt, start=start)
+    parts = generate_text(host, tokens, length=length, temperature=temperature, top_p=top_p, seed=seed)
+    return "".join(parts)
+
+
+def generate_text(host: Host | Any, tokens: TokenizedText, **sampling: Any) -> Iterator[str]:
+    """The text of `generate` as it is written, in whole characters; sampling as in `generate_tokens`."""
     tokenizer: Any = host.tokenizer
-    return str(tokenizer.decode(ids))
+    before = tokens.ids[-PROMPT_TOKENS:].tolist()
+    ids, shown = list(before), len(tokenizer.decode(before))
+    for token in generate_tokens(host, tokens, **sampling):
+        ids.append(token)
+        text = tokenizer.decode(ids)
+        if len(text) > shown and not text.endswith(REPLACEMENT):
+            yield text[shown:]
+            shown = len(text)
+    yield tokenizer.decode(ids)[shown:]
 
 
 def generate_tokens(
     host: Host | Any,
-    prompt: str,
+    tokens: TokenizedText,
     *,
     length: int,
     temperature: float = 0.8,
     top_p: float = 0.95,
     seed: int = 0,
-    start: Start = "auto",
 ) -> Iterator[int]:
     """The tokens of `generate`, one at a time."""
-    encoded = encode_for(host, prompt, start=start)
     if not hasattr(host, "new_cache"):
         raise UserError(
             "generating needs PyTorch; run: pip install 'ropewalk[torch]', and load the model again."
         )
     from ropewalk.native.generate import stream
 
-    model: Any = host
+    ends = _ends(host)
     for token in stream(
-        model, [encoded.sequence.tolist()], length=length, temperature=temperature, top_p=top_p, seed=seed
+        host, [tokens.sequence.tolist()], length=length, temperature=temperature, top_p=top_p, seed=seed
     ):
-        if int(token) == model.tokenizer.end:
+        if int(token) in ends:
             return
         yield int(token)
+
+
+def _ends(host: Any) -> set[int]:
+    """The tokens that end what a host writes: its tokenizer's, and those of its generation settings."""
+    own = getattr(getattr(getattr(host, "model", None), "generation_config", None), "eos_token_id", None)
+    more = own if isinstance(own, list) else [own]
+    return {int(token) for token in (host.tokenizer.end, *more) if token is not None}

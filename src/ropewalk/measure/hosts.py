@@ -42,21 +42,42 @@ def opened_host(model: Any, tokenizer: Any = None) -> Iterator[Host]:
                 yield untouched
 
 
-def with_rows_per_layer(host: Host, per_head: bool = False) -> Host:
+def has_increments(host: Host) -> bool:
+    """Whether a host has learned increments; without them every gap is 1."""
+    return host.describe().get("parametrization") != "integer"
+
+
+def with_rows_per_layer(host: Host, per_head: bool | None = None) -> Host:
     """A host in which the gaps of every layer, or of every key/value head, can be moved by themselves.
 
     Hosts with learned increments are returned unchanged. One with integer positions computes the same as before; a graft is
-    attached again, a native decoder is copied.
+    attached again, a native decoder is copied. per_head None: as the host is.
     """
     config: Any = getattr(host, "config", None)
     native: IncrementConfig | None = getattr(config, "increments", None)
     if native is not None and native.parametrization == "integer":
-        return _per_layer_copy(host, per_head)  # type: ignore[arg-type]
-    if getattr(config, "parametrization", None) == "integer" and config.per_head != per_head:
+        return _per_layer_copy(host, bool(per_head))  # type: ignore[arg-type]
+    integer = getattr(config, "parametrization", None) == "integer"
+    if integer and per_head is not None and config.per_head != per_head:
         from ropewalk.hf import graft
 
         return graft(host, parametrization="integer", per_head=per_head)  # type: ignore[arg-type]
     return host
+
+
+@contextmanager
+def eager_attention(host: Any) -> Iterator[None]:
+    """Explicit attention weights while a Hugging Face host runs; nothing changes for others."""
+    model = getattr(host, "model", None)
+    before = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    if before in (None, "eager") or not hasattr(model, "set_attn_implementation"):
+        yield
+        return
+    model.set_attn_implementation("eager")  # type: ignore[union-attr]
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)  # type: ignore[union-attr]
 
 
 def _per_layer_copy(decoder: Decoder, per_head: bool) -> Decoder:

@@ -49,6 +49,10 @@ class HuggingFaceTokenizer:
         end: int | None = self.tokenizer.eos_token_id
         return end if end is not None else self.tokenizer.bos_token_id
 
+    @property
+    def repeats_prefix(self) -> bool:
+        return True
+
     def prefix(self, start: Start = "auto") -> tuple[int, ...]:
         return resolve_prefix(start, self._added, self.tokenizer.bos_token_id, self.vocab_size)
 
@@ -64,7 +68,7 @@ class HuggingFaceTokenizer:
             raise UserError(
                 f"the tokenizer of {self.name} makes no token of this text; give a text with visible characters."
             )
-        parts = self._parts(ids)
+        parts = self.parts(ids)
         known = [part for part in parts if part is not None]
         spans = spans_from_pieces(text, known, self._normalize) if len(known) == len(parts) else None
         if spans is None:
@@ -75,17 +79,24 @@ class HuggingFaceTokenizer:
         return str(self.tokenizer.decode([int(i) for i in ids], clean_up_tokenization_spaces=False))
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        texts = ["" if part is None else part.decode("utf-8", "replace") for part in self._parts(ids)]
+        texts = ["" if part is None else part.decode("utf-8", "replace") for part in self.parts(ids)]
         return texts if self._byte_level else [text.replace(SPACE, " ") for text in texts]
 
-    def _parts(self, ids: Sequence[int]) -> list[bytes | None]:
-        """The bytes that each token writes; None for one that has no entry or stands for unknown text."""
+    def parts(self, ids: Sequence[int]) -> list[bytes | None]:
         names = self.tokenizer.convert_ids_to_tokens([int(i) for i in ids])
         unknown = self.tokenizer.unk_token
         return [
             None if name is None or (name == unknown and unknown is not None) else self._bytes(name)
             for name in names
         ]
+
+    def chat(self, message: str) -> str:
+        if not self.tokenizer.chat_template:
+            raise UserError(
+                f"{self.name} has no chat template, so it was not trained on chats; leave out the chat option."
+            )
+        turns = [{"role": "user", "content": message}]
+        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
 
     def _bytes(self, name: str) -> bytes | None:
         if name in self._literal:

@@ -50,6 +50,19 @@ class Tokenizer(Protocol):
         """What each token writes by itself; a part of a character is U+FFFD."""
         ...
 
+    def parts(self, ids: Sequence[int]) -> list[bytes | None]:
+        """The bytes that each token writes; None for one that has no entry or stands for unknown text."""
+        ...
+
+    @property
+    def repeats_prefix(self) -> bool:
+        """Whether a text that is read in windows has the prefix before each of them."""
+        ...
+
+    def chat(self, message: str) -> str:
+        """A message in the tokenizer's chat template. UserError where it has none."""
+        ...
+
 
 @dataclass(frozen=True)
 class ByteTokenizer:
@@ -71,8 +84,27 @@ class ByteTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         return decode(ids)
 
+    @property
+    def repeats_prefix(self) -> bool:
+        return False
+
+    def parts(self, ids: Sequence[int]) -> list[bytes | None]:
+        return [b"" if i == END else bytes([i]) for i in ids]
+
+    def chat(self, message: str) -> str:
+        raise UserError("this model reads bytes and has no chat template; leave out the chat option.")
+
     def pieces(self, ids: Sequence[int]) -> list[str]:
         return ["" if i == END else bytes([i]).decode("utf-8", "replace") for i in ids]
+
+
+def read_start(written: str) -> Start:
+    """A start as it is written: auto, bos, none, or the number of a token. UserError for anything else."""
+    if written in STARTS:
+        return written  # type: ignore[return-value]
+    if written.isdecimal():
+        return int(written)
+    raise UserError(f"start must be auto, bos, none or the number of a token, got '{written}'.")
 
 
 def resolve_prefix(start: Start, auto: tuple[int, ...], bos: int | None, vocab_size: int) -> tuple[int, ...]:
