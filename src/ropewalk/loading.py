@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ropewalk.errors import UserError
+from ropewalk.native.model_folder import FORMAT
 from ropewalk.native.pretrained import find_model, model_names
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 Kind = Literal["native", "adapter", "peft", "huggingface"]
 Backend = Literal["auto", "torch", "numpy"]
 
-NATIVE_FORMAT = "ropewalk-decoder"
+SHORT_TEXT = 1024
+"""Characters from which PyTorch is quicker, though it takes a second to import."""
+SMALL_MODEL = 64_000_000
+"""Bytes of weights up to which NumPy is quick enough."""
 
 
 def load(
@@ -67,26 +71,31 @@ def kind_of(name: str | Path) -> Kind:
     if str(name) in model_names():
         return "native"
     path = Path(name)
-    if _json(path / "config.json").get("format") == NATIVE_FORMAT:
+    if _json(path / "config.json").get("format") == FORMAT:
         return "native"
     if _json(path / "ropewalk.json"):
         return "adapter"
     return "peft" if _json(path / "adapter_config.json") else "huggingface"
 
 
+def quickest_backend(name: str | Path, text: str) -> Backend:
+    """ "numpy" for a small native model and a short text, which NumPy traces before PyTorch has been imported; else "auto"."""
+    if kind_of(name) != "native" or len(text) >= SHORT_TEXT:
+        return "auto"
+    from ropewalk.native import model_folder, numpy_decoder
+
+    folder = find_model(name)
+    header = model_folder.read_header(folder / model_folder.WEIGHTS)
+    shape = model_folder.decoder_config(model_folder.read_config(folder), folder, header)
+    small = (folder / model_folder.WEIGHTS).stat().st_size <= SMALL_MODEL
+    return "numpy" if small and numpy_decoder.runs(shape) else "auto"
+
+
 def _native(name: str | Path, backend: Backend, options: Any) -> Host:
     if importlib.util.find_spec("torch") is None or backend == "numpy":
         from ropewalk.native.numpy_checkpoint import read_numpy_decoder
 
-        try:
-            return read_numpy_decoder(find_model(name))  # type: ignore[return-value]
-        except UserError:
-            raise
-        except Exception as error:
-            reason = str(error).partition("\n")[0] or type(error).__name__
-            raise UserError(
-                f"{name} cannot be read without PyTorch ({reason}); run: pip install 'ropewalk[torch]'"
-            ) from error
+        return read_numpy_decoder(find_model(name))  # type: ignore[return-value]
     import torch
 
     from ropewalk.native.checkpoint import load_decoder

@@ -1,4 +1,4 @@
-"""The sentence shown without torch: the same trace as with it, or left to it."""
+"""A trace without torch: the same as with it, or the same sentence about what is wrong."""
 
 import json
 import shutil
@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tiny import config, moved
 
-from ropewalk.measure import capture, numpy_trace
+from ropewalk import loading
+from ropewalk.errors import UserError
+from ropewalk.measure import capture
 from ropewalk.native import checkpoint, pretrained
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
-from ropewalk.native.numpy_checkpoint import Unknown, read_numpy_decoder
+from ropewalk.native.numpy_checkpoint import read_numpy_decoder
 from ropewalk.native.numpy_decoder import NumpyDecoder
 from ropewalk.system.files import sha256
 from ropewalk.traces.trace import SIGNALS, Trace
@@ -54,8 +56,12 @@ def edit(folder: Path, *path: str, value: Any) -> None:
     (folder / checkpoint.CONFIG).write_text(json.dumps(config))
 
 
-def assert_same(light: Trace | None, full: Trace) -> None:
-    assert light is not None
+def traced(model: str | Path, text: str, **how: Any) -> Trace:
+    """A trace that NumPy makes."""
+    return capture.trace(loading.load(model, backend="numpy"), text, **how)
+
+
+def assert_same(light: Trace, full: Trace) -> None:
     for name in ("text", "rows", "kind", "unit", "gap", "context", "provenance"):
         assert getattr(light, name) == getattr(full, name), name
     assert np.array_equal(light.tokens, full.tokens) and np.array_equal(light.spans, full.spans)
@@ -69,7 +75,7 @@ def test_a_bundled_model_shows_the_same_picture(name: str) -> None:
     model = checkpoint.load_decoder(name)
     for text in SENTENCES:
         for start in ("bos", "none"):
-            light, full = numpy_trace.trace(name, text, start=start), capture.trace(model, text, start=start)
+            light, full = traced(name, text, start=start), capture.trace(model, text, start=start)
             assert_same(light, full)
             assert str(terminal.render(light)) == str(terminal.render(full))
 
@@ -98,7 +104,7 @@ def test_every_model_that_it_knows_gives_what_the_decoder_gives(
     model = moved(Decoder(config(decoder=shape, **parametrization), seed=0), scale=0.1)
     folder = saved(tmp_path_factory.mktemp("light") / "model", model)
     text = ("The cat sat on the mat; 猫が座る。" * 10)[:length]
-    assert_same(numpy_trace.trace(folder, text), capture.trace(checkpoint.load_decoder(folder), text))
+    assert_same(traced(folder, text), capture.trace(checkpoint.load_decoder(folder), text))
 
 
 def test_large_outputs_of_a_network_are_transformed_alike(tmp_path: Path) -> None:
@@ -110,9 +116,9 @@ def test_large_outputs_of_a_network_are_transformed_alike(tmp_path: Path) -> Non
         folder = saved(tmp_path / parametrization, model)
         full, light = (
             capture.trace(checkpoint.load_decoder(folder), "Cat 猫"),
-            numpy_trace.trace(folder, "Cat 猫"),
+            traced(folder, "Cat 猫"),
         )
-        assert light is not None and np.abs(full.values).max() > 9
+        assert np.abs(full.values).max() > 9
         np.testing.assert_allclose(light.values[0], full.values[0], rtol=1e-4, atol=1e-4)
 
 
@@ -121,48 +127,59 @@ def test_what_overflows_on_the_way_warns_nobody(tmp_path: Path) -> None:
     with torch.no_grad():
         for layer in model.layers:
             layer.mlp.gate.weight.mul_(1e4)
-    assert numpy_trace.trace(saved(tmp_path / "model", model), "The cat sat.") is not None
+    assert len(traced(saved(tmp_path / "model", model), "The cat sat.").tokens) == 12
 
 
-def test_weights_of_half_precision_are_read(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "half", moved(Decoder(config(), seed=0), scale=0.2), torch.float16)
-    assert_same(numpy_trace.trace(folder, "half"), capture.trace(checkpoint.load_decoder(folder), "half"))
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_weights_of_half_precision_are_read(tmp_path: Path, dtype: torch.dtype) -> None:
+    folder = saved(tmp_path / "half", moved(Decoder(config(), seed=0), scale=0.2), dtype)
+    assert_same(traced(folder, "half"), capture.trace(checkpoint.load_decoder(folder), "half"))
 
 
 def test_tokens_that_a_parametrization_sees_alike_advance_alike() -> None:
     text = "banana, bandana; cabanas and bananas for an Alabama llama"
     for length in range(20, len(text), 3):
-        made = numpy_trace.trace("per-layer", text[:length])
-        assert made is not None
+        made = traced("per-layer", text[:length])
         for token in set(made.tokens.tolist()):
             assert len(set(made.values[0, made.tokens == token].tolist())) == 1
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"decoder": {"encoding": "pope"}},
-        {"decoder": {"decay": "forget"}},
-        {"decoder": {"vocab_size": 200}},
-    ],
-    ids=str,
-)
-def test_other_models_are_left_to_torch(tmp_path: Path, other: dict[str, Any]) -> None:
-    folder = saved(tmp_path / "model", moved(Decoder(config(**other), seed=0), scale=0.1))
-    assert numpy_trace.trace(folder, "é cat") is None
+@pytest.mark.parametrize("other", [{"encoding": "pope"}, {"decay": "forget"}], ids=str)
+def test_other_models_need_torch(tmp_path: Path, other: dict[str, Any]) -> None:
+    folder = saved(tmp_path / "model", moved(Decoder(config(decoder=other), seed=0), scale=0.1))
+    with pytest.raises(UserError, match=r"has .*, which needs PyTorch; run: pip install 'ropewalk\[torch\]'"):
+        traced(folder, "cat")
+    assert loading.quickest_backend(folder, "cat") == "auto"
 
 
-def test_weights_of_bfloat16_are_left_to_torch(tmp_path: Path) -> None:
-    folder = saved(tmp_path / "model", moved(Decoder(config(), seed=0)), torch.bfloat16)
-    assert numpy_trace.trace(folder, "cat") is None and checkpoint.load_decoder(folder)
+def test_numpy_is_quicker_for_short_texts_and_small_models(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loading.quickest_backend(folder, "cat") == loading.quickest_backend("per-layer", "猫") == "numpy"
+    assert loading.quickest_backend(folder, "x" * loading.SHORT_TEXT) == "auto"
+    monkeypatch.setattr(loading, "SMALL_MODEL", 1000)
+    assert loading.quickest_backend(folder, "cat") == "auto"
 
 
-@pytest.mark.parametrize(
-    "text", ["", "\ud800", "x" * numpy_trace.LONGEST, "猫" * (numpy_trace.LONGEST // 3 + 1)]
-)
-def test_texts_that_are_none_or_long_are_left_to_torch(folder: Path, text: str) -> None:
-    assert numpy_trace.trace(folder, "cat") is not None
-    assert numpy_trace.trace(folder, text) is None
+def both_refuse(folder: str | Path, text: str = "cat") -> str:
+    """The one sentence with which NumPy and PyTorch refuse a model or a text."""
+    said = []
+    for read in (read_numpy_decoder, checkpoint.load_decoder):
+        with pytest.raises(UserError) as refusal:
+            capture.trace(read(pretrained.find_model(folder)), text)
+        said.append(str(refusal.value))
+    assert said[0] == said[1] and "\n" not in said[0]
+    return said[0]
+
+
+def test_bytes_are_the_tokens_of_no_other_vocabulary(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="does not know its tokenizer"):
+        traced(saved(tmp_path / "model", Decoder(config(decoder={"vocab_size": 200}), seed=0)), "cat")
+
+
+@pytest.mark.parametrize("text", ["", "\ud800"])
+def test_texts_that_are_none_are_refused(folder: Path, text: str) -> None:
+    assert both_refuse(folder, text)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +211,9 @@ def test_texts_that_are_none_or_long_are_left_to_torch(folder: Path, text: str) 
     ],
     ids=str,
 )
-def test_a_changed_config_is_left_to_torch(folder: Path, path: list[str], value: Any) -> None:
+def test_a_changed_config_is_refused(folder: Path, path: list[str], value: Any) -> None:
     edit(folder, *path, value=value)
-    assert numpy_trace.trace(folder, "cat") is None
+    assert both_refuse(folder)
 
 
 @pytest.mark.parametrize(
@@ -210,17 +227,19 @@ def test_a_config_is_checked_strictly(folder: Path, changed: dict[str, Any]) -> 
         DecoderConfig.model_validate(shape | changed, strict=True)
 
 
-def test_damaged_weights_are_left_to_torch(folder: Path, tmp_path: Path) -> None:
+def test_damaged_weights_are_refused(folder: Path, tmp_path: Path) -> None:
     path = folder / checkpoint.WEIGHTS
     whole = path.read_bytes()
     for damaged in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1]), b"", whole[:100]):
         path.write_bytes(damaged)
-        assert numpy_trace.trace(folder, "cat") is None
+        assert "copy the model again" in both_refuse(folder)
     other = saved(tmp_path / "other", moved(Decoder(config(), seed=5), scale=0.2))
     shutil.copy(other / checkpoint.WEIGHTS, path)
-    assert numpy_trace.trace(folder, "cat") is None
+    assert "its hash differs" in both_refuse(folder)
     path.unlink()
-    assert numpy_trace.trace(folder, "cat") is None and numpy_trace.trace(tmp_path / "nowhere", "cat") is None
+    assert "does not exist" in both_refuse(folder)
+    with pytest.raises(UserError, match="does not exist"):
+        loading.find_model(tmp_path / "nowhere")
 
 
 def test_a_hash_that_fits_does_not_excuse_tensors_that_do_not(folder: Path) -> None:
@@ -230,30 +249,23 @@ def test_a_hash_that_fits_does_not_excuse_tensors_that_do_not(folder: Path) -> N
     path = folder / checkpoint.WEIGHTS
     save_file({**load_file(path), "norm.weight": torch.ones(1)}, path)
     edit(folder, "weights", "sha256", value=sha256(path))
-    with pytest.raises(Unknown, match="weights"):
-        read_numpy_decoder(folder)
+    assert "'norm.weight' is [1]" in both_refuse(folder)
 
 
-def test_numbers_that_are_none_are_left_to_torch(tmp_path: Path) -> None:
+def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     model = moved(Decoder(config("signed"), seed=0))
     with torch.no_grad():
         model.increment_modules[1].output.bias.fill_(float("nan"))
-    assert numpy_trace.trace(saved(tmp_path / "model", model), "cat") is None
-
-
-def test_a_large_model_is_left_to_torch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ropewalk.native.numpy_checkpoint.LARGEST", 1000)
-    with pytest.raises(Unknown, match="size"):
-        read_numpy_decoder(folder)
+    assert both_refuse(saved(tmp_path / "model", model))
 
 
 def test_a_trace_differs_where_the_pass_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These comparisons can fail: one of the walk's decisions taken otherwise is seen."""
+    """These comparisons can fail: other positions are seen."""
     full = capture.trace(checkpoint.load_decoder("per-layer"), SENTENCES[0])
     plain = NumpyDecoder._angles
     monkeypatch.setattr(NumpyDecoder, "_angles", lambda self, r: plain(self, r + 0.01))
     with pytest.raises(AssertionError):
-        assert_same(numpy_trace.trace("per-layer", SENTENCES[0]), full)
+        assert_same(traced("per-layer", SENTENCES[0]), full)
 
 
 def shown(*words: str) -> tuple[str, bool]:

@@ -32,11 +32,11 @@ from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.analyses.statistics import Estimate
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import Corpus, CorpusConfig, formats, prepare, store, windows
-from ropewalk.measure import numpy_trace
 from ropewalk.measure.archive import trace_shards
 from ropewalk.measure.capture import trace
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
+from ropewalk.native.numpy_checkpoint import read_numpy_decoder
 from ropewalk.studies.native import plan
 from ropewalk.system.files import sha256
 from ropewalk.traces import archive, importers
@@ -107,7 +107,7 @@ def _make_model(folder: Path) -> None:
 
 
 def _read_without_torch(folder: Path) -> None:
-    numpy_trace.trace(folder / "model", TEXT)
+    trace(read_numpy_decoder(folder / "model"), TEXT)
 
 
 def _archive(folder: Path) -> None:

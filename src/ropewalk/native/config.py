@@ -60,6 +60,11 @@ class DecoderConfig(BaseModel):
         return self.intermediate_size or 4 * self.hidden_size
 
     @property
+    def num_increment_modules(self) -> int:
+        """One per layer, or a single one that all layers share."""
+        return 1 if self.increments.shared else self.num_layers
+
+    @property
     def rows(self) -> tuple[Row, ...]:
         """All rows of increments, in layer order."""
         per_head = self.increments.per_head and self.increments.parametrization != "integer"

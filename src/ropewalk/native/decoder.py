@@ -21,12 +21,10 @@ from ropewalk.core.host import Edit, Output, apply_edit
 from ropewalk.core.increments import Absolute
 from ropewalk.core.init import init_weights
 from ropewalk.core.kernels.linear import linear
-from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.native.config import DecoderConfig
+from ropewalk.native.host_properties import HostProperties
 from ropewalk.native.kv_cache import KVCache, LayerKVCache
-from ropewalk.tokens.tokenizer import ByteTokenizer
-from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -147,7 +145,7 @@ class Layer(nn.Module):
         return x + self.mlp(self.mlp_norm(x))
 
 
-class Decoder(nn.Module):
+class Decoder(HostProperties, nn.Module):
     """A causal language model whose layers choose their own token spacing: the native host.
 
     seed: None leaves the weights uninitialized, for a loader to fill. compute_dtype: the dtype of the residual stream.
@@ -168,7 +166,7 @@ class Decoder(nn.Module):
                 num_kv_heads=config.kv_heads,
                 vocab_size=config.vocab_size,
             )
-            for _ in range(1 if config.increments.shared else config.num_layers)
+            for _ in range(config.num_increment_modules)
         )
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.compute_dtype = torch.float32
@@ -176,27 +174,6 @@ class Decoder(nn.Module):
         self.layer_with_increments_fn = layer_with_increments
         if seed is not None:
             init_weights(self, seed)
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        return self.config.rows
-
-    @property
-    def context_length(self) -> int:
-        return self.config.context_length
-
-    @property
-    def vocab_size(self) -> int:
-        return self.config.vocab_size
-
-    @property
-    def tokenizer(self) -> ByteTokenizer | None:
-        """UTF-8 bytes; None for a model of another vocabulary."""
-        return ByteTokenizer() if self.config.vocab_size == VOCAB_SIZE else None
-
-    @property
-    def gap(self) -> positions.Gap:
-        return self.config.increments.gap
 
     @property
     def device(self) -> torch.device:
@@ -229,13 +206,10 @@ class Decoder(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """Name, hash and parametrization of the model, as a Trace records them."""
-        precise = self.compute_dtype == torch.float32
-        described = self.config.describe(self.provenance)
-        return (
-            described
-            if precise
-            else {**described, "precision": str(self.compute_dtype).removeprefix("torch.")}
-        )
+        described = super().describe()
+        if self.compute_dtype == torch.float32:
+            return described
+        return {**described, "precision": str(self.compute_dtype).removeprefix("torch.")}
 
     def new_cache(self) -> KVCache:
         """An empty KV cache."""

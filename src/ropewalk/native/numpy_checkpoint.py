@@ -1,58 +1,45 @@
-"""Reads a model folder, as `ropewalk.native.checkpoint` writes it, without torch."""
+"""Reads a native model's folder for NumPy, without torch. See `ropewalk.native.model_folder`."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import load
+from safetensors import SafetensorError, deserialize
 
+from ropewalk.core.increment_config import NETWORKS
+from ropewalk.errors import UserError
+from ropewalk.native import model_folder
 from ropewalk.native.config import DecoderConfig
-from ropewalk.native.numpy_decoder import NumpyDecoder
+from ropewalk.native.model_folder import WEIGHTS, Shapes
+from ropewalk.native.numpy_decoder import NumpyDecoder, runs
 from ropewalk.system.files import read_whole
-
-LARGEST = 64_000_000
-"""Bytes of weights: beyond it, torch computes so much faster that loading it is worth the time."""
-
-NETWORKS = ("positive", "bounded", "signed", "random", "free", "coordinate")
-
-Shapes = dict[str, tuple[int, ...]]
-
-
-class Unknown(Exception):
-    """A model that NumPy does not run, or a folder that `ropewalk.native.checkpoint` may refuse with a reason."""
 
 
 def read_numpy_decoder(folder: Path) -> NumpyDecoder:
-    """The model in a folder, once its weights have the hash in its config.
-
-    Raises Unknown for a model of another kind, and whatever reading raises for a folder that is not a model.
-    """
-    config = json.loads(read_whole(folder / "config.json"))
-    path = folder / "model.safetensors"
-    if (config["format"], config["schema"]) != ("ropewalk-decoder", 3):
-        raise Unknown("its format")
-    shape = DecoderConfig.model_validate(config["model"], strict=True)
-    if shape.encoding != "rope" or shape.decay is not None:
-        raise Unknown("its config")
-    if path.stat().st_size > LARGEST:
-        raise Unknown("its size")
-    data, digest = read_whole(path), config["weights"]["sha256"]
-    weights = {name: each.astype(np.float32) for name, each in load(data).items()}
-    provenance = {**config["provenance"], "name": folder.resolve().name, "hash": digest}
-    model = NumpyDecoder(shape, weights, provenance)
-    if hashlib.sha256(data).hexdigest() != digest or {n: w.shape for n, w in weights.items()} != _shapes(
-        model
-    ):
-        raise Unknown("its weights")
-    return model
+    """The decoder in a model folder, in float32. UserError for a folder that is none, and for one that needs PyTorch."""
+    config = model_folder.read_config(folder)
+    path = folder / WEIGHTS
+    header = model_folder.read_header(path)
+    shape = model_folder.decoder_config(config, folder, header)
+    if not runs(shape):
+        what = f"encoding {shape.encoding}" if shape.decay is None else f"decay {shape.decay}"
+        raise UserError(f"{folder} has {what}, which needs PyTorch; run: pip install 'ropewalk[torch]'")
+    expected = parameter_shapes(shape)
+    model_folder.check_header(path, header, expected)
+    try:
+        data = read_whole(path)
+        model_folder.check_weights(path, config, hashlib.sha256(data).hexdigest(), expected)
+        weights = {name: _float32(tensor) for name, tensor in deserialize(data)}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise UserError(f"{path} is not a readable safetensors file ({error}); copy it again.") from error
+    return NumpyDecoder(shape, weights, model_folder.provenance(config, folder))
 
 
-def _shapes(model: NumpyDecoder) -> Shapes:
-    """The shape of every tensor of a model, by name."""
-    config = model.config
+def parameter_shapes(config: DecoderConfig) -> Shapes:
+    """The shape of every tensor of a model that NumPy runs, by name."""
     size, kv, mlp = config.hidden_size, config.kv_heads * config.head_size, config.mlp_size
     layer: Shapes = {"attention_norm": (size,), "mlp_norm": (size,)}
     layer |= {"attention.q": (size, size), "attention.o": (size, size)}
@@ -61,7 +48,7 @@ def _shapes(model: NumpyDecoder) -> Shapes:
     shapes: Shapes = {"embedding": (config.vocab_size, size), "norm.weight": (size,)}
     for i in range(config.num_layers):
         shapes |= {f"layers.{i}.{name}.weight": each for name, each in layer.items()}
-    for i in range(model.num_modules):
+    for i in range(config.num_increment_modules):
         shapes |= {f"increment_modules.{i}.{name}": each for name, each in _module_shapes(config).items()}
     return shapes
 
@@ -79,4 +66,16 @@ def _module_shapes(config: DecoderConfig) -> Shapes:
         return shapes | ({} if settings.parametrization == "positive" else {"norm": (size,)})
     if settings.parametrization == "frozen":
         return {"table": (config.vocab_size, num_rows)}
+    if settings.parametrization == "table":
+        return {"weight": (config.vocab_size, num_rows)}
     return {"bias": (num_rows,)} if settings.parametrization == "constant" else {}
+
+
+def _float32(tensor: dict[str, Any]) -> np.ndarray:
+    """A tensor of a safetensors file as a float32 array."""
+    data, dtype = tensor["data"], tensor["dtype"]
+    if dtype == "BF16":  # the upper half of a float32
+        values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+    else:
+        values = np.frombuffer(data, {"F32": "<f4", "F16": "<f2"}[dtype]).astype(np.float32)
+    return values.reshape(tensor["shape"])

@@ -8,63 +8,33 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from ropewalk.core.rows import Row
 from ropewalk.native.config import DecoderConfig
-from ropewalk.tokens.tokenizer import ByteTokenizer
-from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
+from ropewalk.native.host_properties import HostProperties
 
 SATURATION = 30.0  # as in ropewalk.core.increments
 EPS = float(np.finfo(np.float32).eps)
 
 
 @dataclass(frozen=True)
-class NumpyDecoder:
+class NumpyDecoder(HostProperties):
     """A model: its config, its float32 weights by the names of the PyTorch decoder, and its provenance."""
 
     config: DecoderConfig
     weights: dict[str, np.ndarray]
     provenance: dict[str, Any]
 
-    @property
-    def num_modules(self) -> int:
-        """The number of increment modules."""
-        return 1 if self.config.increments.shared else self.config.num_layers
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        return self.config.rows
-
-    @property
-    def context_length(self) -> int:
-        return self.config.context_length
-
-    @property
-    def vocab_size(self) -> int:
-        return self.config.vocab_size
-
-    @property
-    def tokenizer(self) -> ByteTokenizer | None:
-        """UTF-8 bytes; None for a model of another vocabulary."""
-        return ByteTokenizer() if self.config.vocab_size == VOCAB_SIZE else None
-
-    @property
-    def gap(self) -> Literal["before", "after"]:
-        return self.config.increments.gap
-
-    def describe(self) -> dict[str, Any]:
-        """Name, hash and parametrization of the model, as a Trace records them."""
-        return self.config.describe(self.provenance)
-
     def __call__(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """tokens (T,) int64 -> increments (N, T) in token-equivalents, and logits (T, V)."""
-        x, emitted = self.weights["embedding"][tokens], []
+        x = embedded = self.weights["embedding"][tokens]
+        emitted = []
         for i in range(self.config.num_layers):
-            if i < self.num_modules:
-                r = self._increments(f"increment_modules.{i}", x, tokens)
+            if i < self.config.num_increment_modules:
+                read = embedded if self.config.increments.reads == "embedding" else x
+                r = self._increments(f"increment_modules.{i}", read, tokens)
                 cos, sin = self._angles(r)
                 emitted.append(1 + r.T)
             layer = f"layers.{i}"
@@ -82,10 +52,10 @@ class NumpyDecoder:
             return w[f"{module}.table"][tokens]
         if kind == "constant":
             return np.repeat(_positive(w[f"{module}.bias"])[None], len(tokens), 0)
-        z = self._network(module, x)
+        z = w[f"{module}.weight"][tokens] if kind == "table" else self._network(module, x)
         if kind == "positive":
             return _positive(z)
-        if kind == "bounded":
+        if kind in ("bounded", "table"):
             e, maximum = np.expm1(np.minimum(z, SATURATION)), settings.max_increment
             return (maximum - 1) * e / (maximum + e)
         if kind == "random":
@@ -147,6 +117,11 @@ class NumpyDecoder:
 
     def _norm(self, x: np.ndarray, name: str) -> np.ndarray:
         return _rms(x, self.config.norm_eps) * self.weights[f"{name}.weight"]
+
+
+def runs(config: DecoderConfig) -> bool:
+    """Whether NumPy runs a model of this architecture: RoPE without decay."""
+    return config.encoding == "rope" and config.decay is None
 
 
 def nats(logits: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

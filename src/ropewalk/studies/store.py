@@ -14,7 +14,7 @@ from typing import Any
 from ropewalk.analyses.result import Result
 from ropewalk.errors import UserError
 from ropewalk.experiments._source import source_hash
-from ropewalk.native.checkpoint import read_config
+from ropewalk.native.model_folder import read_config
 from ropewalk.system.files import sha256
 
 

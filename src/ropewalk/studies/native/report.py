@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ropewalk.native.checkpoint import load_decoder, read_config
+from ropewalk.native.checkpoint import load_decoder
+from ropewalk.native.model_folder import read_config
 from ropewalk.studies import report
 from ropewalk.studies.claims import judge
 from ropewalk.studies.native.claims import ELSEWHERE, claims
