@@ -1,10 +1,11 @@
 """The local server of the live page: loopback only, behind a random token, for one person's own browser.
 
-Refused with 404 and an empty body: another Host (so that no foreign name can be pointed here), another path.
-Refused with 403: a request that another site's page makes. Bodies are limited; a failing model gives an error
-that the page shows, and the server keeps running. Answers never contain a path of this machine.
+`ropewalk.live.guard` refuses foreign requests, `ropewalk.live.connections` limits how long a connection may take. Bodies
+are limited; a failing model gives an error that the page shows, and the server keeps running. Answers never contain a
+path of this machine.
 """
 
+import functools
 import json
 import re
 import secrets
@@ -18,6 +19,7 @@ from typing import Any
 from ropewalk.errors import UserError
 from ropewalk.live.answers import LONGEST, Answers, Model
 from ropewalk.live.assets import live_page
+from ropewalk.live.guard import Guard
 
 MOST_BYTES = 128 * 1024
 _PATH = re.compile(r"(?:[A-Za-z]:)?[/\\][^\s'\":;,]*[/\\][^\s'\":;,]*")
@@ -46,9 +48,12 @@ class Live:
             ) from error
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/{self.token}/"
+        from ropewalk.live.connections import Connection
+
         config = uvicorn.Config(
             self._app(), log_level="error", access_log=False, server_header=False, limit_concurrency=64,
             timeout_keep_alive=30, timeout_graceful_shutdown=2, lifespan="off", ws="none",
+            http=functools.partial(Connection, waiting={}),
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._thread: threading.Thread | None = None
@@ -82,7 +87,7 @@ class Live:
             Route(base + "trace", self._trace, methods=["POST"]),
             Route(base + "page", self._saved, methods=["POST"]),
         ]
-        return _Guard(Starlette(routes=routes), self.port, base)
+        return Guard(Starlette(routes=routes), self.port, base)
 
     async def _page(self, request: Any) -> Any:
         from starlette.concurrency import run_in_threadpool
@@ -114,54 +119,6 @@ class Live:
         except Exception as error:  # a model may fail in any way; the page must not
             print(f"ropewalk: the model failed: {type(error).__name__}: {error}", file=sys.stderr)
             return JSONResponse({"error": f"The model failed ({type(error).__name__})."}, 500)
-
-
-class _Guard:
-    """Lets through only what the page itself asks, and sends every answer with strict headers."""
-
-    headers = (
-        (b"cache-control", b"no-store"),
-        (b"referrer-policy", b"no-referrer"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"x-frame-options", b"DENY"),
-        (b"cross-origin-opener-policy", b"same-origin"),
-        (b"cross-origin-resource-policy", b"same-origin"),
-    )
-
-    def __init__(self, app: Any, port: int, base: str) -> None:
-        self.app, self.base = app, base.encode()
-        self.hosts = {f"{name}:{port}".encode() for name in ("127.0.0.1", "localhost")}
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            return
-        status = self._refusal(scope)
-
-        async def strict(message: Any) -> None:
-            if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message["headers"], *self.headers]}
-            await send(message)
-
-        if status:
-            await strict({"type": "http.response.start", "status": status, "headers": []})
-            await send({"type": "http.response.body", "body": b""})
-            return
-        await self.app(scope, receive, strict)
-
-    def _refusal(self, scope: Any) -> int:
-        headers: dict[bytes, list[bytes]] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.lower(), []).append(value)
-        hosts, path = headers.get(b"host", []), scope["raw_path"].split(b"?")[0]
-        if len(hosts) != 1 or hosts[0] not in self.hosts:
-            return 404
-        if not secrets.compare_digest(path[: len(self.base)], self.base):
-            return 404
-        if scope["method"] == "POST":
-            kind = headers.get(b"content-type", [b""])[0].split(b";")[0].strip()
-            if headers.get(b"origin", [b""]) != [b"http://" + hosts[0]] or kind != b"application/json":
-                return 403
-        return 0
 
 
 def serve(models: Mapping[str, Model], text: str, *, port: int = 0, browser: bool = True) -> None:
