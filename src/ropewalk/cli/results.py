@@ -28,13 +28,16 @@ def print_result(result: Result) -> None:
 
 
 def check_folder(out: Path | None) -> None:
-    """UserError, before any work, for an output folder that cannot be made or written to."""
+    """UserError, before any work, for an output folder that cannot be made or written to, and without matplotlib."""
+    import importlib.util
     import os
 
     from ropewalk.errors import UserError
 
     if out is None:
         return
+    if importlib.util.find_spec("matplotlib") is None:
+        raise UserError("--out draws figures with matplotlib; run: pip install 'ropewalk[pictures]'")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -24,8 +24,8 @@ PACKAGES = {
 }  # fmt: skip
 """The extra that installs each optional package."""
 EXTRAS = {
-    "train": "train", "prepare": "train", "freeze": "train", "demo": "train", "graft-train": "hf", "probe": "hf",
-    "vocabulary": "hf", "export-llama": "hf", "graft-study": "hf", "view": "view", "study": "study",
+    "train": "train", "prepare": "train", "freeze": "train", "demo": "train,pictures", "graft-train": "hf", "probe": "hf",
+    "verify": "hf",     "vocabulary": "hf", "export-llama": "hf", "graft-study": "hf", "view": "view", "study": "study",
     "measure": "study", "export-site": "export",
 }  # fmt: skip
 """The extra that a command asks for when PyTorch is missing, so that one install is enough."""

@@ -1,6 +1,5 @@
-"""Where text comes from, how it is prepared, and the windows a model reads."""
+"""Where text comes from and how it is prepared, without torch; `ropewalk.corpus.windows` are what a model reads."""
 
-from ropewalk.corpus import windows
 from ropewalk.corpus.config import CorpusConfig, Source
 from ropewalk.corpus.lookup import LookupConfig
 from ropewalk.corpus.planted import PlantedConfig
@@ -14,5 +13,4 @@ __all__ = [
     "PlantedConfig",
     "Source",
     "prepare",
-    "windows",
 ]

@@ -48,9 +48,9 @@ def render(result: Result, suffix: str = ".svg") -> bytes:
     """The figure as .svg or .png; the same result gives the same bytes."""
     if suffix not in FORMATS:
         raise UserError(f"expected a figure ending in {', '.join(FORMATS)}, got {suffix}; rename it.")
+    figure, out = draw(result), io.BytesIO()
     import matplotlib
 
-    figure, out = draw(result), io.BytesIO()
     with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "ropewalk"}):
         figure.savefig(out, format=suffix[1:], dpi=150, metadata=FORMATS[suffix])
     return out.getvalue()
