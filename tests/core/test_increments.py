@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from tiny import LEARNED, config, moved, tokens
 from torch import nn
 
@@ -156,6 +157,30 @@ def test_constant_does_not_read_the_text() -> None:
     for r in model(tokens(2, 9)).increments:
         assert torch.equal(r, r[:1, :1].expand_as(r))
         assert r.unique().numel() == 4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"parametrization": "table"}, {"reads": "embedding"}, {"reads": "embedding", "per_head": True}],
+)
+def test_without_context_a_token_has_one_increment_in_each_layer(settings: dict) -> None:
+    model = moved(Decoder(config(**settings), seed=0))
+    text = tokens(3, 20) % 5
+    with torch.inference_mode():
+        for r in model(text).increments:
+            for token in range(5):
+                seen = r[text == token]
+                assert torch.allclose(seen, seen[:1].expand_as(seen), atol=1e-6)
+            assert r.std() > 0.01
+        first, second = model(text).increments
+    assert not torch.allclose(first, second)
+    context = moved(Decoder(config(), seed=0))(text).increments[1]
+    assert context[text == 0].std() > 0.01
+
+
+def test_only_networks_can_read_the_embedding() -> None:
+    with pytest.raises(ValidationError, match="'constant' reads no embedding"):
+        IncrementConfig(parametrization="constant", reads="embedding")
 
 
 def test_a_new_parametrization_is_one_class_and_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:

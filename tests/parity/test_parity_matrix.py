@@ -18,7 +18,7 @@ from tiny import config, moved, tokens
 from torch import Tensor
 
 from ropewalk.core.host import increments_of
-from ropewalk.core.increment_config import ABSOLUTE, PARAMETRIZATIONS
+from ropewalk.core.increment_config import ABSOLUTE, NETWORKS, PARAMETRIZATIONS
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.native.numpy_checkpoint import read_numpy_decoder
@@ -141,6 +141,19 @@ def test_every_pass_agrees_with_the_decoder(
         if parametrization in own.parametrizations and decoder in own.decoders:
             (tmp_path / name).mkdir()
             compare(own, model, tmp_path / name)
+
+
+@pytest.mark.parametrize("parametrization", sorted(NETWORKS))
+def test_every_pass_agrees_where_all_networks_read_the_embedding(
+    tmp_path: Path, parametrization: str
+) -> None:
+    shape = config(parametrization, reads="embedding", max_position=20, decoder={"num_kv_heads": 2})
+    model = moved(Decoder(shape, seed=0), scale=0.1)
+    for name in ("cached", "NumPy", "NumPy step", "transformers"):
+        (tmp_path / name).mkdir()
+        compare(PASSES[name], model, tmp_path / name)
+    if parametrization in ONNX.parametrizations:
+        compare(ONNX, model, tmp_path)
 
 
 @pytest.mark.parametrize("parametrization", sorted(ONNX.parametrizations))

@@ -12,7 +12,7 @@ from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
 from ropewalk.training.recipe import Recipe
 
-SUMMED = ("positive", "bounded", "signed", "constant")
+SUMMED = ("positive", "bounded", "signed", "constant", "table")
 LEARNED = (*SUMMED, "free", "coordinate")
 
 

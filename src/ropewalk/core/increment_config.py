@@ -17,11 +17,13 @@ PARAMETRIZATIONS: dict[str, str] = {
     "bounded": "0 < d < max_increment, read from the normalized layer input (published, per layer)",
     "signed": "d = 1 + z, may be negative",
     "constant": "one learned d per row: a change of scale without content",
+    "table": "0 < d < max_increment, one learned d per token: no context",
     "frozen": "a fixed table of d per token, taken from a trained model",
     "random": "a random network that is never trained: the null model",
     "free": "the position itself is emitted, without a running sum (RePo)",
     "coordinate": "a bounded position within max_position, without a running sum (DaRoPE)",
 }
+NETWORKS = frozenset({"positive", "bounded", "signed", "random", "free", "coordinate"})  # these read a vector
 ABSOLUTE = frozenset({"free", "coordinate"})  # these emit positions and not increments
 
 
@@ -29,8 +31,9 @@ class IncrementConfig(BaseModel):
     """Which parametrization, and for which rows.
 
     parametrization: a key of `PARAMETRIZATIONS`. per: one increment per layer, or one that all layers share.
-    per_head: one row per key/value head instead of one for all heads. gap: whether a token's increment is the gap
-    before it or after it. hidden_size: width of the increment network. max_increment: the largest d of "bounded".
+    reads: what the networks read: the input of their own layer, or the embedding of the token alone, so that no context
+    reaches them. per_head: one row per key/value head instead of one for all heads. gap: whether a token's increment is the gap
+    before it or after it. hidden_size: width of the increment network. max_increment: the largest d of "bounded" and "table".
     max_position: the position up to which "coordinate" moves tokens. std: the standard deviation of d of "random".
     init: "identity" starts at d = 1 exactly, "random" draws the output layer too (published). table: the file of
     "frozen".
@@ -40,6 +43,7 @@ class IncrementConfig(BaseModel):
 
     parametrization: str = "bounded"
     per: Literal["layer", "shared"] = "layer"
+    reads: Literal["layer", "embedding"] = "layer"
     per_head: bool = Field(default=False, strict=True)
     gap: Literal["before", "after"] = "before"
     hidden_size: int = Field(default=64, ge=1)
@@ -62,6 +66,15 @@ class IncrementConfig(BaseModel):
             raise ValueError(
                 f"the parametrization '{self.parametrization}' emits positions and has no gap after a token; "
                 'use gap = "before"'
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _networks_read(self) -> IncrementConfig:
+        if self.reads == "embedding" and self.parametrization not in NETWORKS:
+            raise ValueError(
+                f"the parametrization '{self.parametrization}' reads no embedding; use reads = \"layer\", or one of "
+                f"{', '.join(sorted(NETWORKS))}"
             )
         return self
 

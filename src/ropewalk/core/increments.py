@@ -183,6 +183,25 @@ class Coordinate(Absolute):
         return m * (limit - m) * e / (limit + m * e)
 
 
+class Table(nn.Module):
+    """One learned number per token and row, 0 < d < max_increment: what a byte is, without its context.
+
+    It starts at d = 1 for every token, or around it (`init="random"`).
+    """
+
+    def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
+        super().__init__()
+        self.identity, self.max_increment = config.init == "identity", config.max_increment
+        self.weight = nn.Parameter(torch.zeros(vocab_size, num_rows))
+
+    def after_init(self) -> None:
+        if self.identity:
+            nn.init.zeros_(self.weight)
+
+    def forward(self, x: Float[Tensor, "B T C"], tokens: Int[Tensor, "B T"]) -> Float[Tensor, "B T G"]:
+        return bounded(F.embedding(tokens, self.weight.float()), self.max_increment)
+
+
 class Frozen(nn.Module):
     """A table of r for each token, (V, G), taken from a trained model and never trained."""
 
@@ -211,6 +230,7 @@ MODULES: dict[str, type[nn.Module]] = {
     "bounded": Bounded,
     "signed": Signed,
     "constant": Constant,
+    "table": Table,
     "frozen": Frozen,
     "random": Random,
     "free": Absolute,

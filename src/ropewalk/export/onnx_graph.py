@@ -41,13 +41,14 @@ class _Graph(nn.Module):
 
     def forward(self, tokens: Tensor, keep: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         model, row = self.model, 0
-        x = F.embedding(tokens, model.embedding)
+        x = embedded = F.embedding(tokens, model.embedding)
         n = torch.arange(tokens.shape[1]).expand(tokens.shape)
         increments = []
         for i, module in enumerate(model.layers):
             layer = cast(Layer, module)
             if i < len(model.increment_modules):
-                d = 1.0 + model.increment_modules[i](x, tokens).transpose(1, 2)
+                read = embedded if model.config.increments.reads == "embedding" else x
+                d = 1.0 + model.increment_modules[i](read, tokens).transpose(1, 2)
                 own = slice(row, row + d.shape[1])
                 row += d.shape[1]
                 d = d * keep[:, own] + shift[:, own]

@@ -28,6 +28,9 @@ from ropewalk.hf.hooks import NAME, GraftHooks, Increments
 from ropewalk.hf.inspect_model import HostStructure, inspect_model
 from ropewalk.hf.offload import module_device
 
+NOT_ON_A_HOST = (increments.Frozen, increments.Table, increments.Absolute)
+"""Parametrizations that need more than what an attention layer of a host reads."""
+
 
 def graft(
     model: nn.Module | Grafted,
@@ -168,10 +171,14 @@ def attach(
 
 def build(structure: HostStructure, config: IncrementConfig) -> Increments:
     """One parametrization module for a host, its weights not drawn yet."""
-    if issubclass(increments.MODULES[config.parametrization], increments.Frozen | increments.Absolute):
+    if issubclass(increments.MODULES[config.parametrization], NOT_ON_A_HOST):
         raise UserError(
             f"the {config.parametrization} parametrization needs more than what an attention reads, so a graft cannot have "
             "it; choose bounded, positive, signed or constant."
+        )
+    if config.reads == "embedding" and config.per == "layer":
+        raise UserError(
+            'the layers of a graft read their own input; use reads = "layer", or per = "shared", which reads the embedding.'
         )
     module = increments.build_increments(
         config, hidden_size=structure.hidden_size, num_kv_heads=structure.num_kv_heads, vocab_size=1

@@ -124,8 +124,7 @@ def random_networks(
 def _increment_inputs(host: Host) -> tuple[tuple[str, ...], int, IncrementConfig]:
     """The activations that a host's increment networks read, their width, and the networks' settings."""
     if isinstance(host, Decoder):
-        read = tuple(f"residual.{i}" for i in range(len(host.increment_modules)))
-        return read, host.config.hidden_size, host.config.increments
+        return (*host.increment_inputs, host.config.increments)
     if isinstance(host, GraftLike):
         return (*host.increment_inputs, host.config)
     raise UserError("random networks need a model with increments; graft some onto this one first.")

@@ -182,7 +182,9 @@ class Decoder(HostProperties, nn.Module):
     @property
     def increment_inputs(self) -> tuple[tuple[str, ...], int]:
         """The activations that the increment modules read, and their width."""
-        return tuple(f"residual.{i}" for i in range(len(self.increment_modules))), self.config.hidden_size
+        first = self.config.increments.reads == "embedding"
+        read = (0 if first else i for i in range(len(self.increment_modules)))
+        return tuple(f"residual.{i}" for i in read), self.config.hidden_size
 
     @property
     def increment_parameters(self) -> set[str]:
@@ -244,13 +246,14 @@ class Decoder(HostProperties, nn.Module):
         if self.training and edit is None and kv_cache is None and document_ids is None and not activations:
             return self._training_pass(tokens, position_ids)
         wanted, found = _known_activations(activations, len(self.layers)), dict[str, Tensor]()
-        x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
+        x = embedded = F.embedding(tokens, self.embedding).to(self.compute_dtype)
         emitted: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if f"residual.{i}" in wanted:
                 found[f"residual.{i}"] = x
             if i < len(self.increment_modules):
-                r, p = self._positions(i, x, tokens, position_ids, starts, edit, kv_cache)
+                read = embedded if self.config.increments.reads == "embedding" else x
+                r, p = self._positions(i, read, tokens, position_ids, starts, edit, kv_cache)
                 cos, sin = layer.attention.encoding.angles(p)
                 emitted.append(r)
             if f"positions.{i}" in wanted:
@@ -294,12 +297,19 @@ class Decoder(HostProperties, nn.Module):
 
     def run_layers(self, tokens: Tensor, position_ids: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The residual stream after the last layer, before the final norm, and the increments r of each module."""
-        x = F.embedding(tokens, self.embedding).to(self.compute_dtype)
+        x = embedded = F.embedding(tokens, self.embedding).to(self.compute_dtype)
         emitted: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if i < len(self.increment_modules):
+                read = embedded if self.config.increments.reads == "embedding" else x
                 x, r, cos, sin = self.layer_with_increments_fn(
-                    layer, self.increment_modules[i], x, tokens, position_ids, self.config.increments.gap
+                    layer,
+                    self.increment_modules[i],
+                    x,
+                    read,
+                    tokens,
+                    position_ids,
+                    self.config.increments.gap,
                 )
                 emitted.append(r)
             else:
@@ -319,10 +329,16 @@ def run_layer(
 
 
 def layer_with_increments(
-    layer: Layer, module: nn.Module, x: Tensor, tokens: Tensor, position_ids: Tensor, gap: positions.Gap
+    layer: Layer,
+    module: nn.Module,
+    x: Tensor,
+    read: Tensor,
+    tokens: Tensor,
+    position_ids: Tensor,
+    gap: positions.Gap,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`run_layer` after the layer's own increments: its output, increments r, cosines and sines."""
-    r = compute_increments(module, x, tokens, position_ids)
+    """`run_layer` after the layer's own increments: its output, increments r, cosines and sines. read: their input."""
+    r = compute_increments(module, read, tokens, position_ids)
     p, _ = positions.positions_from_increments(
         r, position_ids, gap=gap, absolute=isinstance(module, Absolute)
     )

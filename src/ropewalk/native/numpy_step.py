@@ -57,8 +57,9 @@ class NumpyStep:
         )
         self.mlp_size, self.eps = config.mlp_size, np.float32(config.hidden_size * config.norm_eps)
         self.position_ids = _array(cast(Tensor, kv_cache.next_position)).copy()
+        own_input = config.increments.reads == "layer"
         modules = [
-            _Network(module, model, offset) if isinstance(module, Network) else _Table(module, model, offset)
+            (_Network if isinstance(module, Network) and own_input else _Table)(module, model, offset)
             for module, offset in zip(
                 model.increment_modules, cast(list[Tensor], kv_cache.offsets), strict=True
             )

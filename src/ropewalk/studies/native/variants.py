@@ -38,6 +38,8 @@ VARIANTS: dict[str, Variant] = {
     BASELINE: Variant(_increments("integer")),
     "shared": Variant(_increments("positive", per="shared")),
     "per-layer": Variant(_increments("bounded", per="layer")),
+    "embedding": Variant(_increments("bounded", per="layer", reads="embedding")),
+    "table": Variant(_increments("table", per="layer")),
     "shared per-head": Variant(_increments("positive", per="shared", per_head=True)),
     "per-layer per-head": Variant(_increments("bounded", per="layer", per_head=True)),
     "signed": Variant(_increments("signed", per="layer")),
