@@ -125,6 +125,16 @@ def test_equivalence_agrees_with_the_90_percent_interval():
         assert inside == (statistics.equivalence(d, 0.003) < 0.05)
 
 
+def test_an_estimate_within_the_margin_is_what_equivalence_of_its_differences_is():
+    stream = np.random.default_rng(6)
+    for size in (0.001, 0.004):
+        d = stream.normal(0.001, size, 6)
+        expected = statistics.equivalence(d, 0.003) if abs(d.mean()) < 0.003 else 1.0
+        assert statistics.within(statistics.paired(d), 0.003) == pytest.approx(expected, rel=1e-6)
+    assert statistics.within(statistics.paired(d + 0.01), 0.003) == 1.0
+    assert np.isnan(statistics.within(statistics.Estimate(0.0), 0.003))
+
+
 def test_holm_by_hand():
     assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     adjusted = statistics.holm([0.01, float("nan"), 0.9])

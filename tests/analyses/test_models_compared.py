@@ -40,6 +40,12 @@ def test_a_planted_cost_is_dependence_and_none_is_none():
     assert found.find(replacement="one", target="all")["verdict"] == "the model depends on them"
     assert found.find(replacement="one", target="L0")["verdict"] == "undecided"
     assert found.notes[-1].startswith("What a table of bytes cannot replace")
+    assert found.notes[-1].endswith(": the model depends on it.")
+    small = knocked(0.0, 1)
+    small.costs["byte mean", "all", False][:] = np.linspace(-0.004, 0.005, 40)
+    assert "as good as nothing (within +-0.003" in knockout([small]).notes[-1]
+    small.costs["byte mean", "all", False][:] = np.linspace(-0.04, 0.04, 40)
+    assert knockout([small]).notes[-1].endswith("undecided.")
     words = [knockout([knocked(0.0, s)]).primary.verdict for s in range(8)]
     assert words.count("undecided") >= 6
 

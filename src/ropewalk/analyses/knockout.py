@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ropewalk.analyses import statistics
+from ropewalk.analyses.neutrality import MARGIN
 from ropewalk.analyses.result import Cell, Chart, Endpoint, Result
 from ropewalk.measure.knockout import REPLACEMENTS, Knockouts
 
@@ -82,6 +83,13 @@ def _verdict(e: statistics.Estimate, holm: float) -> str:
     return WORDS[("above" if e.value > 0 else "below")] if holm < statistics.LEVEL else "undecided"
 
 
+def _content(e: statistics.Estimate) -> str:
+    """In words: whether what the increments know beyond the byte is worth anything to the model."""
+    if statistics.within(e, MARGIN) < statistics.LEVEL:
+        return f"as good as nothing (within +-{MARGIN}, two one-sided tests at 5 %)"
+    return "the model depends on it" if e.verdict() == "above" else "undecided"
+
+
 def _notes(
     found: Sequence[Knockouts], costs: dict[tuple[str, str, bool], statistics.Estimate]
 ) -> tuple[str, ...]:
@@ -96,6 +104,6 @@ def _notes(
     if CONTENT in costs:
         e = costs[CONTENT]
         notes.append(
-            f"What a table of bytes cannot replace: {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] nats per byte."
+            f"What a table of bytes cannot replace: {e.value:.4f} [{e.low:.4f}, {e.high:.4f}] nats per byte: {_content(e)}."
         )
     return tuple(notes)

@@ -206,6 +206,13 @@ def equivalence(differences: np.ndarray, margin: float) -> float:
     return float(max(t.sf((value + margin) / error, freedom), t.cdf((value - margin) / error, freedom)))
 
 
+def within(e: Estimate, margin: float) -> float:
+    """p of two one-sided tests: small when the estimate lies within +-margin. NaN without an interval."""
+    if not e.parts:
+        return float("nan")
+    return max(e.p(margin), e.p(-margin)) / 2 if abs(e.value) < margin else 1.0
+
+
 def rank_p(value: float, reached: np.ndarray) -> float:
     """Two-sided p of `value` among what random networks reached (D,); NaN without any.
 

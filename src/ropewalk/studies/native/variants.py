@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 BASELINE = "rope"
-CONTROLS = ("constant", "permuted", "random")
+CONTROLS = ("constant", "table", "embedding", "permuted", "random")
 """What has no learned content: the main variants are compared with each."""
 
 Takes = Literal["", "table", "permuted table", "std"]
