@@ -1,8 +1,10 @@
 """What a report says in plain words follows from the verdicts, and commands stand in it as code."""
 
+import re
+
 from ropewalk.analyses.result import Endpoint, Result
 from ropewalk.analyses.statistics import Estimate
-from ropewalk.studies.report import Report, markdown
+from ropewalk.studies.report import Report, anchor, markdown
 from ropewalk.studies.report_page import page
 
 REPORT = Report(
@@ -62,3 +64,13 @@ def test_commands_are_code_on_the_page() -> None:
 def test_names_in_each_language_are_in_plain_words() -> None:
     entities = Result("entities", "A", {"row": "row"}, (), notes=("en alone: 60 pairs, share 0.7.",))
     assert "- g/v/entities, en alone: 60 pairs, share 0.7." in markdown(REPORT, {"g/v/entities": [entities]})
+
+
+def test_every_entry_of_the_contents_leads_somewhere() -> None:
+    kept = {"g/v/boundaries x": made("above"), "g/neutrality": made("undecided")}
+    text, content = markdown(REPORT, kept), page(REPORT, kept, [])
+    heads = {anchor(line.lstrip("# ")) for line in text.splitlines() if line.startswith("##")}
+    links = re.findall(r"\(#(.*?)\)", text)
+    assert len(links) == 4 + 2 and set(links) <= heads
+    assert sorted(re.findall(r'href="#(.*?)"', content)) == sorted(links)
+    assert set(links) <= set(re.findall(r'id="(.*?)"', content))

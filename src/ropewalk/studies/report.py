@@ -72,7 +72,7 @@ class Report:
 
 def markdown(report: Report, made: Made) -> str:
     """The report as Markdown."""
-    parts = [f"# {report.title}", report.origin, "## In plain words"]
+    parts = [f"# {report.title}", report.origin, contents_of(made), "## In plain words"]
     parts += [
         "\n".join([*([f"{head}:", ""] if head else []), *(f"- {line}" for line in lines)])
         for head, lines in summary(report, made).items()
@@ -87,8 +87,28 @@ def markdown(report: Report, made: Made) -> str:
         parts += ["### Published, and in no table here", "\n".join(elsewhere)]
     parts += ["## Primary endpoints", "\n".join(f"- {line}" for line in endpoints(made))]
     parts += ["## Every table"]
-    parts += [f"### {name}: {r.title}\n\n{r.markdown()}" for name, kept in made.items() for r in kept]
+    parts += [f"### {heading(name, r)}\n\n{r.markdown()}" for name, kept in made.items() for r in kept]
     return "\n\n".join(parts) + "\n"
+
+
+SECTIONS = ("In plain words", "Published figures and ours", "Primary endpoints", "Every table")
+
+
+def heading(name: str, result: Result) -> str:
+    """The heading of a table."""
+    return f"{name}: {result.title}"
+
+
+def anchor(heading: str) -> str:
+    """A heading as the address that Markdown gives it."""
+    return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
+
+
+def contents_of(made: Made) -> str:
+    """A list of contents: the sections, and under the last one its tables."""
+    tables = [heading(name, r) for name, kept in made.items() for r in kept]
+    lines = [f"- [{title}](#{anchor(title)})" for title in SECTIONS]
+    return "\n".join(lines + [f"  - [{title}](#{anchor(title)})" for title in tables])
 
 
 def endpoints(made: Made, *, decided: bool = False) -> list[str]:

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ropewalk.analyses.result import Result, sentence
 from ropewalk.core.host import Host
 from ropewalk.measure.capture import trace
-from ropewalk.studies.report import CLAIM, SENTENCES, Made, Report, cells, endpoints, sections, summary
+from ropewalk.studies.report import (
+    CLAIM,
+    SECTIONS,
+    SENTENCES,
+    Made,
+    Report,
+    anchor,
+    cells,
+    endpoints,
+    heading,
+    sections,
+    summary,
+)
 from ropewalk.views import chart, figure
 
 STYLE = """
@@ -24,31 +37,47 @@ code{font-size:.85em;overflow-wrap:anywhere}.note{opacity:.75}
 def page(report: Report, made: Made, pictures: list[tuple[str, bytes]]) -> str:
     """pictures: caption and PNG."""
     e = html.escape
-    parts = [f"<h1>{e(report.title)}</h1><p class=note>{e(report.origin)}</p>", "<h2>In plain words</h2>"]
+    parts = [f"<h1>{e(report.title)}</h1><p class=note>{e(report.origin)}</p>", _contents(made)]
+    parts.append(_section("In plain words"))
     for head, lines in summary(report, made).items():
         items = "".join(f"<li>{e(line)}" for line in lines)
         parts.append((f"<p><b>{e(head)}</b></p>" if head else "") + f"<ul>{items}</ul>")
-    parts += ["<h2>Published figures and ours</h2>"]
+    parts.append(_section("Published figures and ours"))
     for section, rows in sections(report.claims).items():
         body = [[row["id"], *cells(row)] for row in rows]
         parts.append(f"<h3>{e(section)}</h3>{_table(['claim', *CLAIM.values()], body)}")
     if report.elsewhere:
         elsewhere = _table(["what", "published", "where"], [list(row) for row in report.elsewhere])
         parts.append(f"<h3>Published, and in no table here</h3>{elsewhere}")
-    parts += ["<h2>Primary endpoints</h2><ul>", *(f"<li>{e(line)}" for line in endpoints(made)), "</ul>"]
+    parts += [_section("Primary endpoints"), "<ul>", *(f"<li>{e(line)}" for line in endpoints(made)), "</ul>"]
     parts += ["<h2>Sentences of our own, as the first model of each kind spaces them</h2>"]
     for name, png in pictures:
         data = base64.b64encode(png).decode()
         parts.append(
             f'<h3>{e(name)}</h3><figure><img alt="{e(name)}" src="data:image/png;base64,{data}"></figure>'
         )
-    parts += ["<h2>Every table</h2>"]
+    parts.append(_section("Every table"))
     parts += [_result(name, result) for name, kept in made.items() for result in kept]
     head = (
         f'<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{e(report.title)}</title><style>{STYLE}</style>'
     )
     return head + "\n".join(parts) + "</html>\n"
+
+
+def _section(title: str, tag: str = "h2") -> str:
+    """A heading that the list of contents can name."""
+    return f'<{tag} id="{html.escape(anchor(title))}">{html.escape(title)}</{tag}>'
+
+
+def _contents(made: Made) -> str:
+    """The list of contents; the tables are folded."""
+
+    def links(titles: Iterable[str]) -> str:
+        return "".join(f'<li><a href="#{html.escape(anchor(t))}">{html.escape(t)}</a>' for t in titles)
+
+    tables = links(heading(name, result) for name, kept in made.items() for result in kept)
+    return f"<ul>{links(SECTIONS)}</ul><details><summary>Tables</summary><ul>{tables}</ul></details>"
 
 
 def draw_sentences(caption: str, host: Host) -> list[tuple[str, bytes]]:
@@ -64,7 +93,7 @@ def draw_sentences(caption: str, host: Host) -> list[tuple[str, bytes]]:
 
 def _result(name: str, result: Result) -> str:
     e = html.escape
-    parts = [f"<h3>{e(name)}: {e(result.title)}</h3>"]
+    parts = [_section(heading(name, result), "h3")]
     if result.primary is not None:
         parts.append(f"<p><b>Primary endpoint.</b> {e(sentence(result.primary))}</p>")
     if result.chart is not None and result.rows:

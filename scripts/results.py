@@ -1,0 +1,228 @@
+"""Writes docs/results/report.md, what the measurements say, from the tables beside it.
+
+python scripts/results.py [--study FOLDER] [--metrics FILE]
+
+study: a folder of `ropewalk study recipes/study-cpu.toml`, whose report and curves are copied first. metrics: the
+metrics.jsonl of the flagship's training, whose curve is copied first. Without them only the page is written again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from results_tables import (
+    BYTES_A_STEP,
+    Measured,
+    Row,
+    byte_kinds,
+    checkpoints,
+    curve,
+    entities,
+    find,
+    inside,
+    knockouts,
+    loss,
+    read,
+    words,
+)
+
+from ropewalk.analyses.result import Endpoint, Result, sentence
+from ropewalk.studies.report import anchor
+from ropewalk.system.files import write_atomically
+
+FOLDER = Path(__file__).parent.parent / "docs" / "results"
+POINTS = 25
+"""Of a curve of increments against steps."""
+CURVES = ("per-layer", "shared")
+NOTE = """Numbers in brackets are 95 % intervals; for the flagship, one training, they cover sentences or windows only. "To clear" is
+what 99 random networks on the same activations reach (97.5th percentile); an effect counts only beyond it. Published:
+Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?", 2026, a model of 1.64 GB; a replica is the reference's own
+second run. This page is written by `scripts/results.py` from the tables beside it."""
+COMMANDS = """    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TORCHINDUCTOR_CPP_WRAPPER=1 ropewalk study recipes/study-cpu.toml \\
+      --out studies/cpu --device cpu --set groups.real.recipe.corpus.root=FOLDER --set study.gold_root=FOLDER
+    ropewalk train recipes/flagship.toml --out runs/flagship
+    python scripts/flagship.py --corpus FOLDER --gold FOLDER --checkpoint FOLDER --checkpoint FOLDER
+    python scripts/results.py --study studies/cpu --metrics runs/flagship/metrics.jsonl
+
+Each table of the study is made again by the study's command with `--table NAME`, each of the flagship by that of
+`scripts/flagship.py` with `--table NAME`."""
+
+
+def sentences(made: Measured) -> list[str]:
+    """Ten plain sentences, from the numbers of the tables."""
+    study, last = made.study, made.last
+    megabytes = max(made.flagship) * BYTES_A_STEP / 1e6
+    ratio = last["bytes"]["bytes"].primary
+    surface, own = last["spacing"]["surface"].primary, last["boundaries gsdsimp"]["boundaries"]
+    assert ratio and surface and own.primary
+    neutral = study["real/neutrality"]["neutrality"]
+    per_layer = find(neutral, variant="per-layer")
+    against = {
+        control: find(study.get(f"real/content against {control}", {}).get("content"), variant="per-layer")
+        for control in ("constant", "table", "embedding")
+    }
+    knocked = last["knockout"]["knockout"]
+    one, byte = (find(knocked, replacement=name, target="all", cost="total") for name in ("one", "byte mean"))
+    names, dose = last["entities"]["entities"].primary, last["dose gsdsimp"]["dose"].primary
+    assert names and dose
+    planted = study.get("planted/per-layer/planted", {}).get("planted")
+    entropy = find(own, reader="entropy before")
+    return [
+        f"What works: increments leave 1 on a CPU once a training takes enough small steps; after {max(made.flagship):,} steps "
+        f"of {BYTES_A_STEP} bytes ({megabytes:.0f} MB) the flagship's layer 0 spaces white space {ratio.estimate.value:.1f} times "
+        "as wide as letters (published: about 6).",
+        f"Loss: over {per_layer['pairs'] if per_layer else 0} pairs of seeds of the CPU study, increments of each layer change "
+        f"the held-out loss by {inside(per_layer, 'difference', 4)} nats per byte against integer RoPE: "
+        f"{per_layer['verdict'] if per_layer else ''}.",
+        "What increments are: against one learned scale for each layer the difference is "
+        f"{_compared(against['constant'])}, against a learned table of bytes {_compared(against['table'])}, and against "
+        f"networks that read the byte alone {_compared(against['embedding'])}.",
+        f"The flagship needs its spacing: with every increment set to 1 it loses {inside(one, 'nats')} nats per byte, and with "
+        f"every increment replaced by the mean of its byte {inside(byte, 'nats', 4)}.",
+        f"What they know: white space and punctuation, with an AUC of {_estimate(surface)} in the flagship (published for the "
+        f"shared model: 0.97; random networks of the same shape reach {surface.null:.2f}).",
+        f"Chinese words: the row chosen on development sentences tells word boundaries with an AUC of {_estimate(own.primary)}; "
+        f"a random network may reach {own.primary.null:.3f} and the model's own entropy has {inside(entropy, 'auc')}: "
+        f"{_decided(own.primary.verdict)}.",
+        f"Names: the gap inside a two-word name is smaller than that of a control in a share of {_estimate(names)} of the pairs, "
+        f"to clear {names.null:.3f}: {names.verdict}.",
+        f"Doubling a gap at a word boundary costs {_estimate(dose, 4)} nats per token more than doubling another gap like it: "
+        f"{dose.verdict}.",
+        "A planted language, whose words are known exactly: "
+        + (
+            f"share of names with a smaller gap {_estimate(planted.primary)}, to clear {planted.primary.null:.3f}: "
+            f"{planted.primary.verdict}."
+            if planted is not None and planted.primary is not None
+            else "not measured yet."
+        ),
+        "Untested here: more than one seed of the flagship, and integer RoPE at its size; models of more than 6.4 million "
+        "parameters and more than 20 MB of text; per-head rows, PoPE, ALiBi, forget gates and code; so nothing here says "
+        "what larger or longer trainings would do.",
+    ]
+
+
+def _compared(row: Row | None) -> str:
+    return "not measured" if row is None else f"{inside(row, 'difference', 4)} ({row['verdict']})"
+
+
+def _estimate(endpoint: Endpoint, digits: int = 3) -> str:
+    e = endpoint.estimate
+    return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
+
+
+def _decided(verdict: str) -> str:
+    return {"above": "they know them", "below": "they know less than nothing"}.get(verdict, verdict)
+
+
+def sections(made: Measured, folder: Path) -> dict[str, str]:
+    """Heading -> text, in the order of the post, then what it lacks."""
+    found = {
+        "Loss against integer RoPE, and content against none": loss(made),
+        "Increments by kind of byte": byte_kinds(made),
+        "Chinese words": words(made),
+        "Two-word names": entities(made),
+        "White space and punctuation": checkpoints(made, "surface", "auc"),
+        "What other increments would cost": knockouts(made),
+        "Single gaps widened and narrowed": made.last["dose gsdsimp"]["dose"].markdown(),
+    }
+    if planted := made.study.get("planted/per-layer/planted"):
+        found["The planted language"] = planted["planted"].markdown()
+        if grown := made.study.get("planted/per-layer/curve planted"):
+            found["The planted language"] += "\n" + grown["curve"].markdown()
+    found["Increments against steps, flagship"] = curve(folder / "flagship" / "curve.csv")
+    for variant in CURVES:
+        found[f"Increments against steps, CPU study, {variant}, first seed"] = curve(
+            folder / f"curve-{variant}.csv"
+        )
+    found["Every primary endpoint"] = "\n".join(
+        f"- {name}: {sentence(result.primary)}" for name, result in every(made) if result.primary is not None
+    )
+    found["Published, and not measured here"] = "\n".join(
+        f"- {what}: {figure}. {where[0].upper()}{where[1:]}."
+        for what, figure, where in made.header["elsewhere"]
+    )
+    found["Commands"] = COMMANDS
+    return found
+
+
+def every(made: Measured) -> list[tuple[str, Result]]:
+    """Every table with its name."""
+    found = [
+        (f"flagship, {step * BYTES_A_STEP / 1e6:.1f} MB, {name}", result)
+        for step, tables in sorted(made.flagship.items())
+        for name, kept in tables.items()
+        for result in kept.values()
+    ]
+    return found + [(name, result) for name, kept in made.study.items() for result in kept.values()]
+
+
+def page(folder: Path = FOLDER) -> str:
+    """The page, from the tables in `folder`."""
+    made = read(folder)
+    parts = sections(made, folder)
+    anchors = {head: anchor(head) for head in parts}
+    lines = [
+        "# What the measurements say",
+        *(f"{number}. {text}" for number, text in enumerate(sentences(made), 1)),
+    ]
+    contents = "\n".join(f"- [{head}](#{anchor})" for head, anchor in anchors.items())
+    body = [f"## {head}\n\n{text.strip()}" for head, text in parts.items()]
+    return "\n\n".join([lines[0], "\n".join(lines[1:]), NOTE, contents, *body]) + "\n"
+
+
+def thinned(metrics: Path) -> list[dict[str, Any]]:
+    """Lines of a run's metrics with increments, evenly spread; each is the mean of those around it."""
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    lines = [line for line in lines if "increments" in line]
+    found = []
+    for part in range(POINTS):
+        some = lines[part * len(lines) // POINTS : (part + 1) * len(lines) // POINTS]
+        for n, row in enumerate(some[-1]["increments"]):
+            mean, std = (
+                sum(line["increments"][n][key] for line in some) / len(some) for key in ("mean", "std")
+            )
+            found.append(
+                {"step": some[-1]["step"], "row": row["row"], "mean": round(mean, 4), "std": round(std, 4)}
+            )
+    return found
+
+
+def write_curve(metrics: Path, to: Path) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("step", "row", "mean", "std"), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(thinned(metrics))
+    write_atomically(to, text.getvalue().encode())
+
+
+def copy_study(study: Path, folder: Path) -> None:
+    """The report of a study, and the curve of the first seed of its main variants."""
+    shutil.copyfile(study / "report.json", folder / "cpu-study.json")
+    for variant in CURVES:
+        write_curve(
+            study / "runs" / "real" / variant / "seed-1" / "metrics.jsonl", folder / f"curve-{variant}.csv"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--study", type=Path)
+    parser.add_argument("--metrics", type=Path)
+    asked = parser.parse_args()
+    if asked.study:
+        copy_study(asked.study, FOLDER)
+    if asked.metrics:
+        write_curve(asked.metrics, FOLDER / "flagship" / "curve.csv")
+    write_atomically(FOLDER / "report.md", page().encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The sections of docs/results/report.md: tables of published figures beside ours, from the saved tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ropewalk.analyses.byte_kinds import PUBLISHED
+from ropewalk.analyses.result import Cell, Result, shown
+from ropewalk.errors import UserError
+from ropewalk.studies.native.claims import BOUNDARIES, ENTITIES, LOSSES
+
+BYTES_A_STEP = 512
+"""Of the flagship."""
+REPLICA = (0.516, 0.528, 0.634, 0.414, 0.722, 0.411)
+"""AUC of Chinese words by layer in the reference's own second run."""
+Row = dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Every published table. study: id -> name -> table; flagship: step -> id -> name -> table."""
+
+    study: dict[str, dict[str, Result]]
+    flagship: dict[int, dict[str, dict[str, Result]]]
+    header: dict[str, Any]
+
+    @property
+    def last(self) -> dict[str, dict[str, Result]]:
+        """The finished flagship's tables."""
+        return self.flagship[max(self.flagship)]
+
+
+def read(folder: Path) -> Measured:
+    report = json.loads((folder / "cpu-study.json").read_text(encoding="utf-8"))
+    study: dict[str, dict[str, Result]] = {}
+    for table in report.pop("tables"):
+        study.setdefault(table["id"], {})[table["name"]] = Result.from_json(table)
+    flagship: dict[int, dict[str, dict[str, Result]]] = {}
+    for path in sorted((folder / "flagship").rglob("*.json")):
+        step, table = path.parent.parent.name, path.parent.name
+        flagship.setdefault(int(step.removeprefix("step-")), {}).setdefault(table, {})[path.stem] = (
+            Result.load(path)
+        )
+    return Measured(study, flagship, report)
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[Cell]]) -> str:
+    lines = [f"| {' | '.join(head)} |"]
+    lines.append("|" + "---|" * (lines[0].count("|") - 1))
+    lines += [
+        "| " + " | ".join(cell if isinstance(cell, str) else shown(cell) for cell in row) + " |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def inside(row: Row | None, column: str, digits: int = 3) -> str:
+    """A number with its interval."""
+    if row is None or row.get(column) is None:
+        return ""
+    text = f"{float(row[column] or 0):.{digits}f}"
+    low, high = row.get(f"{column}_low"), row.get(f"{column}_high")
+    return (
+        text if low is None or high is None else f"{text} [{float(low):.{digits}f}, {float(high):.{digits}f}]"
+    )
+
+
+def find(result: Result | None, **wanted: Cell) -> Row | None:
+    try:
+        return None if result is None else result.find(**wanted)
+    except UserError:
+        return None
+
+
+def primary(result: Result) -> str:
+    if result.primary is None:
+        return ""
+    e = result.primary.estimate
+    return f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]"
+
+
+def loss(made: Measured) -> str:
+    """Experiment 1: every variant against integer RoPE, and increments with context against those without."""
+    found = made.study["real/neutrality"]["neutrality"]
+    head = ("positions", "published", "here, nats per byte", "p (Holm)", "moved", "verdict")
+    rows = [
+        (
+            row["variant"],
+            f"{LOSSES[str(row['variant'])]:+.4f}" if row["variant"] in LOSSES else "",
+            inside(row, "difference", 4),
+            row["holm"],
+            row["moved"],
+            row["verdict"],
+        )
+        for row in found.rows
+    ]
+    parts = [table(head, rows), *found.notes]
+    against = [
+        (
+            name.split(" against ")[1],
+            row["variant"],
+            inside(row, "difference", 4),
+            row["holm"],
+            row["verdict"],
+        )
+        for name, kept in made.study.items()
+        if name.startswith("real/content against ")
+        for row in kept["content"].rows
+    ]
+    parts.append(
+        table(("compared with", "positions", "difference, nats per byte", "p (Holm)", "verdict"), against)
+    )
+    return "\n\n".join(parts)
+
+
+def byte_kinds(made: Measured) -> str:
+    parts = []
+    for name, row, variant in (("layer 0", "L0", "per-layer"), ("shared", "all", "shared")):
+        sources = [("CPU study", made.study[f"real/{variant}/bytes"]["bytes"])]
+        if row == "L0":
+            sources += [
+                (f"flagship, {step * BYTES_A_STEP / 1e6:.1f} MB", kept["bytes"]["bytes"])
+                for step, kept in sorted(made.flagship.items())
+            ]
+        kinds = [str(r["kind"]) for r in sources[0][1].rows if r["row"] == row]
+        rows = [
+            (
+                kind,
+                f"{PUBLISHED[name].get(kind, '')}",
+                *(inside(find(t, row=row, kind=kind), "mean", 2) for _, t in sources),
+            )
+            for kind in kinds
+        ]
+        title = f"**{name.capitalize()}.** Mean increment by kind of byte."
+        parts += [title, table(("kind", "published", *(title for title, _ in sources)), rows)]
+    return "\n\n".join(parts)
+
+
+def words(made: Measured) -> str:
+    """Chinese words: the reference's protocol by layer, then ours at every checkpoint."""
+    own, study = (
+        made.last["boundaries gsdsimp"]["boundaries"],
+        made.study["real/per-layer/boundaries gsdsimp"],
+    )
+    jieba = made.study.get("real/per-layer/boundaries gsdsimp by jieba", {}).get("boundaries")
+    rows = [
+        (
+            f"L{layer}",
+            f"{published:.2f} / {replica:.3f}",
+            inside(find(own, reader=f"increment L{layer}"), "auc"),
+            inside(find(study["boundaries"], reader=f"increment L{layer}"), "auc"),
+            inside(find(jieba, reader=f"increment L{layer}"), "auc"),
+        )
+        for layer, (published, replica) in enumerate(zip(BOUNDARIES, REPLICA, strict=True))
+    ]
+    head = ("row", "published / replica, jieba", "flagship, gold", "CPU study, gold", "CPU study, jieba")
+    parts = [table(head, rows), "Row and sign chosen on development sentences, scored once on others:"]
+    return "\n\n".join([*parts, checkpoints(made, "boundaries", "auc"), *own.notes])
+
+
+def checkpoints(made: Measured, name: str, column: str) -> str:
+    """The primary endpoint of a table at every checkpoint, beside random networks and the entropy."""
+    rows = []
+    for step, kept in sorted(made.flagship.items()):
+        for title, results in kept.items():
+            result = results.get(name)
+            if result is None or result.primary is None:
+                continue
+            rows.append(
+                (
+                    f"{step * BYTES_A_STEP / 1e6:.1f} MB",
+                    title,
+                    primary(result),
+                    f"{result.primary.null:.3f}",
+                    inside(find(result, reader="entropy before") or find(result, reader="entropy"), column),
+                    result.primary.verdict,
+                )
+            )
+    return table(("read", "table", "increments", "to clear", "entropy before", "verdict"), rows)
+
+
+def entities(made: Measured) -> str:
+    """The published comparison by layer, then the controlled one at every checkpoint."""
+    own = made.last["entities"]["entities"]
+    study = made.study.get("real/per-layer/entities", {}).get("entities")
+    where = {"comparison": "reversed order, inner gap", "language": "en"}
+    rows = []
+    for layer in range(6):
+        ours, theirs = (find(t, **where, row=f"L{layer}") for t in (own, study))
+        p = "" if ours is None else shown(ours["holm"])
+        rows.append(
+            (
+                f"L{layer}",
+                ENTITIES.get(f"L{layer}", "no effect"),
+                inside(ours, "share"),
+                p,
+                inside(theirs, "share"),
+            )
+        )
+    head = ("row", "published", "flagship", "p (Holm)", "CPU study")
+    parts = [
+        "Reversed order, inner gap, English: share of names with the smaller increment in the real order.",
+        table(head, rows),
+        "Against another second word of equal surprisal, which starts with another byte, deeper half of the layers:",
+        checkpoints(made, "entities", "share"),
+    ]
+    return "\n\n".join([*parts, *own.notes])
+
+
+def knockouts(made: Measured) -> str:
+    parts = []
+    sources = {"Flagship": made.last["knockout"]["knockout"]}
+    for variant in ("per-layer", "shared"):
+        if kept := made.study.get(f"real/{variant}/knockout"):
+            sources[f"CPU study, {variant}"] = kept["knockout"]
+    names = list(dict.fromkeys(str(row["replacement"]) for row in sources["Flagship"].rows))
+    rows = [
+        (
+            name,
+            *(
+                inside(find(t, replacement=name, target="all", cost="total"), "nats", 4)
+                for t in sources.values()
+            ),
+        )
+        for name in names
+    ]
+    parts.append(table(("increments of all layers replaced by", *sources), rows))
+    parts += [
+        f"{name}: {note}"
+        for name, t in sources.items()
+        for note in t.notes
+        if note.startswith("What a table")
+    ]
+    return "\n\n".join(parts)
+
+
+def curve(path: Path) -> str:
+    """Increments against steps: mean, and standard deviation within rows."""
+    with path.open(encoding="utf-8") as file:
+        entries = list(csv.DictReader(file))
+    rows = list(dict.fromkeys(entry["row"] for entry in entries))
+    steps = list(dict.fromkeys(entry["step"] for entry in entries))
+    known = {(entry["step"], entry["row"]): entry for entry in entries}
+    return table(
+        ("step", *rows),
+        [
+            (
+                f"{int(step):,}",
+                *(f"{float(known[step, r]['mean']):.2f} ± {float(known[step, r]['std']):.2f}" for r in rows),
+            )
+            for step in steps
+        ],
+    )
