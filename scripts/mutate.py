@@ -133,7 +133,7 @@ NAMED: tuple[Named, ...] = (
     ),
     Named(
         "the folder of a replaced file is not flushed", "system/files.py",
-        "        sync_folder(target.parent)\n", "        pass\n", ("faults/test_power.py",),
+        "        sync_folder(target.parent)\n", "        pass\n", ("system/test_files.py",),
     ),
     Named(
         "the header of weights may have any length", "native/checkpoint.py",
@@ -275,6 +275,10 @@ def status(file: str, source: str, tests: tuple[str, ...], seconds: int = SECOND
 
             chosen = [str(TESTS / name) for name in tests if (TESTS / name.partition("::")[0]).exists()]
             options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
+            options += [
+                "-W",
+                "ignore::pytest.PytestAssertRewriteWarning",
+            ]  # of what was imported before the fork
             os._exit(int(pytest.main([*options, "--rootdir", str(ROOT), *chosen])) if chosen else 5)
         except BaseException:
             os._exit(9)
@@ -323,7 +327,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
-    sys.path.insert(0, str(TESTS / "support"))
+    sys.path[:0] = [str(ROOT / "src"), str(TESTS / "support")]
     import hypothesis  # noqa: F401
     import numpy  # noqa: F401
     import pydantic  # noqa: F401

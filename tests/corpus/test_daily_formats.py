@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from ropewalk.corpus import formats
+from ropewalk.corpus.files import read_files
 from ropewalk.errors import UserError
+from ropewalk.system import available_memory
 from ropewalk.system.text_files import read_text
 
 
@@ -101,10 +103,36 @@ def test_what_other_programs_write_is_refused_with_the_command(
     with pytest.raises(UserError) as caught:
         formats.refuse(tmp_path / name)
     assert command.format(tmp_path / name) in str(caught.value)
-    if not name.endswith("html"):
-        (tmp_path / name).write_bytes(b"%PDF-1.7" if name.endswith("pdf") else b"PK\x03\x04")
-        with pytest.raises(UserError, match="convert it first"):
-            read_text(tmp_path / name)
+    (tmp_path / name).write_bytes(b"%PDF-1.7" if name.endswith("pdf") else b"PK\x03\x04")
+    with pytest.raises(UserError, match="convert it first"):
+        read_text(tmp_path / name)
+
+
+def test_markup_is_text_on_standard_input_only(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<p>One</p>")
+    with pytest.raises(
+        UserError, match=r"pandoc .*a\.html .*; or read the markup itself from standard input"
+    ):
+        read_text(tmp_path / "a.html")
+    assert read_text(b"<p>One</p>") == "<p>One</p>"
+
+
+def test_several_files_of_several_kinds_are_one_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("first")
+    (tmp_path / "b.csv").write_text("id,text\n1,second\n2,third\n")
+    (tmp_path / "c.jsonl").write_text('{"text": "fourth"}\n')
+    (tmp_path / "d.log").write_text("fifth\n")
+    names = [str(tmp_path / "[ab].*"), tmp_path / "c.jsonl", tmp_path / "d.log"]
+    assert read_files(names) == "first\n\nsecond\n\nthird\n\nfourth\n\nfifth\n"
+    assert read_files([tmp_path / "d.log"]) == "fifth\n"
+    assert read_files([tmp_path]) == "first\n\nsecond\n\nthird\n\nfourth"  # a folder's files of known kinds
+
+
+def test_several_files_that_do_not_fit_in_memory_are_refused(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "0123456789"}\n' * 9)
+    monkeypatch.setattr(available_memory, "available_bytes", lambda: 8 * 60)
+    with pytest.raises(UserError, match="longer than the 0 MB"):
+        read_files([tmp_path / "a.jsonl"])
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from disk import watched
 from safetensors.numpy import save_file
 
 from ropewalk.errors import UserError
@@ -83,6 +84,31 @@ def test_a_named_pipe_is_refused_and_a_shells_is_read(tmp_path: Path) -> None:
     os.close(begin)
     assert read_whole(f"/dev/fd/{end}") == b"text"
     os.close(end)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_was_written_outlives_a_power_cut_right_after_the_call(tmp_path: Path, kind: str) -> None:
+    """The new name too: its folder is flushed."""
+
+    def write(text: str) -> None:
+        if kind == "file":
+            write_atomically(tmp_path / "disk" / "x", text.encode())
+        else:
+            write_folder(tmp_path / "disk" / "x", lambda folder: fill(folder, text) and None)
+
+    def fill(folder: Path, text: str) -> int:
+        (folder / "inner").mkdir()
+        return (folder / "inner" / "a").write_text(text)
+
+    (tmp_path / "disk").mkdir()
+    write("old")
+    with watched(tmp_path / "disk") as disk:
+        write("new")
+        disk.states.clear()
+        disk.cut("after the call")
+        found = {dict(state).get("x" if kind == "file" else "x/inner/a") for state in disk.states}
+    assert found == {b"new"}
 
 
 def test_a_limit_is_kept(tmp_path: Path) -> None:

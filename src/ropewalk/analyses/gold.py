@@ -61,7 +61,7 @@ def from_lines(lines: Iterable[list[str]]) -> Gold:
     return Gold("\n".join(pieces), np.array(words, np.int64), np.array(sentences, np.int64))
 
 
-def read(path: Path, limit: int | None = None) -> Gold:
+def read(path: str | Path, limit: int | None = None) -> Gold:
     """The gold of a segmented file, or of its first `limit` sentences. UserError when it holds no words."""
     lines = [line.split() for line in read_text(path).split("\n")]
     lines = [line for line in lines if line][:limit]

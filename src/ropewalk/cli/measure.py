@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ropewalk.cli.native import native_model
 from ropewalk.cli.results import check_folder, show_results
-from ropewalk.experiments import REGISTRY
+from ropewalk.experiments import REGISTRY, Experiment
+
+if TYPE_CHECKING:
+    from ropewalk.core.host import Host
 
 BASELINE = "integer RoPE"
 OPTIONS = {
@@ -18,6 +22,10 @@ OPTIONS = {
     "gold": "--dev FILE",
     "baseline": "--against MODEL",
 }
+NATIVE = ("bytes", "curve", "lookup", "neutrality", "planted", "scopes")
+"""Experiments about how native models were trained, or about single bytes."""
+WITHOUT_INCREMENTS = ("dose",)
+"""Experiments that change gaps, whatever they are."""
 ANALYSES = ("spacing", "surface", "extremes", "boundaries", "agreement")
 
 Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md and .png into this folder.")]
@@ -26,10 +34,13 @@ Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md a
 def measure(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}.")],
     models: Annotated[
-        list[str], typer.Argument(help="Models of one kind, one per seed: folders or bundled names.")
+        list[str], typer.Argument(help="Models of one kind, one per seed: bundled names, folders, or grafts.")
     ],
     text: Annotated[
-        Path | None, typer.Option(help="A UTF-8 text to read, which no model was trained on.")
+        list[str] | None,
+        typer.Option(
+            help="A text to read, which no model was trained on: a file or a pattern; may be repeated."
+        ),
     ] = None,
     dev: Annotated[
         Path | None, typer.Option(help="Segmented sentences to choose row and threshold on.")
@@ -80,15 +91,14 @@ def measure(
         raise UserError(f"measuring {name} needs {missing[0]}; see: ropewalk measure --help")
 
     from ropewalk.analyses import gold
+    from ropewalk.corpus.files import read_files
     from ropewalk.experiments import Inputs
     from ropewalk.measure.windows import tokens_of
-    from ropewalk.native.checkpoint import load_decoder
-    from ropewalk.system.text_files import read_text
 
-    variants = {"models": [load_decoder(model) for model in models]}
+    variants = {"models": [_opened(model, experiment) for model in models]}
     if against:
-        variants[BASELINE] = [load_decoder(model) for model in against]
-    content = "" if text is None else read_text(text)
+        variants[BASELINE] = [native_model(model, f"measure {name}") for model in against]
+    content = read_files(text) if text else ""
     inputs = Inputs(
         variants,
         baseline=BASELINE,
@@ -101,6 +111,23 @@ def measure(
     options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--against": against}
     options |= {"--windows": windows} if "tokens" in experiment.needs else {}
     show_results(experiment.measure(inputs), _command("measure", name, models, options), out)
+
+
+def _opened(model: str, experiment: Experiment) -> Host:
+    """A model to measure. UserError for one that the experiment cannot say anything about."""
+    from ropewalk.errors import UserError
+    from ropewalk.loading import kind_of, load
+    from ropewalk.measure.hosts import has_increments
+
+    if kind_of(model) == "native" or "tokens" in experiment.needs or experiment.name in NATIVE:
+        return native_model(model, f"measure {experiment.name}")
+    host = load(model)
+    if not has_increments(host) and experiment.name not in WITHOUT_INCREMENTS:
+        raise UserError(
+            f"{model} has no learned increments, so there is nothing to measure; use `ropewalk probe`, or name a folder of "
+            "increments that `ropewalk graft-train` made."
+        )
+    return host
 
 
 def analyze(

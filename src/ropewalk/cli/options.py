@@ -88,16 +88,23 @@ class TextInput:
     """The text of a command: an argument, a file, or standard input."""
 
     text: Annotated[str | None, typer.Argument(help="The text; '-' or nothing reads standard input.")] = None
-    file: Annotated[Path | None, typer.Option(help="Read the text from a UTF-8 file.")] = None
+    file: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Read a file or a pattern such as 'letters/*.txt': text, .csv, .tsv, .jsonl or .ipynb; may be repeated."
+        ),
+    ] = None
 
     def read(self) -> str:
         """The text. UserError when there is none, or more than one source is named."""
         from ropewalk.system.text_files import read_text
 
-        if self.text is not None and self.file is not None:
+        if self.text is not None and self.file:
             raise UserError("give either a text or --file, not both.")
-        if self.file is not None:
-            found = read_text(self.file)
+        if self.file:
+            from ropewalk.corpus.files import read_files
+
+            found = read_files(self.file)
         elif self.text is not None and self.text != "-":
             found = self.text
         elif self.text == "-" or not sys.stdin.isatty():

@@ -37,7 +37,7 @@ def trace(
 
       ropewalk trace corpus.jsonl.zst --out traces
 
-      ropewalk trace 'letters/*.txt' notes.docx --out traces --model shared --precision bfloat16
+      ropewalk trace 'letters/*.txt' notes.ipynb --out traces --model shared --precision bfloat16
     """
     import time
 

@@ -19,9 +19,12 @@ WINDOW = 512
 def vocabulary(
     model: ModelArgument,
     graft: GraftFolder = None,
-    file: Annotated[Path | None, typer.Option(help="Average over this UTF-8 text.")] = None,
+    file: Annotated[
+        list[str] | None, typer.Option(help="Average over this text: a file or a pattern; may be repeated.")
+    ] = None,
     trained_on: Annotated[
-        Path | None, typer.Option(help="A text like the training's: tokens not in it are left out.")
+        list[str] | None,
+        typer.Option(help="Text like the training's: tokens not in it are left out; may be repeated."),
     ] = None,
     movers: Annotated[
         int, typer.Option(min=1, help="How many of the biggest movers to list, up and down.")
@@ -58,36 +61,38 @@ def vocabulary(
         echo(f"wrote {json}", err=True)
 
 
-def _table(model: str, graft: Path | None, file: Path | None, trained_on: Path | None) -> Vocabulary:
+def _table(
+    model: str, graft: Path | None, file: list[str] | None, trained_on: list[str] | None
+) -> Vocabulary:
     """The increments of every token of a model's vocabulary."""
     import numpy as np
 
     from ropewalk.analyses.vocabulary import Vocabulary
+    from ropewalk.corpus.files import read_files
     from ropewalk.errors import UserError
     from ropewalk.loading import load
     from ropewalk.measure import vocabulary as measured
-    from ropewalk.system.text_files import read_text
 
     host: Any = load(model) if graft is None else load(graft, base=model)
     size = host.tokenizer.vocab_size
     config = getattr(host.config, "increments", host.config)
     if config.parametrization == "integer":
         raise UserError(f"{model} has no learned increments; give --graft FOLDER, or use `ropewalk probe`.")
-    if file is None:
+    if not file:
         increments, counts = measured.every_token(host, size), np.ones(size, np.int64)
     else:
         increments, counts = measured.in_context(host, _windows(host, file), size)
     seen = None
-    if trained_on is not None:
-        seen = np.bincount(host.tokenizer.encode(read_text(trained_on)).ids, minlength=size)[:size]
+    if trained_on:
+        seen = np.bincount(host.tokenizer.encode(read_files(trained_on)).ids, minlength=size)[:size]
     pieces = tuple(host.tokenizer.pieces(list(range(size))))
     return Vocabulary(np.arange(size), pieces, host.rows, increments, counts, host.gap, seen)
 
 
-def _windows(host: Any, file: Path) -> Any:
+def _windows(host: Any, files: list[str]) -> Any:
     import torch
 
-    from ropewalk.system.text_files import read_text
+    from ropewalk.corpus.files import read_files
 
-    ids = torch.from_numpy(host.tokenizer.encode(read_text(file)).ids)
+    ids = torch.from_numpy(host.tokenizer.encode(read_files(files)).ids)
     return (part[None] for part in ids.split(min(host.context_length, WINDOW)) if len(part) > 1)

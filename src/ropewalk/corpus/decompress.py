@@ -22,8 +22,9 @@ SHARE = 8  # a document takes about so many times its bytes while it is prepared
 BOM = b"\xef\xbb\xbf"
 
 
-def file_kind(path: Path) -> tuple[str, str]:
+def file_kind(path: str | Path) -> tuple[str, str]:
     """(ending, compression or ""), e.g. (".jsonl", ".zst")."""
+    path = Path(path)
     last = path.suffix.lower()
     return (Path(path.stem).suffix.lower(), last) if last in COMPRESSED else (last, "")
 

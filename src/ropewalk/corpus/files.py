@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 from ropewalk.corpus import formats
 from ropewalk.corpus.formats import Document
 from ropewalk.errors import UserError
+from ropewalk.system import available_memory
+from ropewalk.system.text_files import read_text
 
 
 class Files:
@@ -31,8 +33,9 @@ class Files:
         )
 
     @classmethod
-    def at(cls, path: Path, text_key: str | None, name: str) -> "Files":
+    def at(cls, path: str | Path, text_key: str | None, name: str) -> "Files":
         """The readable files of a path: itself, or those below a folder."""
+        path = Path(path)
         return cls(_find(path), path if path.is_dir() else path.parent, text_key, name)
 
     def fingerprint(self) -> Any:
@@ -49,10 +52,10 @@ class Files:
                 )
 
 
-def digest(path: Path) -> str:
+def digest(path: str | Path) -> str:
     """blake2b of a file's content, as hex."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         _unreadable(error)
@@ -98,6 +101,33 @@ class TextFiles:
         if not total:
             raise UserError("the files hold no text: expected at least one character; give other files.")
         return total
+
+
+def read_files(names: Sequence[str | Path]) -> str:
+    """The text of files, folders and patterns, with an empty line between documents; tables and notebooks as in a corpus.
+
+    A single file of another kind is read as plain text, whatever its name. UserError for text that is longer than memory
+    allows, and for what `ropewalk.system.text_files.read_text` refuses.
+    """
+    most, size, found = available_memory.available_bytes() / formats.SHARE, 0, list[str]()
+    for path in expand(names):
+        for text in _texts(path):
+            size += len(text)
+            if size > most:
+                raise UserError(
+                    f"{path}: the text is longer than the {most / 1e6:,.0f} MB that this machine's free memory allows; "
+                    "give fewer files, or trace them with ropewalk trace."
+                )
+            found.append(text)
+    return "\n\n".join(found)
+
+
+def _texts(path: Path) -> Iterator[str]:
+    if not path.is_dir() and not formats.structured(path):
+        yield read_text(path)
+        return
+    for file in _find(path):
+        yield from (document.text for document in formats.documents(file, None, lambda _: None))
 
 
 def _find(path: Path) -> list[Path]:

@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from ropewalk.corpus.decompress import COMPRESSED, file_kind, text_lines, whole_text
+from ropewalk.corpus.decompress import COMPRESSED, SHARE, file_kind, text_lines, whole_text
 from ropewalk.corpus.text_keys import choose_key, need_key, need_text
 from ropewalk.errors import UserError
 from ropewalk.system.text_files import conversion
+
+__all__ = ["SHARE", "Document", "documents", "expansion", "readable", "refuse", "structured"]
 
 TEXT = (".txt", ".md", ".py")
 LINES = (".jsonl", ".csv", ".tsv")
@@ -31,30 +33,38 @@ class Document(NamedTuple):
     text: str
 
 
-def readable(path: Path) -> bool:
+def readable(path: str | Path) -> bool:
     """Whether the name's ending is one that can be read."""
     kind, compression = file_kind(path)
     return kind in (*TEXT, *LINES, ".ipynb") or (kind == ".parquet" and not compression)
 
 
-def refuse(path: Path) -> NoReturn:
+def structured(path: str | Path) -> bool:
+    """Whether a readable file is a table, a notebook or compressed, so that its text is not its bytes."""
+    kind, compression = file_kind(path)
+    return readable(path) and (kind not in TEXT or bool(compression))
+
+
+def refuse(path: str | Path) -> NoReturn:
     """The UserError for a file that is not readable; names the command that converts it, where there is one."""
+    path = Path(path)
     if (command := conversion(path)) is not None:
         raise UserError(f"{path}: {path.suffix} files are not read; convert it first: {command}")
     raise UserError(f"{path}: a text file ends in {ACCEPTED}; convert it or name another file.")
 
 
-def expansion(path: Path) -> int:
+def expansion(path: str | Path) -> int:
     """A cautious guess of how many bytes of text a byte of the file holds."""
     kind, compression = file_kind(path)
     return 2 if compression or kind == ".parquet" else 1
 
 
-def documents(path: Path, text_key: str | None, count: Count) -> Iterator[Document]:
+def documents(path: str | Path, text_key: str | None, count: Count) -> Iterator[Document]:
     """The documents of a readable file in order. text_key: None for the obvious one, see `ropewalk.corpus.text_keys`.
 
     count: called with the bytes read from disk, as they are read.
     """
+    path = Path(path)
     kind, _ = file_kind(path)
     if kind == ".parquet":
         yield from _parquet_rows(path, text_key, count)

@@ -32,7 +32,7 @@ LEFTOVER = 24 * 3600.0
 """Where there are no locks: seconds after which an untouched temporary folder belongs to a killed preparation."""
 
 
-def prepare(config: CorpusConfig, cache: Path | None = None, progress: bool = True) -> Corpus:
+def prepare(config: CorpusConfig, cache: str | Path | None = None, progress: bool = True) -> Corpus:
     """Prepare the corpus, or open it if it was prepared before, its content checked.
 
     cache: where prepared corpora live (default: $ROPEWALK_CACHE, else ~/.cache/ropewalk), in corpora/<hash>.

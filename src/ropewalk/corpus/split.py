@@ -1,7 +1,7 @@
-"""Which documents are held out, which are trained on, which are dropped.
+"""Which documents are held out, which are trained on, and which are dropped.
 
 The first `validation_documents` distinct documents of the interleaved stream are held out. Two documents are
-the same when their texts are, white space around them aside. A training document that repeats a held-out one
+the same when their texts are, whitespace around them aside. A training document that repeats a held-out one
 is an error or is dropped; training documents may repeat each other. Only the hashes and names of held-out
 documents stay in memory.
 """

@@ -38,7 +38,7 @@ class Corpus:
     )  # of the mapped files, as they were opened
 
     @classmethod
-    def open(cls, folder: Path) -> "Corpus":
+    def open(cls, folder: str | Path) -> "Corpus":
         """Map a prepared corpus, checking its index and the sizes of its files, not their content."""
         folder = Path(folder)
         info = _read_index(folder)

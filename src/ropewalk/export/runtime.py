@@ -23,8 +23,9 @@ DEFAULT_REGISTRY = "https://registry.npmjs.org/"
 LARGEST = 64 * 1024 * 1024
 
 
-def copy_into(folder: Path) -> None:
+def copy_into(folder: str | Path) -> None:
     """Puts the runtime's files into `folder`, fetching the package where the cache has no good copy."""
+    folder = Path(folder)
     with tarfile.open(fileobj=io.BytesIO(package()), mode="r:gz") as archive:
         for name in FILES:
             member = archive.extractfile(f"package/dist/{name}")

@@ -4,9 +4,6 @@ A folder with index.html, model.onnx and the runtime; nothing else is requested,
 picture is a stored example, drawn before the model has arrived.
 """
 
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from ropewalk.export import onnx_graph, runtime
 from ropewalk.export.lessons import LESSONS, sentence_for
 from ropewalk.live.answers import LONGEST, Answers, Model
 from ropewalk.native.decoder import Decoder
+from ropewalk.system.folders import write_folder
 from ropewalk.views import page
 
 POLICY = f"{page.OFFLINE}; connect-src 'self'; worker-src 'self' blob:"
@@ -38,25 +36,16 @@ def site(folder: str | Path, model: Decoder, *, name: str | None = None) -> dict
     if folder.is_file() or others:
         raise UserError(f"{folder} holds other files; name a new folder for the site.")
     name = name or str(model.provenance.get("name") or "model")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".site-", dir=folder.parent))
-    except OSError as error:
-        raise UserError(
-            f"Cannot write into {folder.parent}: {error.strerror}; name a writable folder."
-        ) from error
-    try:
+    found: dict[str, float] = {}
+
+    def fill(temporary: Path) -> None:
         (temporary / "runtime").mkdir()
         runtime.copy_into(temporary / "runtime")
-        found = onnx_graph.onnx(model, temporary / "model.onnx")
+        found.update(onnx_graph.onnx(model, temporary / "model.onnx"))
         html = index(model, name, (temporary / "model.onnx").stat().st_size)
         (temporary / "index.html").write_text(html, encoding="utf-8")
-        os.chmod(temporary, 0o755)
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    write_folder(folder, fill)
     return found
 
 

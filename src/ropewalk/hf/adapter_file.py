@@ -27,7 +27,7 @@ CONFIG, WEIGHTS = "ropewalk.json", "increments.safetensors"
 
 def save(
     graft: Any,
-    folder: Path,
+    folder: str | Path,
     *,
     write: bool = True,
     source: str | None = None,
@@ -39,6 +39,7 @@ def save(
     source: where the base is, the model's own record when None. requires: the folder inside this one ("lora", "base") that
     holds what was trained together with the increments. Where weights are sharded every process must call this, and only one of them may `write`.
     """
+    folder = Path(folder)
     tensors = increment_tensors(graft)
     config = {
         "format": FORMAT,
@@ -67,8 +68,9 @@ def save(
     return folder
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: str | Path) -> dict[str, Any]:
     """The checked ropewalk.json of an adapter folder. UserError for another format, or for damage."""
+    folder = Path(folder)
     record = read_json(folder / CONFIG)
     if record.get("format") != FORMAT or record.get("schema") != SCHEMA:
         raise UserError(
@@ -87,8 +89,9 @@ def read(folder: Path) -> dict[str, Any]:
     return record
 
 
-def is_adapter(folder: Path) -> bool:
+def is_adapter(folder: str | Path) -> bool:
     """Whether a folder holds a graft's increments."""
+    folder = Path(folder)
     return (folder / CONFIG).is_file()
 
 

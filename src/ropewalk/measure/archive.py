@@ -53,8 +53,9 @@ def trace_shards(
         yield shard, done
 
 
-def require_disk_space(folder: Path, total: int, rows: int) -> None:
+def require_disk_space(folder: str | Path, total: int, rows: int) -> None:
     """UserError when the disk of `folder` lacks space for the traces of `total` bytes of text."""
+    folder = Path(folder)
     need = total * 4 * (rows + len(SIGNALS) + 1)  # float32 barely compresses; the rest compresses well
     at = next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())
     free = shutil.disk_usage(at).free

@@ -29,8 +29,9 @@ def mean_by_token(model: Decoder, corpus: Corpus, *, tokens: int) -> tuple[list[
     return [(total / counts.clamp(min=1)[:, None]).float() for total in sums], counts
 
 
-def save_table(model: Decoder, corpus: Corpus, path: Path, *, tokens: int) -> int:
+def save_table(model: Decoder, corpus: Corpus, path: str | Path, *, tokens: int) -> int:
     """Writes `increments.I` (V, G) per module as safetensors; returns how many different tokens were seen."""
+    path = Path(path)
     tables, counts = mean_by_token(model, corpus, tokens=tokens)
     write_atomically(path, save({f"increments.{i}": table.contiguous() for i, table in enumerate(tables)}))
     return int((counts > 0).sum())

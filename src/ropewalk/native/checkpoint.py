@@ -28,7 +28,7 @@ OPTIMIZER, TRAINING = "optimizer.safetensors", "training.json"
 
 
 def save_decoder(
-    folder: Path,
+    folder: str | Path,
     model: Decoder,
     provenance: dict[str, Any],
     *,
@@ -42,6 +42,7 @@ def save_decoder(
     An existing folder of that name is replaced only once the new one is complete. Where several processes hold
     the model, all must call this, and one of them may `write`.
     """
+    folder = Path(folder)
     tensors = weights(model, dtype, write)
     if not write:
         return
@@ -89,12 +90,13 @@ def load_decoder(model: str | Path) -> Decoder:
 
 
 def read_training(
-    folder: Path, model: Decoder
+    folder: str | Path, model: Decoder
 ) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
     """A checkpoint for `model`, which is left as it is: (weights, optimizer state, training state).
 
     The training state holds what `save` was given, and the checkpoint's `provenance`.
     """
+    folder = Path(folder)
     saved = load_decoder(folder)
     if saved.config.model_dump(exclude={"increments": {"table"}}) != model.config.model_dump(
         exclude={"increments": {"table"}}
@@ -110,7 +112,7 @@ def read_training(
     return saved.state_dict(), moments, {**state, "provenance": saved.provenance}
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file, or a UserError."""
     try:
         return load_file(path)

@@ -18,8 +18,9 @@ from ropewalk.native.numpy_decoder import NumpyDecoder, runs
 from ropewalk.system.files import read_whole
 
 
-def read_numpy_decoder(folder: Path) -> NumpyDecoder:
+def read_numpy_decoder(folder: str | Path) -> NumpyDecoder:
     """The decoder in a model folder, in float32. UserError for a folder that is none, and for one that needs PyTorch."""
+    folder = Path(folder)
     config = model_folder.read_config(folder)
     path = folder / WEIGHTS
     header = model_folder.read_header(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -91,6 +90,10 @@ def _left(group: Path, limit: str, used: str, cached: str) -> float:
 
 
 def _address_space(root: Path) -> float:
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return float("inf")
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     pages = _text(root / "proc/self/statm").split()
     if limit == resource.RLIM_INFINITY or not pages:

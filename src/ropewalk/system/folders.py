@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from ropewalk.errors import UserError
+from ropewalk.system.files import sync_folder
 
 AT_CWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 
@@ -34,7 +35,7 @@ def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
     try:
         fill(temporary)
         _apply_umask(temporary)
-        for path in (*temporary.iterdir(), temporary):
+        for path in (*temporary.rglob("*"), temporary):
             _flush(path)
         if not folder.exists():
             os.replace(temporary, folder)
@@ -47,7 +48,7 @@ def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
                 os.replace(old, folder)
                 raise
             os.replace(old, temporary)
-        _flush(folder.parent)
+        sync_folder(folder.parent)
     except OSError as error:
         raise UserError(
             f"cannot write {folder}: {error.strerror or error}; free some space or choose another disk."
@@ -83,7 +84,11 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    if path.is_dir():
+        return sync_folder(path)
+    handle = os.open(
+        path, os.O_RDWR if os.name == "nt" else os.O_RDONLY
+    )  # Windows flushes only what it may write
     try:
         os.fsync(handle)
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 from ropewalk.errors import UserError
 from ropewalk.system.files import read_whole
 
+MARKUP = (".html", ".htm", ".xhtml")
 PANDOC = (".docx", ".odt", ".rtf", ".epub", ".html", ".htm", ".xhtml", ".tex", ".rst", ".org")
 OFFICE = (".doc", ".ppt", ".pptx", ".odp", ".xls", ".xlsx", ".ods")
 
@@ -31,7 +32,7 @@ def conversion(path: str | Path) -> str | None:
 def read_text(source: str | Path | bytes) -> str:
     """Text of a file (a path) or of bytes already read (standard input), as strict UTF-8.
 
-    A byte order mark at the start is dropped. UserError when the file cannot be read or is not UTF-8; the message names
+    A byte order mark at the start is dropped. HTML is refused by its name, since its text is not what the file holds. UserError when the file cannot be read or is not UTF-8; the message names
     the first wrong byte, or the command that converts UTF-16, recognized with and without its mark, and other formats.
     """
     if isinstance(source, bytes):
@@ -44,8 +45,11 @@ def read_text(source: str | Path | bytes) -> str:
             reason = getattr(error, "strerror", None) or str(error)
             raise UserError(f"Cannot read {name}: {reason}; give the path of a UTF-8 text file.") from error
     file = name if isinstance(source, str | Path) else "FILE"
-    if data.startswith((b"PK\x03\x04", b"%PDF-", b"\xd0\xcf\x11\xe0")) and (command := conversion(file)):
-        raise UserError(f"{name} is no text file; convert it first: {command}")
+    binary = data.startswith((b"PK\x03\x04", b"%PDF-", b"\xd0\xcf\x11\xe0", b"{\\rtf"))
+    markup = Path(file).suffix.lower() in MARKUP
+    if (binary or markup) and (command := conversion(file)):
+        instead = "; or read the markup itself from standard input" if markup else ""
+        raise UserError(f"{name} is no plain text; convert it first: {command}{instead}")
     if (encoding := _utf16(data)) is not None:
         raise UserError(
             f"Expected UTF-8 text in {name}, got UTF-16; convert it first: "

@@ -92,7 +92,7 @@ def read(folder: str | Path) -> Iterator[Trace]:
             raise _damaged(path, str(error).partition("\n")[0]) from error
 
 
-def verify(path: Path) -> None:
+def verify(path: str | Path) -> None:
     """UserError for a shard with a damaged page."""
     try:
         for _ in parquet().ParquetFile(path, page_checksum_verification=True).iter_batches(batch_size=64):
@@ -101,7 +101,7 @@ def verify(path: Path) -> None:
         raise _damaged(path, str(error).partition("\n")[0]) from error
 
 
-def read_metadata(path: Path) -> dict[str, Any]:
+def read_metadata(path: str | Path) -> dict[str, Any]:
     """What all traces of a shard share, and the sha256 of its texts."""
     import pyarrow as pa
 
@@ -178,5 +178,5 @@ def _trace(
     )
 
 
-def _damaged(path: Path, what: str) -> UserError:
+def _damaged(path: str | Path, what: str) -> UserError:
     return UserError(f"{path} is damaged ({what}); delete it and trace the texts again.")

@@ -25,7 +25,7 @@ from ropewalk.training.run import fill_frozen, open_run
 def train(
     recipe: Recipe,
     corpus: Corpus,
-    folder: Path,
+    folder: str | Path,
     *,
     resume: bool = False,
     shard: bool = False,
@@ -37,6 +37,7 @@ def train(
     shard: the processes split the model (FSDP2) instead of replicating it (DDP). Raises UserError for a folder that
     holds another run and for a run that diverges; KeyboardInterrupt passes through after a checkpoint is written.
     """
+    folder = Path(folder)
     config, began = recipe.train, time.monotonic()
     plan, notes = execution.plan_execution(
         config.device, config.precision, config.compile and not shard, config.cuda_graphs

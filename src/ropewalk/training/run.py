@@ -292,8 +292,9 @@ def open_run(
     return run
 
 
-def checkpoint_folder(folder: Path, step: int) -> Path:
+def checkpoint_folder(folder: str | Path, step: int) -> Path:
     """Where a run keeps the checkpoint of a step."""
+    folder = Path(folder)
     return folder / "checkpoints" / f"step-{step:08d}"
 
 

@@ -56,8 +56,9 @@ def render(result: Result, suffix: str = ".svg") -> bytes:
     return out.getvalue()
 
 
-def save(result: Result, path: Path) -> None:
+def save(result: Result, path: str | Path) -> None:
     """Write the figure as .png or .svg, whole or not at all."""
+    path = Path(path)
     write_atomically(path, render(result, path.suffix.lower()))
 
 

@@ -143,7 +143,7 @@ class GraftJob:
         paired.train_side(self.recipe, corpus, self.folder(out), resume=resume, watch=watch)
 
 
-def read(path: Path, overrides: list[str] | None = None) -> GraftStudy:
+def read(path: str | Path, overrides: list[str] | None = None) -> GraftStudy:
     """The graft study in a TOML file, with `section.key=value` overrides. UserError for anything else."""
     return read_toml(path, "study", overrides).validate(GraftStudy, "see recipes/graft.toml")
 

@@ -128,7 +128,7 @@ class NativeJob:
         train(recipe, corpus, self.folder(out), resume=resume, watch=watch)
 
 
-def read(path: Path, overrides: list[str] | None = None) -> Study:
+def read(path: str | Path, overrides: list[str] | None = None) -> Study:
     """The study in a TOML file, with `section.key=value` overrides. Each group's [groups.X.recipe] is a recipe.
 
     Relative paths of a group's corpus start at the corpus's root, gold files at `study.gold_root`.

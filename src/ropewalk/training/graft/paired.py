@@ -109,7 +109,7 @@ class Report:
 def train(
     recipe: GraftRecipe,
     corpus: Corpus,
-    folder: Path,
+    folder: str | Path,
     *,
     resume: bool = False,
     watch: ProgressCallback | None = None,
@@ -120,6 +120,7 @@ def train(
     `ropewalk.training.native_training.train`, and for hosts that cannot be grafted. Under torchrun or accelerate every
     process must call this; all get the report and the first one writes.
     """
+    folder = Path(folder)
     plan, _ = execution.plan_execution(recipe.train.device, recipe.train.precision, compile=False)
     with distributed.join_process_group(plan.device) as group:
         distributed.check_batch(group, recipe.train.batch_size, recipe.model.shard)
@@ -147,12 +148,13 @@ def train(
 def train_side(
     recipe: GraftRecipe,
     corpus: Corpus,
-    folder: Path,
+    folder: str | Path,
     *,
     resume: bool = False,
     watch: ProgressCallback | None = None,
 ) -> Side:
     """Trains one side alone, in this process: the recipe's own increments and no baseline. Errors as in `train`."""
+    folder = Path(folder)
     plan, _ = execution.plan_execution(recipe.train.device, recipe.train.precision, compile=False)
     _require_memory(recipe, plan, distributed.SINGLE_PROCESS)
     return _train_side(

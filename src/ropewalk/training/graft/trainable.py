@@ -96,8 +96,9 @@ def open_base(config: GraftConfig, compute: torch.dtype, seed: int) -> Any:
     return _add_lora(model, config.lora_rank, seed) if config.how == "lora" else model
 
 
-def open_trained(config: GraftConfig, folder: Path) -> Graft:
+def open_trained(config: GraftConfig, folder: str | Path) -> Graft:
     """A finished training's model from its `model` folder: frozen, ready to be measured, with its tokenizer."""
+    folder = Path(folder)
     model = open_model(folder / FULL if config.how == "full" else config.base, dtype=torch.float32)
     if config.how == "lora":
         model = with_lora(model, folder / LORA)
@@ -144,7 +145,7 @@ def parallelize(graft: Graft, config: GraftConfig, device: str, compute: torch.d
 
 
 def save(
-    folder: Path,
+    folder: str | Path,
     trainee: Trainee,
     provenance: dict[str, Any],
     *,
@@ -152,6 +153,7 @@ def save(
     write: bool = True,
 ) -> None:
     """Writes a checkpoint; every process must call this, and one of them may `write`."""
+    folder = Path(folder)
     tensors = {name: t.clone() for name, t in gather_tensors(trainee.learned(), write).items()}
     if not write:
         return
@@ -166,8 +168,9 @@ def save(
     write_folder(folder, fill)
 
 
-def read(folder: Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
+def read(folder: str | Path, trainee: Trainee) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, Any]]:
     """A checkpoint for the trainee: what learned, optimizer state, training state. UserError for damage."""
+    folder = Path(folder)
     state = read_json(folder / TRAINING)
     for file, name in ((LEARNED, "learned"), (OPTIMIZER, "optimizer")):
         if sha256(folder / file) != state.get(name):
