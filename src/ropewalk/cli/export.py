@@ -26,10 +26,10 @@ def export_site(
 
       ropewalk export-site site --model runs/mine/checkpoints/step-00005000
     """
+    from ropewalk.cli.native import native_model
     from ropewalk.export import site
-    from ropewalk.native.checkpoint import load_decoder
 
-    found = site(folder, load_decoder(model))
+    found = site(folder, native_model(model, "export-site"))
     echo(
         f"wrote {folder}; the model's increments there differ from PyTorch's by at most "
         f"{found['increments']:.1g}, its logits by {found['logits']:.1g}.",
@@ -47,7 +47,7 @@ def export_llama(
 
       ropewalk export-llama runs/integer/model my-llama
     """
+    from ropewalk.cli.native import native_model
     from ropewalk.hf import llama_export
-    from ropewalk.native.checkpoint import load_decoder
 
-    echo(f"wrote {llama_export.export(load_decoder(model), folder)}")
+    echo(f"wrote {llama_export.export(native_model(model, 'export-llama'), folder)}")

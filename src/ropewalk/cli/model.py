@@ -65,7 +65,10 @@ def generate(
 
 def info(
     model: Annotated[
-        str | None, typer.Argument(help="A model: a bundled name or a folder; the bundled ones without it.")
+        str | None,
+        typer.Argument(
+            help="A model: a bundled name, a folder, or a Hugging Face name; the bundled ones without it."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -78,6 +81,8 @@ def info(
       ropewalk info per-layer
 
       ropewalk info runs/mine/model --json
+
+      ropewalk info HuggingFaceTB/SmolLM2-135M
     """
     import json as json_library
 
@@ -85,12 +90,15 @@ def info(
     from rich.table import Table
     from rich.text import Text
 
+    from ropewalk.loading import kind_of
     from ropewalk.native import model_folder, pretrained
 
     if model is None:
         for name in pretrained.model_names():
             typer.echo(name)
         return
+    if kind_of(model) != "native":
+        return _print_described(model, json)
     folder = pretrained.find_model(model)
     config = model_folder.read_config(folder)
     weights = folder / model_folder.WEIGHTS
@@ -103,6 +111,26 @@ def info(
     table = Table(show_header=False, title=Text(folder.resolve().name))
     for key, value in _description(shape, config).items():
         table.add_row(key, Text(value))
+    Console().print(table)
+
+
+def _print_described(model: str, json: bool) -> None:
+    """A Hugging Face model, or increments on one."""
+    import json as json_library
+
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from ropewalk.hf.describe import describe
+
+    found = describe(model)
+    if json:
+        typer.echo(json_library.dumps(found, indent=1, ensure_ascii=False))
+        return
+    table = Table(show_header=False, title=Text(model))
+    for key, value in found.items():
+        table.add_row(key, Text(f"{value:,}" if isinstance(value, int) else str(value)))
     Console().print(table)
 
 

@@ -130,11 +130,12 @@ def freeze(
 
       ropewalk train recipes/cpu.toml --set model.increments.parametrization=frozen --set model.increments.per=shared --set model.increments.table=table.safetensors
     """
+    from ropewalk.cli.native import native_model
     from ropewalk.corpus import prepare as prepare_corpus
     from ropewalk.measure.token_table import save_table
-    from ropewalk.native.checkpoint import load_decoder
     from ropewalk.training.recipe import read_recipe
 
+    decoder = native_model(model, "freeze")
     corpus = prepare_corpus(read_recipe(recipe, set).corpus)
-    counted = save_table(load_decoder(model), corpus, out, tokens=tokens)
+    counted = save_table(decoder, corpus, out, tokens=tokens)
     echo(f"wrote {out}: {counted} different tokens were seen; the others stay at 1.")
