@@ -32,6 +32,6 @@ def sample(
         "kind": "increment", "unit": "token-equivalents", "gap": "before", "values": np.array(values),
         "rows": tuple(rows), "surprisal": draw.gamma(1.2, 1.2, len(data)), "entropy": entropy,
         "entropy_after": np.roll(entropy, -1), "context": {"start": "document", "window": 512, "windows": 1},
-        "provenance": {"name": name, "parametrization": "bounded", "ceiling": 10.0},
+        "provenance": {"name": name, "parametrization": "bounded", "max_increment": 10.0},
     }  # fmt: skip
     return Trace(text=text, tokens=np.array(data), spans=byte_spans(text), **(content | other))

@@ -242,7 +242,7 @@ def test_what_cannot_be_printed_is_said(open_page: Any) -> None:
 def test_gaps_at_the_ceiling_are_content(open_page: Any) -> None:
     trace = sample("ab cd", layers=1, values=[[1.0, 1.0, 9.99, 1.0, 1.0]])
     opened = open_page(page.html(trace))
-    assert "ceiling of 10: 1 in L0" in opened.locator(".notes").inner_text()
+    assert "largest increment, 10: 1 in L0" in opened.locator(".notes").inner_text()
     opened.mouse.move(*place(opened, 2, 1))
     assert "9.99*" in detail(opened)
 

@@ -67,6 +67,7 @@ def test_layers_are_filtered_and_sorted(open_page: Any) -> None:
     trace = sample(layers=12)
     opened = open_page(page.html(trace))
     labels = "() => window.ropewalk.stage.pictures[0].rows.slice(1).map((row) => row.label)"
+    opened.locator(".options summary").click()
     opened.get_by_label("layers shown").fill("0-2,7")
     opened.get_by_label("layers shown").press("Enter")
     assert opened.evaluate(labels) == ["L0", "L1", "L2", "L7"]
@@ -144,6 +145,7 @@ def test_everything_is_painted_for_print(open_page: Any) -> None:
 def test_exaggeration_stretches_what_differs_and_says_so(open_page: Any) -> None:
     opened = open_page(page.html(sample()))
     before = opened.evaluate("() => [...window.ropewalk.stage.pictures[0].now.x[1]]")
+    opened.locator(".options summary").click()
     opened.get_by_label("exaggerate").fill("5")
     after = opened.evaluate("() => [...window.ropewalk.stage.pictures[0].now.x[1]]")
     even = np.arange(len(before))

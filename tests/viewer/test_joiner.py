@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ropewalk.views.page import joiner
+from ropewalk.views.page.squeezing import squeeze, squeeze_style
 
 Files = Callable[[dict[str, str]], None]
 
@@ -28,8 +29,8 @@ def test_modules_come_after_what_they_import(package: Files) -> None:
         "b/low.js": "const own = 1;\nexport function two() {\n  return own;\n}\n",
     })  # fmt: skip
     script = joiner.join("a/main.js")
-    assert script.index('$["b/low.js"]') < script.index('$["a/main.js"]')
-    assert 'const { two } = $["b/low.js"];' in script and "return { two };" in script
+    assert script.index("$.b_low=") < script.index("$.a_main=")
+    assert "const{two}=$.b_low;" in script and "return{two};" in script
     assert "export" not in script and "comment" not in script
 
 
@@ -52,6 +53,39 @@ def test_what_cannot_be_joined_is_refused(package: Files, sources: dict[str, str
         joiner.join("a.js")
 
 
-@pytest.mark.parametrize("entry", ["views/page/page.js", "live/live_page.js", "export/site_page.js"])
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "views/page/page.js",
+        "views/page/several.js",
+        "views/page/film.js",
+        "live/live_page.js",
+        "export/site_page.js",
+    ],
+)
 def test_the_pages_own_modules_are_joined(entry: str) -> None:
-    assert f'$["{entry}"]' in joiner.join(entry)
+    assert joiner._key(entry) in joiner.join(entry)
+
+
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        ("const a = 1 + 2; // sum\n  // more\n  f( a );\n", "const a=1+2;\nf(a);"),
+        ("f(\"a  // b\", 'c  d')", "f(\"a  // b\",'c  d')"),
+        (
+            "g(`x  ${ f( `y  ${ 1 + 1 }  z` ) + { a: 1 }.a }  // no`)",
+            "g(`x  ${f(`y  ${1+1}  z`)+{a:1}.a}  // no`)",
+        ),
+        ('x = /[/ ]  "/g.test(y) / 2 / z', 'x=/[/ ]  "/g.test(y)/2/z'),
+        ("return a - -b + +c in d", "return a- -b+ +c in d"),
+        ("a\n\n\nb", "a\nb"),
+    ],
+)
+def test_blanks_and_comments_go_and_what_is_quoted_stays(given: str, want: str) -> None:
+    assert squeeze(given).strip() == want
+
+
+def test_a_style_sheet_keeps_its_selectors() -> None:
+    assert squeeze_style("a b > c , d:hover { color: red ;\n margin: 0 1px; } /* x */") == (
+        "a b>c,d:hover{color:red;margin:0 1px}"
+    )

@@ -9,11 +9,12 @@ from tiny import config, moved
 
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
-from ropewalk.live.answers import LONGEST, Answers, Model, token_names
+from ropewalk.live.answers import LONGEST, Answers, Model
 from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
 from ropewalk.tokens.tokenizer import ByteTokenizer
 from ropewalk.traces.trace import Trace
+from ropewalk.views.token_names import token_names
 
 TEXT = "rope 走 walk"
 

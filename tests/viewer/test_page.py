@@ -76,11 +76,6 @@ def test_an_overlay_lies_on_the_traces_of_its_own_text() -> None:
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
-    forgetting = sample(kind="forget", gap=None, unit="nats")
-    with pytest.raises(
-        UserError, match="Expected a trace of increment or position or sensitivity, got one of forget"
-    ):
-        page.html(forgetting)
     with pytest.raises(UserError, match="at least one trace"):
         page.html([])
     with pytest.raises(UserError, match="Expected 2 names, one per trace, got 1"):
@@ -101,9 +96,13 @@ def test_a_notebook_shows_the_page_in_a_frame_of_its_own() -> None:
     assert shown.count("<") == 2
 
 
-def test_a_notebook_names_a_trace_that_has_no_picture() -> None:
-    forgetting = sample(text="<b>", layers=1, kind="forget", gap=None, unit="nats")
-    assert forgetting._repr_html_().startswith("<pre>Trace(forget") and "<b>" not in forgetting._repr_html_()
+@pytest.mark.parametrize("kind", ["increment", "position", "sensitivity", "forget"])
+def test_every_kind_has_its_own_words(kind: str) -> None:
+    gap = None if kind in ("position", "forget") else "before"
+    words = payload(page.html(sample(kind=kind, gap=gap, unit="nats")))["entries"][0]["words"]
+    others = {one for other in ("increment", "position", "sensitivity", "forget") if other != kind
+              for one in [page.entry(sample(kind=other, gap=None if other in ("position", "forget") else "before"))["words"]["lead"]]}  # fmt: skip
+    assert words["lead"] not in others and words["noun"] and words["plural"]
 
 
 def test_a_trace_without_signals_has_none_in_the_page() -> None:

@@ -193,8 +193,8 @@ def test_positions_that_step_back_and_sensitivities_are_drawn(tmp_path) -> None:
     assert any("Blue: steps backwards." in text.get_text() for text in back.axes[0].texts)
     felt = draw(byte_trace("abcd", [[0, 1e-6, -2e-6, 0]], kind="sensitivity", unit="nats"))
     assert felt.axes[0].texts[0].get_text() == "Which gaps the predictions of the model “planted” depend on"
-    with pytest.raises(UserError, match="got one of forget"):
-        draw(byte_trace("ab", kind="forget"))
+    faded = draw(byte_trace("abcd", [[0, 1, 2, 0]], kind="forget", unit="nats", gap=None))
+    assert faded.axes[0].texts[0].get_text() == "Where the model “planted” forgets what came before"
 
 
 @settings(max_examples=12, deadline=None)

@@ -11,7 +11,10 @@ from ropewalk.views.findings import Finding, findings, place, text_of
 def test_the_widest_gap_is_named_with_its_numbers_and_its_word() -> None:
     trace = byte_trace("New York is", [[1, 1, 1, 1, 3, 1, 1, 1, 1, 1, 1]])
     (first, *_) = findings(trace)
-    assert first.text == "Layer 0 puts its widest gap before “Y” of “York”: 3, 2.5 × its mean."
+    assert (
+        first.text
+        == "Layer 0 puts its widest gap before “Y” of “York”: 3 (1 in an ordinary model), 2.5 × its mean."
+    )
     assert (first.row, first.cell, first.value, first.ratio) == ("L0", 4, 3.0, 2.5) and not first.noise
 
 

@@ -94,9 +94,12 @@ def test_tokens_of_several_characters_are_one_cell() -> None:
     assert drawn.x.tolist() == [[0, 1.5, 2]]
 
 
-def test_other_kinds_scales_and_placements_are_refused_by_name() -> None:
-    with pytest.raises(UserError, match="increment or position or sensitivity, got one of forget"):
-        scene(byte_trace("ab", kind="forget"))
+def test_the_size_of_forgetting_is_a_distance() -> None:
+    drawn = scene(byte_trace("abc", [[9, 1, 3]], kind="forget", unit="nats", gap=None))
+    assert drawn.x.tolist() == [[0, 0.5, 2]]
+
+
+def test_other_scales_and_placements_are_refused_by_name() -> None:
     with pytest.raises(UserError, match="scale to be row or same or integer, got 'log'"):
         scene(byte_trace("ab"), "log")
     with pytest.raises(UserError, match="placement to be first or last, got 'middle'"):

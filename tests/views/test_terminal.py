@@ -2,7 +2,6 @@ import io
 import unicodedata
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted import byte_trace, token_trace
@@ -10,7 +9,6 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from ropewalk.core.rows import Row
-from ropewalk.errors import UserError
 from ropewalk.tokens.utf8_bytes import encode
 from ropewalk.views.terminal import render
 
@@ -126,7 +124,13 @@ def test_steps_backwards_are_blue() -> None:
     assert "48;2;196;218;242mc" in out and "back" in out
 
 
-def test_one_cell_has_no_numbers_and_other_kinds_are_refused() -> None:
+def test_one_cell_has_no_numbers() -> None:
     assert "mean  " not in str(render(byte_trace("x")))
-    with pytest.raises(UserError, match="sensitivity, got one of forget"):
-        render(byte_trace("ab", kind="forget"))
+
+
+def test_every_kind_is_named_with_its_unit() -> None:
+    faded = str(render(byte_trace("abcd", [[0, 1, 5, 0]], kind="forget", unit="nats", gap=None), width=300))
+    assert "decay in nats (at 1, the weight of everything before the token falls to 37%)" in faded
+    assert "• Layer 0 forgets most before" in faded
+    felt = str(render(byte_trace("abcd", [[0, 1, 5, 0]], kind="sensitivity", unit="x"), width=300))
+    assert "sensitivity in x" in felt and "depends most on the gap before" in felt

@@ -5,28 +5,27 @@ A request is {"model", "text", "edits", "hold"}; an answer holds plain JSON valu
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
-from ropewalk.core.host import Edit, Host, Output
+from ropewalk.core.host import Host
 from ropewalk.errors import UserError
 from ropewalk.live import gaps
+from ropewalk.live.sensitivities import Sensitivities
+from ropewalk.measure.attention import read_attention
 from ropewalk.measure.capture import trace
+from ropewalk.measure.hosts import has_increments
+from ropewalk.measure.reading import read
 from ropewalk.tokens.host_text import encode_for
 from ropewalk.tokens.tokenized_text import TokenizedText
-from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
-from ropewalk.traces.builder import window_length, windows
 from ropewalk.traces.trace import Trace
 from ropewalk.views import overlays, page
-from ropewalk.views.labels import visible
+from ropewalk.views.page import details
 
 LONGEST = 4000
-FOLLOWING = 8
-GUESSES = 3
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,7 @@ class Answers:
         self.models = dict(models)
         self._lock = threading.Lock()
         self._untouched: OrderedDict[tuple[str, str], Trace] = OrderedDict()
+        self._measured: OrderedDict[tuple[str, str], Sensitivities] = OrderedDict()
 
     def answer(self, request: Any) -> dict[str, Any]:
         """The answer to one request; UserError for a request that cannot be answered."""
@@ -58,24 +58,44 @@ class Answers:
         with self._lock:
             wanted = gaps.read(request.get("edits", []), model.host.rows, len(tokens.ids))
             held = self._base(name, text, tokens) if request.get("hold") and wanted else None
-            skip = len(tokens.prefix)
-            asked = _Recorder(model.host, len(tokens.ids), skip, lambda place: gaps.edit(wanted, place, held))
-            result = trace(asked, text, tokens=tokens, tokens_per_pass=1)  # one window a pass, in their order
-            expected, following = asked.expected()
+            found = read(model.host, text, tokens=tokens, edit=lambda place: gaps.edit(wanted, place, held))
+            result = found.trace
             if not wanted:
                 self._remember(name, text, result)
-        marks = _marks(result)
+            more: dict[str, Any] = {}
+            if request.get("attention"):
+                change = gaps.edit(wanted, -len(tokens.prefix), held)
+                more["attention"] = details.attention(read_attention(model.host, tokens, change))
+        marks, tokenizer = _marks(result), model.host.tokenizer
         loss = result.surprisal[np.isfinite(result.surprisal)]
         return {
-            "entry": {**page.entry(result, name, marks), "expected": expected},
+            "entry": {
+                **page.entry(result, name, marks),
+                "expected": details.expected(found, tokenizer),
+                **more,
+            },
+            "learned": has_increments(model.host),
             "model": name,
             "loss": float(loss.mean()) if len(loss) else None,
-            "following": following,
+            "following": details.following(found, tokenizer),
         }
+
+    def sensitivities(self, request: Any) -> dict[str, Any]:
+        """The sensitivities of a text after one more round of draws; `done` once they stay as they are."""
+        name, text = self._checked(request)
+        model = self.models[name]
+        tokens = model.read(text)
+        with self._lock:
+            if (name, text) not in self._measured:
+                _keep(self._measured, (name, text), Sensitivities(model.host, text, tokens))
+            measured = self._measured[name, text]
+            result = measured.refine()
+        return {"entry": page.entry(result, name), "model": name, "done": measured.done}
 
     def page(self, request: Any) -> str:
         """A self-contained page of what a request shows."""
-        entry = self.answer(request)["entry"]
+        shown = self.sensitivities if request.get("sensitivities") else self.answer
+        entry = shown(request)["entry"]
         return page.document({"mode": "page", "entries": [entry]})
 
     def untouched(self, name: str, text: str) -> Trace:
@@ -101,76 +121,16 @@ class Answers:
         return self._untouched[name, text]
 
     def _remember(self, name: str, text: str, result: Trace) -> None:
-        self._untouched[name, text] = result
-        self._untouched.move_to_end((name, text))
-        if len(self._untouched) > 8:
-            self._untouched.popitem(last=False)
+        _keep(self._untouched, (name, text), result)
+
+
+def _keep(kept: OrderedDict[tuple[str, str], Any], key: tuple[str, str], value: Any) -> None:
+    """Remember a value, and forget the oldest of more than eight."""
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > 8:
+        kept.popitem(last=False)
 
 
 def _marks(result: Trace) -> list[overlays.Overlay]:
     return [overlays.entropy(result)] if np.isfinite(result.entropy).any() else []
-
-
-def token_names(tokenizer: Tokenizer | None, ids: Sequence[int]) -> list[str]:
-    """What each token writes, as the page shows it; a byte that is no text by its number."""
-    if tokenizer is None:
-        return [f"token {id_}" for id_ in ids]
-    special = {id_: "end of text" for id_ in (tokenizer.end,) if id_ is not None}
-    names = []
-    for id_, piece in zip(ids, tokenizer.pieces(ids), strict=True):
-        unreadable = not piece or "\ufffd" in piece
-        byte = f"byte {id_:02X}" if isinstance(tokenizer, ByteTokenizer) else f"token {id_}"
-        names.append(special.get(id_) or (byte if unreadable or not visible(piece) else visible(piece)))
-    return names
-
-
-class _Recorder:
-    """The same host, edited, which keeps the likeliest tokens at every place it is asked about.
-
-    count: tokens of the text; skip: of the prefix before them; edit: given the place of a pass in the text.
-    """
-
-    def __init__(self, host: Host, count: int, skip: int, edit: Callable[[int], Edit | None]) -> None:
-        self.host, self.skip, self.make_edit = host, skip, edit
-        self.rows, self.tokenizer, self.vocab_size = host.rows, host.tokenizer, host.vocab_size
-        self.context_length, self.gap, self.describe = (
-            host.context_length,
-            host.gap,
-            host.describe,
-        )
-        self.windows = list(windows(count + skip, window_length(host)))
-        self.likeliest: list[list[Any]] = []
-
-    def __call__(
-        self,
-        tokens: torch.Tensor,
-        position_ids: torch.Tensor | None = None,
-        *,
-        document_ids: torch.Tensor | None = None,
-        edit: Edit | None = None,
-        activations: Collection[str] = (),
-        kv_cache: object | None = None,
-    ) -> Output:
-        first, keep, _ = self.windows[len(self.likeliest)]
-        edit = self.make_edit(first - self.skip)
-        output = self.host(
-            tokens,
-            position_ids,
-            document_ids=document_ids,
-            edit=edit,
-            activations=activations,
-            kv_cache=kv_cache,
-        )
-        logits = output.logits[0, keep - first :].float()
-        shares, ids = logits.softmax(-1).topk(min(FOLLOWING, logits.shape[-1]))
-        names = token_names(self.tokenizer, ids.flatten().tolist())
-        flat = [[name, round(share, 4)] for name, share in zip(names, shares.flatten().tolist(), strict=True)]
-        size = ids.shape[-1]
-        self.likeliest.append([flat[start : start + size] for start in range(0, len(flat), size)])
-        return output
-
-    def expected(self) -> tuple[list[Any], list[Any]]:
-        """Per token of the text the likeliest tokens before it (None where unknown), and those after it."""
-        after = [place for part in self.likeliest for place in part]
-        before = after[:-1] if self.skip else [None, *after[:-1]]
-        return [one and one[:GUESSES] for one in before], after[-1]

@@ -20,6 +20,7 @@ def live_page(answers: Answers, text: str, longest: int) -> str:
         "models": list(answers.models),
         "longest": longest,
         "text": text,
+        "attention": True,
     }
     try:
         first = answers.answer({"model": name, "text": text})

@@ -5,25 +5,22 @@ import { build } from "../views/page/main.js";
 import { download } from "../views/page/save.js";
 import { stage } from "../views/page/stage.js";
 
+async function post(what, request, signal) {
+  const response = await fetch(what, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request), signal });
+  const answer = await response.json().catch(() => ({ error: `The server answered with status ${response.status}.` }));
+  if (answer.error) throw new Error(answer.error);
+  return answer;
+}
+
 const backend = {
   ready: Promise.resolve(),
-  async ask(request, signal) {
-    const response = await fetch("trace", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request), signal,
-    });
-    const answer = await response.json().catch(() => ({ error: `The server answered with status ${response.status}.` }));
-    if (answer.error) throw new Error(answer.error);
-    return answer;
-  },
+  ask: (request, signal) => post("trace", request, signal),
+  measure: (request, signal) => post("sensitivities", request, signal),
 };
 
 async function savePage() {
   try {
-    const response = await fetch("page", {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(composer.request()),
-    });
-    const answer = await response.json();
-    if (answer.error) throw new Error(answer.error);
+    const answer = await post("page", composer.request());
     download(answer.page, "ropewalk.html", "text/html");
   } catch (error) {
     composer.say(error.message);

@@ -86,6 +86,7 @@ class Live:
             Route(base, self._page),
             Route(base + "trace", self._trace, methods=["POST"]),
             Route(base + "page", self._saved, methods=["POST"]),
+            Route(base + "sensitivities", self._measured, methods=["POST"]),
         ]
         return Guard(Starlette(routes=routes), self.port, base)
 
@@ -100,6 +101,9 @@ class Live:
 
     async def _saved(self, request: Any) -> Any:
         return await self._answered(request, lambda asked: {"page": self.answers.page(asked)})
+
+    async def _measured(self, request: Any) -> Any:
+        return await self._answered(request, self.answers.sensitivities)
 
     async def _answered(self, request: Any, answer: Any) -> Any:
         from starlette.concurrency import run_in_threadpool

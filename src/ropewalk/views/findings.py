@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ropewalk.traces.trace import Cell, Trace
-from ropewalk.views.kinds import describe
+from ropewalk.views.kinds import Kind, describe
 from ropewalk.views.labels import visible
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import Scene, scene
@@ -40,18 +40,17 @@ class Finding:
 
 
 def findings(trace: Trace) -> tuple[Finding, ...]:
-    """The findings of a trace (increment, position or sensitivity); heads count as the mean of their layer."""
+    """The findings of a trace; heads count as the mean of their layer."""
     shown = choose(trace)
     drawn = scene(shown)
-    noun = describe(trace).noun
+    kind = describe(trace)
     gaps = drawn.gaps
     known = np.isfinite(gaps)
     if not known.any():
-        return (Finding(f"Nothing stands out: the text has no {noun} to compare."),)
+        return (Finding(f"Nothing stands out: the text has no {kind.noun} to compare."),)
     if np.abs(np.where(known, gaps, 1) - 1)[known].max() < SMALLEST_CONTRAST:
-        plural = {"gap": "gaps", "sensitivity": "sensitivities"}[noun]
-        return (Finding(f"Nothing stands out: all {plural} are within 1% of their row's mean."),)
-    found = [_widest(shown, drawn, noun), _pattern(drawn, noun), _variation(drawn, noun)]
+        return (Finding(f"Nothing stands out: all {kind.plural} are within 1% of their row's mean."),)
+    found = [_widest(shown, drawn, kind), _pattern(drawn, kind), _variation(drawn, kind)]
     return tuple(one for one in found if one is not None)
 
 
@@ -60,25 +59,25 @@ def text_of(found: tuple[Finding, ...]) -> str:
     return " ".join(one.text for one in found)
 
 
-def _widest(trace: Trace, drawn: Scene, noun: str) -> Finding:
+def _widest(trace: Trace, drawn: Scene, kind: Kind) -> Finding:
     gaps = drawn.gaps
     row, cell = np.unravel_index(int(np.nanargmax(gaps)), gaps.shape)
     ratio, value = float(gaps[row, cell]), float(gaps[row, cell] / drawn.factor[row])
     name = _row_name(drawn, int(row))
-    most = f"{name} depends most on the gap" if noun == "sensitivity" else f"{name} puts its widest gap"
-    text = f"{most} before {place(drawn.cells, int(cell))}: {_number(value)}, {_number(ratio)} × its mean"
+    ordinary = " (1 in an ordinary model)" if trace.unit == "token-equivalents" else ""
+    text = f"{name} {kind.widest} before {place(drawn.cells, int(cell))}: {_number(value)}{ordinary}, {_number(ratio)} × its mean"
     noise = False
     if trace.error is not None:
         error = float(trace.error[row, _gap_token(trace, drawn.cells, int(cell))])
         if np.isfinite(error):
             noise = bool(value - drawn.mean[row] < NOISE * error)
             text += f" (standard error {_number(error)}{'; this may be noise' if noise else ''})"
-    elif noun == "sensitivity":
+    elif trace.kind == "sensitivity":
         text += " (no standard error was recorded)"
     return Finding(text + ".", str(drawn.rows[row]), int(cell), value, ratio, noise)
 
 
-def _pattern(drawn: Scene, noun: str) -> Finding | None:
+def _pattern(drawn: Scene, kind: Kind) -> Finding | None:
     """The sort of place whose mean gap exceeds that of all others most, in the row where it does so most."""
     cells, gaps = drawn.cells, drawn.gaps
     sorts = np.array([_sort(cells, number) for number in range(len(cells))])
@@ -100,11 +99,9 @@ def _pattern(drawn: Scene, noun: str) -> Finding | None:
     if best is None or best[0] < PATTERN_CONTRAST:
         return None
     ratio, row, sort = best
-    what = f"{_row_name(drawn, row)} has wide gaps {sort}"
-    if noun == "sensitivity":
-        what = f"{_row_name(drawn, row)} is most sensitive {sort}"
+    what = f"{_row_name(drawn, row)} {kind.pattern} {sort}"
     return Finding(
-        f"{what}: on average {_number(ratio)} × the {noun} elsewhere.",
+        f"{what}: on average {_number(ratio)} × the {kind.noun} elsewhere.",
         str(drawn.rows[row]),
         None,
         None,
@@ -112,7 +109,7 @@ def _pattern(drawn: Scene, noun: str) -> Finding | None:
     )
 
 
-def _variation(drawn: Scene, noun: str) -> Finding | None:
+def _variation(drawn: Scene, kind: Kind) -> Finding | None:
     if len(drawn.rows) < 2:
         return None
     std = np.nanstd(drawn.gaps[:, 1:], axis=1)
@@ -120,8 +117,7 @@ def _variation(drawn: Scene, noun: str) -> Finding | None:
     if std[most] < 1.2 * std[least]:
         return None
     names = [_row_name(drawn, row) for row in (most, least)]
-    many = {"gap": "gaps", "sensitivity": "sensitivities"}[noun]
-    text = f"{names[0]}'s {many} vary most ({std[most]:.0%} of their mean), {names[1]}'s least ({std[least]:.0%})."
+    text = f"{names[0]}'s {kind.plural} vary most ({std[most]:.0%} of their mean), {names[1]}'s least ({std[least]:.0%})."
     return Finding(text, str(drawn.rows[most]), None, float(std[most]), None)
 
 

@@ -17,10 +17,11 @@ from matplotlib.figure import Figure
 from ropewalk.traces.trace import Trace
 from ropewalk.views import fonts
 from ropewalk.views import ink as inking
+from ropewalk.views.kinds import describe
 from ropewalk.views.labels import one_line
 from ropewalk.views.panels import balanced
 from ropewalk.views.rows import head_count
-from ropewalk.views.scene import Scene, scene
+from ropewalk.views.scene import MAGNITUDES, Scene, scene
 from ropewalk.views.shades import STOPS, shade, top
 
 # Lengths are points; SIZE, PITCH, BAND, BETWEEN: letters, row to row, tint, panel to panel.
@@ -45,11 +46,10 @@ class Picture:
         texts = [cell.text for cell in drawn.cells]
         named = trace.provenance.get("name")
         self.model = one_line(f"the model “{named}”") if named else "a model"
-        usual = (
-            "Which gaps the predictions of {} depend on"
-            if trace.kind == "sensitivity"
-            else "How far apart {} sets its tokens"
-        )
+        usual = {
+            "sensitivity": "Which gaps the predictions of {} depend on",
+            "forget": "Where {} forgets what came before",
+        }.get(trace.kind, "How far apart {} sets its tokens")
         self.unit_name = one_line(trace.unit)
         self.named = title is None
         title = usual.format(self.model) if title is None else one_line(title)
@@ -58,7 +58,7 @@ class Picture:
         one = replace(shown, rows=shown.rows[:1], values=shown.values[:1])
         integer = scene(one, "integer", drawn.placement)
         # On one scale the picture's unit is the trace's own, if that is a distance between tokens.
-        self.raw = drawn.scale == "same" and trace.kind != "sensitivity"
+        self.raw = drawn.scale == "same" and trace.kind not in MAGNITUDES
         rows = [_in_own_unit(one) if self.raw else (one.x, one.left) for one in (integer, drawn)]
         self.x, self.left = (np.concatenate(parts) for parts in zip(*rows, strict=True))
         tinted = scene(shown, "row", drawn.placement) if drawn.scale == "integer" else drawn
@@ -153,7 +153,8 @@ class Picture:
 
     def _legend(self, y: float, caption: list[str]) -> None:
         """The bar of shades, its unit and the caption under it."""
-        what = "sensitivity" if self.trace.kind == "sensitivity" else f"gap in {self.unit_name}"
+        noun = describe(self.trace).noun
+        what = noun if self.trace.kind in MAGNITUDES else f"{noun} in {self.unit_name}"
         whose = "the mean of all rows" if self.scene.scale == "same" else "each row's mean"
         unit = what if self.raw else f"{what}, {whose} per {self._step()} = 1"
         self._write(LEFT + 164, y - 5, self.ink.writable(unit), 8.5, ha="left")

@@ -3,7 +3,8 @@
 A cell is the smallest run of whole tokens that is whole graphemes. With placement "first" it stands at its first
 token, its width extends to the next cell's first token, and scaling is per token. Placement "last" is that of the
 post that this project replicates: a character stands at its last byte and scaling is per character. Accepted kinds:
-increment, position, and sensitivity, whose magnitude is drawn as a distance; where it was not measured, the mean is.
+increment, position, and sensitivity and forget, whose magnitude is drawn as a distance; where it was not measured, the
+mean is.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Cell, Trace
 
-ACCEPTS = ("increment", "position", "sensitivity")
+MAGNITUDES = ("sensitivity", "forget")
+ACCEPTS = ("increment", "position", *MAGNITUDES)
 SCALES = {
     "row": "every row scaled to mean 1",
     "same": "all rows on one scale",
@@ -98,10 +100,10 @@ def _measured(trace: Trace, cells: tuple[Cell, ...]) -> np.ndarray:
 
 
 def _positions(trace: Trace, scale: str) -> np.ndarray:
-    """Positions (N, T) float64 in the trace's unit; a sensitivity's magnitude counts as a distance."""
+    """Positions (N, T) float64 in the trace's unit; a magnitude counts as a distance."""
     if scale == "integer":
         return np.tile(np.arange(len(trace.tokens), dtype=np.float64), (len(trace.rows), 1))
-    if trace.kind != "sensitivity":
+    if trace.kind not in MAGNITUDES:
         return trace.positions
     steps = np.abs(trace.values.astype(np.float64))
     steps = steps[:, :-1] if trace.gap == "after" else steps[:, 1:]

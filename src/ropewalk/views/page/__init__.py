@@ -8,7 +8,7 @@ import base64
 import hashlib
 import html as escaping
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -18,15 +18,16 @@ from ropewalk.traces.trace import Trace
 from ropewalk.views.findings import findings
 from ropewalk.views.joining import join, right_to_left
 from ropewalk.views.kinds import describe
-from ropewalk.views.labels import visible
+from ropewalk.views.labels import explain, visible
 from ropewalk.views.overlays import Overlay
 from ropewalk.views.page.joiner import join as join_modules
+from ropewalk.views.page.squeezing import squeeze_style
 from ropewalk.views.scene import ACCEPTS
 
 __all__ = ["ACCEPTS", "document", "entry", "film", "fragment", "html"]
 
 LONGEST_LABEL = 12
-PAGE = "views/page/page.js"
+PAGE, SEVERAL, FILM = "views/page/page.js", "views/page/several.js", "views/page/film.js"
 OFFLINE = "default-src 'none'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 
 
@@ -36,15 +37,20 @@ def html(
     *,
     names: Sequence[str] | None = None,
     title: str | None = None,
+    more: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The page as one string of html, to be written to a file and opened by a double click.
 
     traces: one, or several to be compared (two models, seeds, texts, sets of layers, a trace and its probe).
     overlays: boundaries; each is drawn on the traces of its own text. names: what the traces are called, in
-    order; by default their models. UserError for no trace, for a kind that cannot be drawn as distances and
-    for a wrong number of names.
+    order; by default their models. more: what `views.page.details` adds to each trace. UserError for no trace, for a
+    kind that cannot be drawn as distances and for a wrong number of names.
     """
-    return document({"mode": "page", "entries": _entries(traces, overlays, names)}, title=title)
+    entries = _entries(traces, overlays, names)
+    for one, extra in zip(entries, more, strict=False):
+        one.update(extra)
+    module = PAGE if len(entries) == 1 else SEVERAL
+    return document({"mode": "page", "entries": entries}, title=title, module=module)
 
 
 def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = None) -> str:
@@ -57,7 +63,7 @@ def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = N
                 "Expected frames of one text with the same rows, got different ones; capture the same text "
                 "with every checkpoint of one run."
             )
-    return document({"mode": "film", "entries": _entries(traces, (), names)}, title=title)
+    return document({"mode": "film", "entries": _entries(traces, (), names)}, title=title, module=FILM)
 
 
 def fragment(trace: Trace, *, height: int | None = None) -> str:
@@ -93,6 +99,7 @@ def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = (
             [c.start, c.end, c.text, label]
             for c, label in zip(cells, join(labels) if leftward else labels, strict=True)
         ],
+        "symbols": explain(labels),
         "leftward": leftward,
         "overlays": [one.as_json() for one in overlays if one.text == trace.text],
         "words": asdict(describe(trace)),
@@ -115,7 +122,7 @@ def document(
     sources for scripts in it; head: more elements for the document's head, trusted markup.
     """
     home = files(__name__)
-    style = home.joinpath("style.css").read_text("utf-8")
+    style = squeeze_style(home.joinpath("style.css").read_text("utf-8"))
     script = f"(() => {{\n{join_modules(module)}}})();\n"
     data = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, code in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):

@@ -1,9 +1,10 @@
 // The heat map: a square for every row and token, for traces of many rows or a long text. A brush opens its rows below.
+import { arcStyle, attended } from "./attention.js";
 import { clamp, displayRows, el, number, plural, state } from "./base.js";
 import { mix, palette } from "./color.js";
 import { FONT, labelWidth, wrap } from "./layout.js";
 import { sceneOf } from "./scene.js";
-import { marked, setFocus, setHover } from "./selection.js";
+import { marked, setFocus, setHover, shows } from "./selection.js";
 
 const LEFT = 46, GAP = 14, LABEL = 11;
 
@@ -29,9 +30,10 @@ export function layOutAtlas(picture) {
   picture.limits = picture.fixedLimits?.(picture) || limitsOf(picture);
   picture.tops = picture.limits.high;
   const rows = picture.rows.length - 1, labels = entry.cells.map(({ label }) => label);
-  picture.turned = labels.some((label) => label.length > 1 && labelWidth(label, LABEL) > 22);
+  const roomy = Math.max(16, ...labels.map((label) => labelWidth(label, LABEL) + 8)), fits = roomy <= 90 && roomy * labels.length <= width - LEFT - 4;
+  picture.turned = !fits && labels.some((label) => label.length > 1 && labelWidth(label, LABEL) > 22);
   const across = clamp((width - LEFT - 4) / labels.length, 1, 18), long = labels.length > 600, least = long ? 7 : picture.turned ? 9 : 8;
-  picture.square = Math.max(least * state.size, Math.min(across, 16 * state.size));
+  picture.square = fits ? roomy : Math.max(least * state.size, Math.min(across, 16 * state.size));
   const tall = clamp(310 / rows, 5, 16), longest = long ? 38 : 64;
   picture.tall = rows > 12 && labels.length > 300 ? Math.min(tall, 4) : tall;
   const under = picture.turned ? 8 + Math.max(...labels.map((label) => Math.min(longest, labelWidth(label, LABEL)))) : 17;
@@ -147,6 +149,16 @@ function paintBand(picture, panel) {
     context.lineWidth = 2;
     context.strokeRect(placeIn(picture, panel, cell) - 0.5, 0.5, square + 1, bottom);
   }
+  const hit = state.hover || state.focus, y = hit && (hit.row - 1) * tall;
+  if (state.arcs && shows(picture, hit) && hit.row) {
+    for (const one of attended(entry, rows[hit.row], hit.cell)) {
+      const { size, color } = arcStyle(one);
+      if (size < 0.02 || one.cell < panel.start || one.cell >= panel.end) continue;
+      context.strokeStyle = color;
+      context.lineWidth = 1 + 2 * Math.min(1, size);
+      context.strokeRect(placeIn(picture, panel, one.cell), y, square, tall);
+    }
+  }
   const { brush } = state;
   if (brush && brush.entry === entry && brush.end > panel.start && brush.start < panel.end) {
     const sides = [Math.max(brush.start, panel.start), Math.min(brush.end, panel.end) - 1].map((cell) => placeIn(picture, panel, cell));
@@ -183,7 +195,13 @@ function watchBrush(picture) {
   });
 }
 
+// Opens the rows of the cells start..end; closes them where end is negative.
 export function openPart(picture, start, end) {
+  if (end < 0) {
+    state.brush = null;
+    picture.opened?.(null);
+    return paintAtlas(picture);
+  }
   state.brush = { entry: picture.entry, start: clamp(start, 0, picture.entry.cells.length - 1), end: clamp(end, 1, picture.entry.cells.length) };
   picture.opened?.(state.brush);
   paintAtlas(picture);

@@ -3,7 +3,7 @@ export const payload = JSON.parse(document.getElementById("data").textContent);
 export const state = {
   scale: "row", view: "one", a: 0, b: 1, size: 1, strip: "none", theme: "auto",
   overlays: new Set(), unfolded: new Set(), hover: null, focus: null, pins: [],
-  layout: null, layers: null, sorted: false, exaggerate: 1, brush: null,
+  layout: null, layers: null, sorted: false, exaggerate: 1, brush: null, arcs: true, moved: false, options: false,
 };
 export const entries = payload.entries.map(readEntry);
 
@@ -18,7 +18,7 @@ export function readEntry(given) {
     surprisal: file.surprisal, entropy: file.entropy, entropyAfter: file.entropy_after,
     context: file.context, provenance: file.provenance, hash: file.hash || "",
     cells: given.cells.map(([start, end, text, label]) => ({ start, end, text, label })),
-    leftward: given.leftward, overlays: given.overlays, expected: given.expected || null,
+    leftward: given.leftward, symbols: given.symbols || "", attention: given.attention || null, overlays: given.overlays, expected: given.expected || null,
     errors: file.rows[0].errors ? file.rows.map((row) => row.errors) : null, findings: given.findings || [],
     words: given.words || { noun: "gap", title: "", lead: "", unit: "" },
   };
@@ -61,6 +61,9 @@ export function variation(values) {
   return Math.sqrt(known.reduce((sum, one) => sum + (one - mean) ** 2, 0) / known.length) / Math.abs(mean) || 0;
 }
 
+// Whether the numbers are no distances; their size is drawn as one.
+export const isMagnitude = ({ kind }) => kind === "sensitivity" || kind === "forget";
+
 // Whether a trace has too many rows or tokens to write every row in full; see views/sparklines.py.
 export const isLarge = (entry) => new Set(entry.rows.map(({ layer }) => layer)).size > 8 || entry.tokens.length > 300;
 
@@ -72,7 +75,7 @@ export function sliceEntry(entry, start, end) {
     ...entry, cells: cells.map((cell) => ({ ...cell, start: cell.start - first, end: cell.end - first })), text: cells.map(({ text }) => text).join(""),
     tokens: part(entry.tokens), spans: part(entry.spans), values: entry.values.map(part), errors: entry.errors && entry.errors.map(part),
     surprisal: part(entry.surprisal), entropy: part(entry.entropy), entropyAfter: part(entry.entropyAfter), expected: entry.expected && part(entry.expected),
-    file: null, findings: [],
+    file: null, findings: [], attention: null, whole: entry, offset: start,
   };
 }
 

@@ -49,10 +49,24 @@ export function quantile(values, share) {
   return sorted[low] + (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]) * (place - low);
 }
 
+// The theme that was chosen on this machine before, where the browser keeps it.
+export function readTheme() {
+  try {
+    state.theme = localStorage.getItem("ropewalk-theme") || state.theme;
+  } catch { /* a sandboxed frame keeps nothing */ }
+}
+
+export function keepTheme(theme) {
+  setTheme(theme);
+  try {
+    localStorage.setItem("ropewalk-theme", theme);
+  } catch { /* as above */ }
+}
+
 export function setTheme(theme) {
-  state.theme = theme;
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
+  state.theme = ["light", "dark"].includes(theme) ? theme : "auto";
+  if (state.theme === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = state.theme;
   readPalette();
   changed("draw");
 }

@@ -1,16 +1,16 @@
 // Two traces next to each other, or the difference of their gaps.
-import { clamp, displayRows, el, entries, number, payload, plural, state } from "./base.js";
-import { palette, quantile, warm } from "./color.js";
+import { limitsOf } from "./atlas.js";
+import { clamp, displayRows, el, entries, number, plural, state } from "./base.js";
+import { palette, quantile, warm, warmest } from "./color.js";
 import { choice, synced } from "./controls.js";
 import { makePicture } from "./picture.js";
-import { sceneOf } from "./scene.js";
+import { sceneOf, tintsOf } from "./scene.js";
 import { sameCells } from "./selection.js";
 import { stage } from "./stage.js";
 
 const VIEWS = [["one", "One"], ["side", "Side by side"], ["difference", "Difference"]];
 
-export function compareBar() {
-  if (entries.length < 2 || payload.mode === "film") return null;
+function bar() {
   const names = (which) => el("label", {}, which.toUpperCase(), el("select", { "aria-label": `trace ${which.toUpperCase()}`, onchange: (event) => {
     state[which] = Number(event.target.value);
     state.brush = null;
@@ -27,7 +27,7 @@ export function compareBar() {
 }
 
 // Why two traces have no difference, or null where they have one.
-export function incomparable(a, b) {
+function incomparable(a, b) {
   if (a.text !== b.text) return "The two traces are of different texts: a difference needs the same text. They are shown side by side.";
   if (!sameCells(a, b) || a.cells.some((cell, c) => cell.start !== b.cells[c].start)) {
     return "The two models cut this text into different tokens, so that gaps do not correspond. They are shown side by side.";
@@ -38,7 +38,7 @@ export function incomparable(a, b) {
 }
 
 // A picture of A's characters at even spacing; between them bars, up where A's gap is wider, down where B's is.
-export function differencePicture(a, b, holder) {
+function differencePicture(a, b, holder) {
   const picture = { difference: true, other: b, drawBar: drawDifference };
   picture.makeRows = (entry) => {
     const rows = displayRows(entry), others = displayRows(b), scale = state.scale === "same" ? "same" : "row";
@@ -67,3 +67,28 @@ function correlation(a, b) {
   const sum = (f) => pairs.reduce((total, pair) => total + f(pair[0] - ma, pair[1] - mb), 0);
   return sum((x, y) => x * y) / Math.sqrt(sum((x) => x * x) * sum((_, y) => y * y));
 }
+
+// Two pictures next to each other: one color scale, and the same breaks where the cells are the same.
+function together(shown, entry) {
+  const other = shown[0] === entry ? shown[1] : shown[0], rows = displayRows(other), comparable = !incomparable(...shown) || sameTokens(...shown);
+  return {
+    partner: () => (comparable ? { entry: other, rows: displayRows(other) } : null),
+    fixedTops: (picture) => (shown[0].kind === shown[1].kind
+      ? Math.max(warmest(tintsOf(entry, picture.rows, state.scale).slice(1)), warmest(tintsOf(other, rows, state.scale).slice(1))) : null),
+  };
+}
+
+const sameTokens = (a, b) => sameCells(a, b) && a.cells.every((cell, c) => cell.start === b.cells[c].start && cell.end === b.cells[c].end);
+
+function commonLimits(shown) {
+  if (shown[0].kind !== shown[1].kind) return null;
+  return () => {
+    const all = shown.map((entry) => {
+      const rows = displayRows(entry);
+      return limitsOf({ entry, rows, scenes: { row: sceneOf(entry, rows, "row") } });
+    });
+    return { ...all[0], low: Math.min(...all.map(({ low }) => low)), high: Math.max(...all.map(({ high }) => high)) };
+  };
+}
+
+export const comparison = { bar, incomparable, differencePicture, together, commonLimits };

@@ -1,12 +1,15 @@
 // The text box: for pages that have a `backend` to ask.
 // One question at a time; what was typed meanwhile is asked next, what lies between is never asked.
+import { layOutAtlas, openPart } from "./atlas.js";
 import { changed, el, entries, payload, readEntry, state } from "./base.js";
 import { composer } from "./composer_state.js";
 import { refreshControls, setStrip } from "./controls.js";
 import { baseFactors, baseTops, drag, marksGap, setGap } from "./drag.js";
+import { updateFindings } from "./findings.js";
 import { updateNotes } from "./legend.js";
 import { comeFrom, moveTo } from "./motion.js";
 import { layOut, paintAll, restand, target } from "./picture.js";
+import { measureChoice, measureLater, measures, shownOf, stopMeasuring } from "./measuring.js";
 import { showResult } from "./predictions.js";
 import { sameCells } from "./selection.js";
 import { stage } from "./stage.js";
@@ -39,11 +42,25 @@ composer.ask = async () => {
 };
 
 function take(answer, request) {
-  const entry = readEntry(answer.entry), old = entries[0];
+  const entry = readEntry(answer.entry);
   if (!request.edits.length) Object.assign(composer, { base: answer, baseText: request.text, baseEntry: entry });
   composer.last = answer;
   composer.shownText = request.text;
   for (const gap of composer.edits.values()) if (composer.dragging && request.text === composer.text()) setGap(entry, gap);
+  composer.entry = entry;
+  display(shownOf(entry));
+  showResult();
+  measureLater(showMeasured);
+}
+
+// The sensitivities as they come in.
+function showMeasured(given) {
+  composer.measured = readEntry(given);
+  if (measures() && composer.measured.text === composer.shownText) display(composer.measured);
+}
+
+function display(entry) {
+  const old = entries[0];
   entries[0] = entry;
   if (!old) {
     stage.rebuild();
@@ -55,14 +72,20 @@ function take(answer, request) {
   state.pinned = entry;
   changed("draw");
   updateNotes();
-  showResult();
+  updateFindings();
 }
 
 function redraw(entry, old) {
   const [picture] = stage.pictures;
   picture.entry = entry;
+  if (picture.atlas) {
+    const { brush } = state, same = sameCells(entry, old);
+    layOutAtlas(picture);
+    if (brush) openPart(picture, same ? brush.start : -1, same ? brush.end : -1);
+    return;
+  }
   picture.before = composer.edits.size ? composer.baseEntry : null;
-  if (composer.dragging) return restand(picture);
+  if (composer.dragging) return restand(picture, true);
   const from = picture.now, same = sameCells(entry, old);
   layOut(picture);
   const to = target(picture);
@@ -118,6 +141,7 @@ function fitBox() {
 }
 
 function typed() {
+  stopMeasuring();
   if (state.strip === "change") setStrip("none");
   composer.edits.clear();
   composer.hold = false;
@@ -125,11 +149,16 @@ function typed() {
   composer.ask();
 }
 
+function showOther() {
+  if (composer.entry) display(shownOf(composer.entry));
+  measureLater(showMeasured);
+}
+
 export function attach(backend) {
   composer.backend = backend;
   composer.box.value = payload.text;
   const linked = readLink(), starting = !linked && payload.first;
-  if (starting) Object.assign(composer, { baseEntry: entries[0], baseText: payload.text, shownText: payload.text });
+  if (starting) Object.assign(composer, { entry: entries[0], baseEntry: entries[0], baseText: payload.text, shownText: payload.text });
   composer.box.addEventListener("input", typed);
   const models = payload.models.length > 1 ? el("select", { "aria-label": "model", onchange: (event) => {
     composer.model = event.target.value;
@@ -142,15 +171,22 @@ export function attach(backend) {
     setTimeout(() => copy.textContent = "Copy link", 1800);
   } }, "Copy link");
   composer.showResult = showResult;
+  if (payload.attention) {
+    state.arcs = false;
+    stage.askAgain = composer.ask;
+  }
   stage.options = { drag, factors: baseFactors, fixedTops: baseTops, edited: marksGap };
   if (payload.problem) composer.say(payload.problem);
   return {
-    composer: el("div", { class: "composer" }, payload.examples ? guide() : null, composer.box, el("div", { class: "actions" }, models, copy), composer.note),
+    composer: el("div", { class: "composer" }, payload.examples ? guide() : null, composer.box, el("div", { class: "actions" }, models, measureChoice(showOther), copy), composer.note),
     below: composer.result,
     footer: payload.mode === "site" ? el("p", { class: "colophon" }, "The model runs inside this page; what you type stays in your browser. ropewalk is a Python package that trains such models, grafts increments onto others, and measures what they learn.") : null,
     start() {
       fitBox();
-      if (starting) showResult();
+      if (starting) {
+        showResult();
+        measureLater(showMeasured);
+      }
       if (!starting) composer.ask();
       else composer.backend.ready.catch((error) => composer.say(error.message));
     },

@@ -1,6 +1,6 @@
 // The bar of controls: scale, bars above the text, overlays, size, theme.
 import { SCALES, changed, clamp, el, entries, isLarge, on, payload, state } from "./base.js";
-import { setTheme } from "./color.js";
+import { keepTheme } from "./color.js";
 import { linkOf, readLayers } from "./link.js";
 import { layOut, show } from "./picture.js";
 import { saveMenu } from "./save.js";
@@ -137,18 +137,36 @@ function copyButton() {
   return button;
 }
 
-export function refreshControls() {
-  const group = (label, ...items) => (items.length ? el("div", { class: "group" }, label ? el("span", { class: "label" }, label) : null, ...items) : null);
+// Arcs to what a token attends to, and whether they show the weights or what the spacing changes about them.
+function attentionToggles() {
+  const redraw = () => changed("draw"), known = entries.some((entry) => entry.attention);
+  if (!known && !stage.askAgain) return [];
+  const flip = () => {
+    state.arcs = !state.arcs;
+    if (state.arcs && !known) stage.askAgain?.();
+    redraw();
+  };
+  return [toggle("attention", "arcs from the character you point at to those that its row attends to", () => state.arcs, flip),
+    entries.some((entry) => entry.attention?.even) ? toggle("moved by spacing", "arcs show what the spacing adds (warm) or takes (blue), against even spacing", () => state.moved, () => {
+      state.moved = !state.moved;
+      redraw();
+    }) : null];
+}
+
+function themeButton() {
   const next = { auto: "light", light: "dark", dark: "auto" };
-  const theme = el("button", { type: "button", class: "plain", title: "colors: as the system, light, dark", onclick: () => {
-    setTheme(next[state.theme]);
-    theme.textContent = `◐ ${state.theme}`;
-    changed("draw");
+  const button = el("button", { type: "button", class: "plain", title: "colors: as the system, light, dark", onclick: () => {
+    keepTheme(next[state.theme]);
+    button.textContent = `◐ ${state.theme}`;
   } }, `◐ ${state.theme}`);
-  bar.replaceChildren(...[
-    choice("Scale", SCALES, () => state.scale, setScale),
-    payload.mode === "page" || payload.mode === "note" ? choice("Layout", LAYOUTS, layoutOf, setLayout) : null,
-    group("show", ...strips(), ...overlayToggles()),
+  return button;
+}
+
+const group = (label, ...items) => (items.some(Boolean) ? el("div", { class: "group" }, label ? el("span", { class: "label" }, label) : null, ...items) : null);
+
+// What is needed less often, folded away.
+function options() {
+  const inside = [
     many() ? group("rows", layersBox(), toggle("most varied first", "rows in the order of their standard deviation", () => state.sorted, () => {
       state.sorted = !state.sorted;
       changed("layout");
@@ -156,9 +174,20 @@ export function refreshControls() {
     entries.some((entry) => new Set(entry.rows.map(({ head }) => head)).size > 1) ? toggle("heads", "a row for each head instead of their mean", unfoldedAll, unfoldAll) : null,
     exaggerateSlider(),
     group("", el("button", { type: "button", class: "plain", "aria-label": "smaller", onclick: () => setSize(1 / 1.15) }, "A−"),
-      el("button", { type: "button", class: "plain", "aria-label": "larger", onclick: () => setSize(1.15) }, "A+"), theme),
+      el("button", { type: "button", class: "plain", "aria-label": "larger", onclick: () => setSize(1.15) }, "A+"), themeButton()),
+  ];
+  const node = el("details", { class: "options", open: state.options, ontoggle: () => state.options = node.open }, el("summary", {}, "Options"), el("div", { class: "group" }, ...inside.filter(Boolean)));
+  return node;
+}
+
+export function refreshControls() {
+  bar.replaceChildren(...[
+    choice("Scale", SCALES, () => state.scale, setScale),
+    payload.mode !== "film" ? choice("Layout", LAYOUTS, layoutOf, setLayout) : null,
+    group("show", ...strips(), ...overlayToggles(), ...attentionToggles()),
     payload.mode === "page" ? copyButton() : null,
     saveMenu(),
     tourButton(),
+    options(),
   ].filter(Boolean));
 }

@@ -1,5 +1,6 @@
 // The panel that tells the numbers of the character under the pointer, and the distances between two pins.
-import { cellSignal, clamp, el, number, plural, state } from "./base.js";
+import { attentionTable } from "./attention.js";
+import { cellSignal, clamp, el, isMagnitude, number, plural, state } from "./base.js";
 import { palette, tint } from "./color.js";
 import { gapToken } from "./scene.js";
 import { clearPins, clearSelection, pinnedHere, sameCells, shows, togglePin } from "./selection.js";
@@ -19,6 +20,7 @@ export function updateDetail() {
     for (const one of shown.filter((other) => shows(other, hit) && !other.difference)) {
       parts.push(gapTable(one, hit, titleOf(shown, one)));
     }
+    if (!picture.difference) parts.push(attentionTable(picture, hit));
     for (const one of shown.filter((other) => shows(other, hit) && other.difference)) parts.push(differenceTable(one, hit));
   }
   if (state.pins.length === 1) parts.push(el("p", { class: "hint" }, "One character is pinned. Pin another to measure between them."));
@@ -29,7 +31,7 @@ export function updateDetail() {
     if (stage.pictures[0]?.drag) parts.push(el("p", { class: "hint" }, "Drag a character along its row to widen or narrow the gap before it, and see what the model makes of that."));
   }
   if (picture || state.pins.length) parts.unshift(el("button", { type: "button", class: "close", "aria-label": "close", onclick: clearSelection }, "×"));
-  panelOf.replaceChildren(...parts);
+  panelOf.replaceChildren(...parts.filter(Boolean));
 }
 
 // What a trace is called where two are shown: as above its picture, for two may bear one name.
@@ -72,7 +74,7 @@ function learnedRows(picture) {
 
 function gapTable(picture, hit, title) {
   const { entry, scenes } = picture, { x, left, factor, mean } = scenes.row, c = hit.cell;
-  const what = entry.kind === "sensitivity" ? "sensitivity before it" : "increment: the gap before it";
+  const { noun } = entry.words, what = `${noun} before it`;
   const rows = learnedRows(picture).map(([row, r]) => {
     const gap = c && Number.isFinite(scenes.row.gap[r][c]) ? (x[r][c] - left[r][c]) / factor[r] : NaN, share = gap / mean[r];
     const width = Number.isFinite(share) ? clamp(Math.abs(share) / picture.tops, 0, 1) * 100 : 0;
@@ -89,14 +91,14 @@ function gapTable(picture, hit, title) {
   return el("section", {},
     title ? el("h2", {}, title) : null,
     el("table", {}, el("caption", { title: entry.words.unit }, `${what}, in ${entry.unit}${entry.words.unit ? ` (${entry.words.unit})` : ""}`),
-      el("thead", {}, el("tr", {}, ...["", "", "gap", "× mean", ...(entry.errors ? ["error"] : []), entry.kind === "sensitivity" ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
+      el("thead", {}, el("tr", {}, ...["", "", noun, "× mean", ...(entry.errors ? ["standard error"] : []), isMagnitude(entry) ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...rows)),
-    ceiling ? el("p", { class: "hint" }, `* at the model's ceiling of ${number(entry.provenance.ceiling)}; it may want more.`) : null);
+    ceiling ? el("p", { class: "hint" }, `* at the model's largest increment, ${number(entry.provenance.max_increment)}.`) : null);
 }
 
 // Whether the gap before a cell stands at the largest value the model can give.
 export function atCeiling(entry, row, c) {
-  const { ceiling } = entry.provenance;
+  const { max_increment: ceiling } = entry.provenance;
   if (!(ceiling > 1) || entry.kind !== "increment" || !c) return false;
   const token = gapToken(entry, c);
   return row.members.some((n) => entry.values[n][token] > 0.98 * ceiling);
@@ -134,6 +136,7 @@ function distances(shown) {
 export function speak(hit) {
   const { entry, scenes, rows } = hit.picture, cell = entry.cells[hit.cell], { x, left, factor } = scenes.row;
   const gap = hit.cell && rows[hit.row].members.length ? (x[hit.row][hit.cell] - left[hit.row][hit.cell]) / factor[hit.row] : NaN;
+  const surprisal = cellSignal(entry, cell, "surprisal");
   spoken.textContent = `${cell.text.slice(0, 20) || "token without text"}, token ${cell.start}, row ${rows[hit.row].label}, ` +
-    `gap before it ${number(gap)}, surprisal ${number(cellSignal(entry, cell, "surprisal"))} nats`;
+    `${entry.words.noun} before it ${number(gap)}` + (Number.isFinite(surprisal) ? `, surprisal ${number(surprisal)} nats` : "");
 }

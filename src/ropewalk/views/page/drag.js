@@ -11,13 +11,13 @@ const GAP_STEP = 0.25;
 
 // While a gap is dragged and afterwards, rows keep the scale that they had before: a wider gap pushes, nothing shrinks.
 export function baseFactors() {
-  if (!composer.edits.size || !composer.baseEntry) return null;
+  if (!composer.edits.size || !composer.baseEntry || stage.pictures[0]?.entry.kind === "sensitivity") return null;
   const rows = stage.pictures[0]?.rows.length ? stage.pictures[0].rows : displayRows(composer.baseEntry);
   return Object.fromEntries(["row", "same", "integer"].map((scale) => [scale, sceneOf(composer.baseEntry, rows, scale).factor]));
 }
 
 export function baseTops(picture) {
-  return composer.edits.size && composer.baseEntry ? warmest(tintsOf(composer.baseEntry, picture.rows, state.scale).slice(1)) : null;
+  return composer.edits.size && composer.baseEntry && picture.entry.kind !== "sensitivity" ? warmest(tintsOf(composer.baseEntry, picture.rows, state.scale).slice(1)) : null;
 }
 
 export function setGap(entry, { layer, head, token, value }) {
@@ -39,7 +39,7 @@ function placeGap(hit, change) {
 export const drag = {
   begin(hit) {
     const { entry } = stage.pictures[0];
-    if (composer.shownText !== composer.text()) return;
+    if (composer.shownText !== composer.text() || entry.kind !== "increment") return;
     composer.dragging = { hit, entry, values: entry.values.map((row) => row.slice()) };
   },
   move(pixels) {
@@ -50,10 +50,11 @@ export const drag = {
     const members = picture.rows[hit.row].members;
     let n = 0;
     placeGap(hit, () => held.values[members[n++]][token] + units);
-    restand(picture);
+    restand(picture, true);
     composer.ask();
   },
   end() {
+    if (!composer.dragging) return;
     composer.dragging = null;
     composer.showResult();
     composer.ask();
@@ -61,7 +62,7 @@ export const drag = {
   nudge(hit, direction) {
     if (!hit.cell || !hit.row || composer.shownText !== composer.text()) return;
     placeGap(hit, (value) => value + (direction * GAP_STEP) / stage.pictures[0].scenes.row.factor[hit.row]);
-    restand(stage.pictures[0]);
+    restand(stage.pictures[0], true);
     composer.ask();
   },
 };

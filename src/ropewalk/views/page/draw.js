@@ -1,8 +1,9 @@
 // One panel: rows, bands of the wide gaps, threads, characters, marks. Reads a picture, decides no numbers.
+import { arcStyle, attended } from "./attention.js";
 import { clamp, number, state } from "./base.js";
 import { palette, tint } from "./color.js";
 import { labelWidth, reach } from "./layout.js";
-import { marked } from "./selection.js";
+import { marked, shows } from "./selection.js";
 
 const BLANK = /^[␣⏎⇥◆�]$/u;
 export const CROWDED = 0.26; // of the letter size: closer than this to the last one printed, a character keeps only its tick
@@ -46,6 +47,7 @@ export function drawPanel(pen, picture, panel) {
     if (!picture.difference) pen.curves(rows.slice(1).map((_, r) => [xs[r][i], rowMiddle(picture, r) + foot, xs[r + 1][i], rowMiddle(picture, r + 1) - top]), color, 2, 0.9);
   }
   rows.forEach((_, r) => drawLetters(pen, picture, panel, r, xs[r], top, foot));
+  drawArcs(pen, picture, panel, xs, top);
   rows.forEach((row, r) => drawName(pen, picture, row, r));
   if (sizes.strip) drawStrip(pen, picture, panel, xs[0]);
   if (!entry.leftward && start > 0) drawContinued(pen, picture, panel, at);
@@ -107,17 +109,32 @@ function drawContinued(pen, picture, { start }, at) {
   }
 }
 
+// Arcs from the character that is pointed at to those that its row attends to.
+function drawArcs(pen, picture, { start, end }, xs, top) {
+  const hit = state.hover || state.focus;
+  if (!state.arcs || picture.difference || !shows(picture, hit) || hit.cell < start || hit.cell >= end) return;
+  const y = rowMiddle(picture, hit.row) - top + 2, from = xs[hit.row][hit.cell - start];
+  for (const one of attended(picture.entry, picture.rows[hit.row], hit.cell)) {
+    const { size, color } = arcStyle(one), known = one.cell >= start && one.cell < end;
+    if (size < 0.01 || one.cell === hit.cell) continue;
+    const to = known ? xs[hit.row][one.cell - start] : picture.entry.leftward ? picture.sizes.width - picture.sizes.right : picture.sizes.gutter;
+    pen.arch(from, to, y, 8 + Math.min(picture.sizes.pitch * 0.8, Math.abs(to - from) * 0.35), color, 0.8 + 5 * Math.min(1, size), known ? 0.35 + 0.6 * Math.min(1, size) : 0.3);
+  }
+}
+
 function drawOverlays(pen, picture, { start, end }, at, top, foot) {
-  const { entry, rows, now } = picture;
+  const { entry, rows, now, sizes } = picture;
   entry.overlays.forEach((overlay, n) => {
     if (!state.overlays.has(overlay.name)) return;
     const color = palette[`mark-${n % 4}`], offsets = new Set(overlay.offsets), strokes = [];
     for (let c = start; c < end; c++) {
       if (!c || !offsets.has(entry.spans[entry.cells[c].start][0])) continue;
       const middle = (r) => at((now.left[r][c] + now.x[r][c]) / 2, r) + n * 2;
+      const letters = (labelWidth(entry.cells[c - 1].label, sizes.size) + labelWidth(entry.cells[c].label, sizes.size)) / 2;
       for (let r = 0; r < rows.length; r++) {
-        const y = rowMiddle(picture, r);
-        strokes.push([middle(r), y - top, middle(r), y + foot]);
+        const y = rowMiddle(picture, r), clear = Math.abs(now.x[r][c] - now.left[r][c]) * now.unit > letters + 3;
+        if (clear) strokes.push([middle(r), y - top, middle(r), y + foot]);
+        else strokes.push([middle(r), y - top, middle(r), y - sizes.size * 0.6], [middle(r), y + sizes.size * 0.5, middle(r), y + foot]);
         if (r + 1 < rows.length) strokes.push([middle(r), y + foot, middle(r + 1), rowMiddle(picture, r + 1) - top]);
       }
     }

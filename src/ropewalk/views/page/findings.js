@@ -10,12 +10,15 @@ export function updateFindings() {
   const shown = stage.pictures.filter((picture) => !picture.zoomed && !picture.difference);
   const items = shown.flatMap((picture) => picture.entry.findings.map((finding) => {
     const name = state.view === "one" ? "" : `${picture.entry.name}: `;
-    const text = `${name}${finding.text}`;
-    return el("li", {}, finding.cell === null ? text : el("button", { type: "button", class: "finding", onclick: () => showPlace(picture, finding) }, text));
+    const text = isolated(`${name}${finding.text}`);
+    return el("li", {}, ...(finding.cell === null ? text : [el("button", { type: "button", class: "finding", onclick: () => showPlace(picture, finding) }, ...text)]));
   }));
   findingsNode.hidden = !items.length;
   findingsNode.replaceChildren(el("h2", {}, "What stands out"), el("ul", {}, ...items));
 }
+
+// Quoted words by themselves, so that a word written from right to left moves no number.
+const isolated = (text) => text.split(/(“[^”]*”)/).map((part, n) => (n % 2 ? el("bdi", {}, part) : part));
 
 function showPlace(picture, { row, cell }) {
   const r = Math.max(1, picture.rows.findIndex(({ label }) => label === row));

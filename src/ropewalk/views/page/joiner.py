@@ -2,8 +2,8 @@
 
 A module names what it needs with `import { name, other } from "./module.js";` and what it offers with `export` before a
 function, class or const. Each module becomes a function scope of its own, in the order of its imports: a name that was
-not imported does not exist there. Lines of comments and indentation are left out. Paths are relative to the importing file, inside the package. ValueError for a
-cycle, an unknown module or name, and any other form of import or export.
+not imported does not exist there. Paths are relative to the importing file, inside the package. ValueError for a cycle,
+an unknown module or name, and any other form of import or export.
 """
 
 import posixpath
@@ -11,9 +11,9 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from ropewalk.views.page.squeezing import squeeze
+
 _IMPORT = re.compile(r'^import \{ ([\w$, ]+) \} from "(\.[\w./-]+\.js)";\n', re.M)
-_COMMENT = re.compile(r"^\s*//.*\n", re.M)
-_INDENT = re.compile(r"^[ \t]+|^\n", re.M)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) ([\w$]+))", re.M)
 
 
@@ -23,7 +23,7 @@ def join(entry: str) -> str:
     done: dict[str, set[str]] = {}
     parts: list[str] = []
     _add(entry, (), done, parts)
-    return '"use strict";\nconst $ = {};\n' + "".join(parts)
+    return squeeze('"use strict";\nconst $ = {};\n' + "".join(parts))
 
 
 def _add(path: str, above: tuple[str, ...], done: dict[str, set[str]], parts: list[str]) -> None:
@@ -45,13 +45,18 @@ def _add(path: str, above: tuple[str, ...], done: dict[str, set[str]], parts: li
         _add(target, (*above, path), done, parts)
         if unknown := {name.strip() for name in names.split(",")} - done[target]:
             raise ValueError(f"{path} imports {', '.join(sorted(unknown))}, which {target} does not export")
-        return f'const {{ {names} }} = $["{target}"];\n'
+        return f"const {{ {names} }} = $.{_key(target)};\n"
 
-    body = _INDENT.sub("", _COMMENT.sub("", _IMPORT.sub(imported, source)))
+    body = _IMPORT.sub(imported, source)
     exports = set(_EXPORT.findall(body))
     body = _EXPORT.sub("", body)
     if odd := re.search(r"^(?:import|export)\b.*", body, re.M):
         raise ValueError(f"{path} has a form of import or export that is not joined: {odd.group()}")
     done[path] = exports
     offered = ", ".join(sorted(exports))
-    parts.append(f'$["{path}"] = (() => {{\n{body}return {{ {offered} }};\n}})();\n')
+    parts.append(f"$.{_key(path)} = (() => {{\n{body}return {{ {offered} }};\n}})();\n")
+
+
+def _key(path: str) -> str:
+    """The property that holds a module: its path as an identifier."""
+    return re.sub(r"\W", "_", path.removesuffix(".js").removeprefix("views/page/"))

@@ -26,7 +26,7 @@ function metrics(width) {
   const narrow = width < 560, size = (narrow ? 15 : 16) * state.size * fontScale();
   const pitch = size * 2.75;
   return {
-    width, size, pitch, gutter: narrow ? 54 : 58, right: 14, band: size * 1.5,
+    width, size, pitch, gutter: narrow ? 60 : 68, right: 14, band: size * 1.5,
     strip: state.strip === "none" ? 0 : 34, top: 6, bottom: 4,
   };
 }

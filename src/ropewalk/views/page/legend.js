@@ -1,6 +1,6 @@
 // The legend and the plain words under a picture: what is seen, in which unit, and what was left out.
 import { atlasLegend } from "./atlas.js";
-import { SCALES, displayRows, el, number, plural, state } from "./base.js";
+import { SCALES, displayRows, el, isMagnitude, number, plural, state } from "./base.js";
 import { palette, warm } from "./color.js";
 import { atCeiling } from "./detail.js";
 import { crowded } from "./picture.js";
@@ -12,7 +12,7 @@ export const notes = el("div", { class: "notes" });
 export function updateLegend() {
   const [picture] = stage.pictures;
   if (!picture) return;
-  if (picture.atlas) return legend.replaceChildren(...atlasLegend(picture));
+  if (picture.atlas) return legend.replaceChildren(...atlasLegend(picture), ...more(picture));
   const { entry } = picture, stops = [0, 0.25, 0.5, 0.75, 1], strip = el("i", { class: "ramp" });
   const what = entry.words.noun;
   const unit = state.scale === "same" ? "the mean of all rows" : "the row's mean";
@@ -35,8 +35,16 @@ export function updateLegend() {
     strip.style.background = `linear-gradient(to right, ${stops.map(warm).join()})`;
     legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 3)}×${wider ? " or more" : ""}`),
       el("span", { class: "unit" }, `${what} before a character; 1× is ${unit}`), ...(state.exaggerate > 1 && state.scale !== "integer" ? [el("strong", { class: "badge" }, `deviations ×${state.exaggerate}, not to scale`)] : []),
-      ...(least < 0 ? [el("span", {}, el("i", { class: "mark backward" }), "a step backwards")] : []), ...marks);
+      ...(least < 0 ? [el("span", {}, el("i", { class: "mark backward" }), "a step backwards")] : []), ...marks, ...more(picture));
   }
+}
+
+// What symbols, the top row and the numbers under the names of rows stand for.
+function more({ entry, atlas }) {
+  const parts = [entry.symbols];
+  if (!atlas) parts.push("top row: even spacing, as in an ordinary model", `under a row's name: its mean ${entry.words.noun}`);
+  if (entry.attention && state.arcs) parts.push("point at a character: arcs to what it attends to");
+  return parts.filter(Boolean).map((text) => el("span", {}, text));
 }
 
 export function updateNotes() {
@@ -55,10 +63,10 @@ export function updateNotes() {
     const rows = displayRows(entry).filter((row) => row.members.length);
     const capped = rows.map((row) => [row.label, entry.cells.filter((_, c) => atCeiling(entry, row, c)).length]).filter(([, count]) => count);
     if (capped.length) {
-      sentences.push(`${name}gaps at the model's ceiling of ${number(entry.provenance.ceiling)}: ${capped.map(([label, count]) => `${count} in ${label}`).join(", ")}.`);
+      sentences.push(`${name}gaps at the model's largest increment, ${number(entry.provenance.max_increment)}: ${capped.map(([label, count]) => `${count} in ${label}`).join(", ")}.`);
     }
     if (rows.some((row) => row.heads > 1 && row.members.length > 1)) sentences.push(`${name}rows with ▸ are means over the layer's heads; press the row's name to unfold it.`);
-    if (entry.kind === "sensitivity") sentences.push(`${name}a sensitivity has no direction; its size is drawn as a distance.`);
+    if (isMagnitude(entry)) sentences.push(`${name}a ${entry.words.noun} has no direction; its size is drawn as a distance.`);
     if (entry.leftward) sentences.push(`${name}the text runs from right to left, and so do the rows.`);
     if (entry.text.length > 2000) sentences.push(`${name}${plural(entry.text.length, "character")}: the rows off the screen are drawn when you scroll to them.`);
   }

@@ -1,8 +1,7 @@
 // Assembles the page: which pictures are shown, and what surrounds them.
-import { layOutAtlas, limitsOf, makeAtlas, paintAtlas, squareOf } from "./atlas.js";
+import { layOutAtlas, makeAtlas, paintAtlas, squareOf } from "./atlas.js";
 import { changed, displayRows, el, entries, on, payload, sliceEntry, state, valuesOf, variation } from "./base.js";
-import { setTheme, warmest } from "./color.js";
-import { compareBar, differencePicture, incomparable } from "./compare.js";
+import { readTheme, setTheme, warmest } from "./color.js";
 import { bar, layoutOf, refreshControls, synced } from "./controls.js";
 import { curveSection } from "./curve.js";
 import { panelOf, spoken, updateDetail } from "./detail.js";
@@ -12,10 +11,9 @@ import { watchKeys } from "./keyboard.js";
 import { legend, notes, updateLegend, updateNotes } from "./legend.js";
 import { readState, watchState } from "./link.js";
 import { layOut, makePicture, paintAll } from "./picture.js";
-import { makePlayer } from "./player.js";
 import { watchPointer } from "./pointer.js";
 import { svgOf } from "./save.js";
-import { sceneOf, tintsOf } from "./scene.js";
+import { sceneOf } from "./scene.js";
 import { sameCells } from "./selection.js";
 import { stage } from "./stage.js";
 
@@ -26,7 +24,7 @@ stage.rebuild = () => {
     cancelAnimationFrame(picture.frame);
   }
   const shown = [entries[state.a], ...(state.view === "one" ? [] : [entries[state.b]])];
-  const reason = state.view === "difference" ? incomparable(...shown) : null, apart = state.view === "difference" && !reason;
+  const { comparison } = stage, reason = state.view === "difference" ? comparison.incomparable(...shown) : null, apart = state.view === "difference" && !reason;
   const heat = layoutOf() === "heat" && !apart && payload.mode !== "film";
   stage.message.textContent = reason || "";
   stage.message.hidden = !reason;
@@ -41,10 +39,10 @@ stage.rebuild = () => {
   stage.pictures = [];
   columns.forEach(([entry, holder, section]) => {
     if (heat) {
-      const picture = makeAtlas(entry, holder, { opened: (brush) => openRows(picture, section, brush), fixedLimits: shown.length > 1 ? commonLimits(shown) : null });
+      const picture = makeAtlas(entry, holder, { opened: (brush) => openRows(picture, section, brush), fixedLimits: shown.length > 1 ? comparison.commonLimits(shown) : null });
       stage.pictures.push(picture);
     } else {
-      const picture = apart ? differencePicture(shown[0], shown[1], holder) : makePicture(entry, holder, { ...(shown.length > 1 ? together(shown, entry) : {}), ...stage.options });
+      const picture = apart ? comparison.differencePicture(shown[0], shown[1], holder) : makePicture(entry, holder, { ...(shown.length > 1 ? comparison.together(shown, entry) : {}), ...stage.options });
       stage.pictures.push(picture);
       watchPointer(picture);
     }
@@ -61,34 +59,16 @@ function holderFor(entry, what) {
     "aria-label": `${what}: ${entry.name}. Arrow keys move, Enter pins, H unfolds heads, 1 2 3 choose the scale. ${entry.findings.map(({ text }) => text).join(" ")}` });
 }
 
-// Two pictures next to each other: one color scale, and the same breaks where the cells are the same.
-function together(shown, entry) {
-  const other = shown[0] === entry ? shown[1] : shown[0], rows = displayRows(other), comparable = !incomparable(...shown) || sameTokens(...shown);
-  return {
-    partner: () => (comparable ? { entry: other, rows: displayRows(other) } : null),
-    fixedTops: (picture) => (shown[0].kind === shown[1].kind
-      ? Math.max(warmest(tintsOf(entry, picture.rows, state.scale).slice(1)), warmest(tintsOf(other, rows, state.scale).slice(1))) : null),
-  };
-}
-
-const sameTokens = (a, b) => sameCells(a, b) && a.cells.every((cell, c) => cell.start === b.cells[c].start && cell.end === b.cells[c].end);
-
-function commonLimits(shown) {
-  if (shown[0].kind !== shown[1].kind) return null;
-  return () => {
-    const all = shown.map((entry) => {
-      const rows = displayRows(entry);
-      return limitsOf({ entry, rows, scenes: { row: sceneOf(entry, rows, "row") } });
-    });
-    return { ...all[0], low: Math.min(...all.map(({ low }) => low)), high: Math.max(...all.map(({ high }) => high)) };
-  };
-}
-
 // The rows of a brushed part of the text, below its heat map: the ones that vary most, on the scale of the whole text.
-function openRows(atlas, section, { entry, start, end }) {
+function openRows(atlas, section, brush) {
   const old = stage.pictures.find((picture) => picture.zoomed === atlas);
   old?.observer.disconnect();
   old?.holder.parentElement.remove();
+  if (!brush) {
+    stage.pictures = stage.pictures.filter((one) => one !== old);
+    return;
+  }
+  const { entry, start, end } = brush;
   const part = sliceEntry(entry, start, Math.min(end, start + 400)), holder = holderFor(part, "rows of characters");
   const learned = displayRows(entry).slice(1), most = new Set([...learned].sort((a, b) => variation(valuesOf(entry, b)) - variation(valuesOf(entry, a))).slice(0, 8));
   const rows = [displayRows(entry)[0], ...learned.filter((row) => most.has(row))], whole = sceneOf(entry, rows, "row");
@@ -122,7 +102,7 @@ new ResizeObserver(() => {
 
 function header() {
   const words = () => entries[state.a]?.words, name = () => (entries.length === 1 ? ` · ${entries[0].name}` : "");
-  const title = el("h1", {}, words()?.title || "How far apart does a model think its tokens are?"), by = el("span", {}, name());
+  const heading = () => words()?.title || "How far apart does a model think its tokens are?", title = el("h1", {}, heading()), by = el("span", {}, name());
   const lead = el("p", { class: "lead" }), sentence = () => {
     if (payload.mode === "film") return "A sentence leaves even spacing while the model is trained.";
     if (state.view === "difference") return "Characters stand at even spacing. Between them, a bar goes up where A's gap is wider and down where B's is.";
@@ -130,7 +110,7 @@ function header() {
   };
   synced(lead, () => lead.textContent = sentence());
   lead.textContent = sentence();
-  return el("header", {}, title, lead, el("p", { class: "by" }, el("b", {}, "ropewalk"), synced(by, () => by.textContent = name())));
+  return el("header", {}, synced(title, () => title.textContent = heading()), lead, el("p", { class: "by" }, el("b", {}, "ropewalk"), synced(by, () => by.textContent = name())));
 }
 
 // The text itself, for the browser's search, for copying and for screen readers.
@@ -153,13 +133,15 @@ addEventListener("afterprint", () => setTheme(themeBefore || "auto"));
 // Puts the page together. `extra` holds what a live page adds: composer, below, footer, and `start` to run at the end.
 export function build(extra = {}) {
   document.documentElement.classList.add(`mode-${payload.mode}`);
-  if (entries.length > 1 && payload.mode === "page") state.view = "side";
+  stage.comparison = extra.comparison || null;
+  if (stage.comparison) state.view = "side";
+  readTheme();
   readState();
   setTheme(state.theme);
   refreshControls();
   watchState();
   if (payload.mode === "page") entries.forEach((entry) => entry.overlays.forEach((one) => state.overlays.add(one.name)));
-  document.getElementById("app").replaceChildren(...[header(), extra.composer, compareBar(), payload.mode === "film" ? makePlayer() : null, bar, legend, payload.mode === "film" ? null : findingsNode, stage.message,
+  document.getElementById("app").replaceChildren(...[header(), extra.composer, stage.comparison?.bar(), extra.player, bar, legend, extra.player ? null : findingsNode, stage.message,
     el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, entries.length ? curveSection() : null, plainText(), extra.footer, spoken].filter(Boolean));
   stage.rebuild();
   extra.start?.();

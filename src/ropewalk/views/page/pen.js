@@ -18,6 +18,10 @@ export function canvasPen(context) {
       }
       context.stroke();
     },
+    arch(x1, x2, y, height, color, width, alpha = 1) {
+      context.globalAlpha = alpha; context.strokeStyle = color; context.lineWidth = width; context.setLineDash([]);
+      context.beginPath(); context.moveTo(x1, y); context.bezierCurveTo(x1, y - height, x2, y - height, x2, y); context.stroke();
+    },
     box(x, y, width, height, color, alpha = 1, radius = 0) {
       context.globalAlpha = alpha; context.fillStyle = color;
       context.beginPath(); context.roundRect(x, y, width, height, radius); context.fill();
@@ -55,6 +59,9 @@ export function svgPen() {
         return `M${n(x1)} ${n(y1)}C${n(x1)} ${middle} ${n(x2)} ${middle} ${n(x2)} ${n(y2)}`;
       }).join("");
       if (d) out.push(`<path d="${d}" ${stroke(color, width, alpha)}/>`);
+    },
+    arch(x1, x2, y, height, color, width, alpha = 1) {
+      out.push(`<path d="M${n(x1)} ${n(y)}C${n(x1)} ${n(y - height)} ${n(x2)} ${n(y - height)} ${n(x2)} ${n(y)}" ${stroke(color, width, alpha)}/>`);
     },
     box(x, y, width, height, color, alpha = 1, radius = 0) {
       out.push(`<rect x="${n(x)}" y="${n(y)}" width="${n(width)}" height="${n(height)}" rx="${radius}" fill="${color}" fill-opacity="${n(alpha)}"/>`);

@@ -1,5 +1,5 @@
 // The position of every cell in every row: the same numbers as views/scene.py with placement "first".
-import { valuesOf } from "./base.js";
+import { isMagnitude, valuesOf } from "./base.js";
 
 export function positionsOf(entry, row, scale) {
   const count = entry.tokens.length;
@@ -7,7 +7,7 @@ export function positionsOf(entry, row, scale) {
   if (scale === "integer" || !row.members.length) return positions.map((_, t) => t);
   const values = valuesOf(entry, row);
   if (entry.kind === "position") return values;
-  const size = entry.kind === "sensitivity" ? Math.abs : (value) => value;
+  const size = isMagnitude(entry) ? Math.abs : (value) => value;
   const steps = (entry.gap === "after" ? values.slice(0, -1) : values.slice(1)).filter(Number.isFinite);
   const usual = steps.reduce((sum, one) => sum + size(one), 0) / Math.max(1, steps.length); // where nothing was measured
   for (let t = 1; t < count; t++) positions[t] = positions[t - 1] + (Number.isNaN(values[entry.gap === "after" ? t - 1 : t]) ? usual : size(values[entry.gap === "after" ? t - 1 : t]));
