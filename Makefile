@@ -19,6 +19,7 @@ test: .venv/ready-dev
 	$(BIN)/python scripts/write_constraints.py --check
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/performance.py --check
+	$(BIN)/python docs/verified.py --check
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 setup: .venv/ready-dev
@@ -38,6 +39,7 @@ lock: .venv/ready-dev
 docs: .venv/ready-dev
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/performance.py
+	$(BIN)/python docs/verified.py
 
 # The documentation site, in docs/_build/html; a warning is an error.
 docs-site: .venv/ready-dev

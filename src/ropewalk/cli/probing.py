@@ -30,16 +30,19 @@ def run_probe(
     from ropewalk.measure import probe as probing
     from ropewalk.system.progress import ProgressMeter
 
-    total = len(tokens.ids) if plan is None else len(plan.gaps)
+    whole = len(tokens.ids) - (0 if tokens.prefix else 1)
+    total = whole if plan is None else len(plan.gaps)
     done = 0
     with ProgressMeter(total, "gaps", not quiet, task="probing") as meter:
 
-        def advance(now: int, whole: int) -> None:
+        def advance(now: int, _: int) -> None:
             nonlocal done
             meter.advance(now - done)
             done = now
 
         result = probing.probe(host, text, plan, tokens=tokens, progress=advance, **settings)
+    if plan is None and not tokens.prefix and not quiet:
+        echo("the first token has no gap before it and is not shown; --start puts one before it.", err=True)
     if result.complete < 1:
         echo(
             f"interrupted: {len(result.trace.tokens)} gaps were measured, {result.complete:.0%} of them all; the others are not "
