@@ -9,7 +9,6 @@ Gap convention: with gap "before" the increment at token t is the distance betwe
 """
 
 import hashlib
-import html
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -97,12 +96,17 @@ class Trace:
     def __rich__(self) -> Any:
         from ropewalk.views import terminal
 
-        return terminal.render(self) if self.kind in terminal.ACCEPTS else repr(self)
+        return terminal.render(self)
 
     def _repr_html_(self) -> str:
-        from ropewalk.views import page
+        from ropewalk.views import notebook
 
-        return page.fragment(self) if self.kind in page.ACCEPTS else f"<pre>{html.escape(repr(self))}</pre>"
+        return notebook.fragment(self)
+
+    def _repr_png_(self) -> bytes | None:
+        from ropewalk.views import notebook
+
+        return notebook.png(self)
 
     def require(self, *kinds: str) -> None:
         """UserError for every kind but `kinds`; it names the accepted ones and the one given."""

@@ -68,16 +68,25 @@ def save(trace: Trace, path: str | Path, **options: Any) -> None:
     Writing in an .svg is drawn as paths, so that it looks the same on every machine. The same
     trace gives the same bytes. UserError for another suffix.
     """
-    matplotlib = _matplotlib()
+    _matplotlib()
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UserError(f"Expected a picture ending in {', '.join(FORMATS)}, got {path.name}; rename it.")
+    write_atomically(path, _render(trace, suffix, 160, options))
+
+
+def png(trace: Trace, **options: Any) -> bytes:
+    """`draw(trace, **options)` as a PNG of a notebook's resolution."""
+    return _render(trace, ".png", 110, options)
+
+
+def _render(trace: Trace, suffix: str, dpi: int, options: dict[str, Any]) -> bytes:
     figure = draw(trace, **options)
     out = io.BytesIO()
-    with matplotlib.rc_context(SETTINGS):
-        figure.savefig(out, format=suffix[1:], dpi=160, metadata=FORMATS[suffix])
-    write_atomically(path, out.getvalue())
+    with _matplotlib().rc_context(SETTINGS):
+        figure.savefig(out, format=suffix[1:], dpi=dpi, metadata=FORMATS[suffix])
+    return out.getvalue()
 
 
 def _matplotlib() -> Any:

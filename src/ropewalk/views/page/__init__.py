@@ -24,10 +24,11 @@ from ropewalk.views.page.joiner import join as join_modules
 from ropewalk.views.page.squeezing import squeeze_style
 from ropewalk.views.scene import ACCEPTS
 
-__all__ = ["ACCEPTS", "document", "entry", "film", "fragment", "html"]
+__all__ = ["ACCEPTS", "document", "entry", "film", "html", "note"]
 
 LONGEST_LABEL = 12
-PAGE, SEVERAL, FILM = "views/page/page.js", "views/page/several.js", "views/page/film.js"
+PAGE, SEVERAL = "views/page/page.js", "views/page/several.js"
+FILM, NOTE = "views/page/film.js", "views/page/note.js"
 OFFLINE = "default-src 'none'; img-src data: blob:; base-uri 'none'; form-action 'none'"
 
 
@@ -66,20 +67,9 @@ def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = N
     return document({"mode": "film", "entries": _entries(traces, (), names)}, title=title, module=FILM)
 
 
-def fragment(trace: Trace, *, height: int | None = None) -> str:
-    """The page inside an iframe, for a notebook's output: independent of every other output and of a kernel.
-
-    height: of the frame in pixels; by default what the trace needs, at most 760.
-    """
-    if height is None:
-        rows = len({row.layer for row in trace.rows}) + 1
-        height = min(760, 250 + (1 + len(trace.cells()) // 55) * (rows * 44 + 34))
-    page = escaping.escape(document({"mode": "note", "entries": _entries(trace, (), None)}), quote=True)
-    title = escaping.escape(f"ropewalk: {visible(trace.text[:40])}", quote=True)
-    return (
-        f'<iframe title="{title}" sandbox="allow-scripts allow-downloads" loading="lazy" '
-        f'style="width:100%;height:{height}px;border:0;border-radius:8px" srcdoc="{page}"></iframe>'
-    )
+def note(trace: Trace) -> str:
+    """The page for the frame of a notebook's output: without title and lead."""
+    return document({"mode": "note", "entries": _entries(trace, (), None)}, module=NOTE)
 
 
 def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = ()) -> dict[str, Any]:
