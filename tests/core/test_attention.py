@@ -1,15 +1,17 @@
 """Attention: the tiled kernel, the masks and the decays equal the plain formula."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import config, moved, tokens
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ropewalk.core import attention
-from ropewalk.core.decay import Alibi, ForgetGate
+from ropewalk.core.decay import Alibi, ForgetGate, append_decay
 from ropewalk.core.kernels import causal_attention
 from ropewalk.native.decoder import Decoder
 
@@ -115,7 +117,7 @@ def test_documents_hide_each_other_and_the_future() -> None:
 
 def test_decay_adds_the_sum_between_key_and_query() -> None:
     a = -torch.rand(1, 6, 2)
-    bias = attention.attention_bias(torch.zeros(1, 6), 6, a.cumsum(1))
+    bias = attention.attention_bias(torch.zeros(1, 6, dtype=torch.long), 6, a.cumsum(1))
     for head in range(2):
         for t in range(6):
             for s in range(t + 1):
@@ -130,7 +132,7 @@ def test_alibi_is_the_published_ladder_of_slopes() -> None:
     a = Alibi(16, 8)(x)
     assert a.shape == (2, 3, 8)
     assert a[0, 0].tolist() == pytest.approx([-(2.0**-h) for h in range(1, 9)])
-    bias = attention.attention_bias(torch.zeros(2, 3), 3, a.cumsum(1))
+    bias = attention.attention_bias(torch.zeros(2, 3, dtype=torch.long), 3, a.cumsum(1))
     assert bias[0, 0, 2, 0].item() == pytest.approx(-1.0)
 
 
@@ -158,6 +160,73 @@ def test_the_open_weights_are_those_that_mix(decay: str | None) -> None:
     mixed = torch.einsum("bhts,bshd->bthd", weights, v).reshape(2, 9, -1)
     p = model(tokens(2, 9), activations=["positions.1"]).activations["positions.1"]
     assert torch.allclose(layer.o(mixed), layer(x, *layer.encoding.angles(p)), atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kv_heads", [1, 4])
+def test_decay_in_the_features_equals_decay_in_a_mask(kv_heads: int, training: bool) -> None:
+    q, k, v = draw((2, 13, 4, 6), (2, 13, kv_heads, 6), (2, 13, kv_heads, 5), dtype=torch.float32)
+    a = -torch.rand(2, 13, 4, generator=torch.Generator().manual_seed(1))
+    running = a.cumsum(1).requires_grad_()
+    leaves = (q, k, v, running)
+    bias = attention.attention_bias(torch.zeros(2, 13, dtype=torch.long), 13, running)
+    expected = attention.attend(q, k, v, bias=bias)
+    got = attention.attend(*append_decay(q, k, running), attention.repeat_heads(v, 4), training=training)
+    assert torch.allclose(got, expected, atol=1e-5)
+    weights = torch.randn(expected.shape)
+    for own, other in zip(
+        torch.autograd.grad((got * weights).sum(), leaves),
+        torch.autograd.grad((expected * weights).sum(), leaves),
+        strict=True,
+    ):
+        assert torch.allclose(own, other, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_large_decay_keeps_its_precision_in_sixteen_bits(dtype: torch.dtype) -> None:
+    q, k = (torch.zeros(1, 400, 1, 8, dtype=dtype) for _ in range(2))
+    running = torch.full((1, 400, 1), -0.7301).cumsum(1)
+    q, k = append_decay(q, k, running)
+    assert q.dtype == k.dtype == dtype and q.shape[-1] == k.shape[-1] == 16
+    scores = torch.einsum("bthe,bshe->bhts", q.float(), k.float())[0, 0]
+    expected = running[0, :, 0, None] - running[0, None, :, 0]
+    assert (scores - expected).abs().max() < 1e-2  # one number of bfloat16 would be off by up to 0.5
+    if dtype == torch.bfloat16:
+        assert (running.to(dtype).float() - running).abs().max() > 0.1
+
+
+class LargestSquare(TorchDispatchMode):
+    """Whether any operator returns a tensor whose last two sizes are `length`."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__()
+        self.length, self.found = length, list[str]()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and out.shape[-2:] == (self.length, self.length):
+            self.found.append(str(func))
+        return out
+
+
+@pytest.mark.parametrize("decay", ["alibi", "forget"])
+def test_training_with_a_decay_makes_no_mask(decay: str) -> None:
+    model = moved(Decoder(config(decoder={"decay": decay, "num_kv_heads": 2}), seed=0)).train()
+    with LargestSquare(19) as seen:
+        model(tokens(2, 19)).logits.square().sum().backward()
+    assert not seen.found
+    with LargestSquare(19) as seen:
+        model(tokens(2, 19), document_ids=torch.zeros(2, 19, dtype=torch.long))
+    assert seen.found  # a mask would be noticed
+
+
+@pytest.mark.parametrize("decay", ["alibi", "forget"])
+def test_a_decoder_with_a_decay_computes_the_same_with_and_without_a_mask(decay: str) -> None:
+    model = moved(Decoder(config(decoder={"decay": decay, "num_kv_heads": 2}), seed=0))
+    ids = tokens(2, 19)
+    masked = model(ids, document_ids=torch.zeros(2, 19, dtype=torch.long)).logits
+    assert torch.allclose(model(ids).logits, masked, atol=1e-4)
+    assert torch.allclose(model.train()(ids).logits, masked, atol=1e-4)
 
 
 def test_a_decay_changes_what_is_seen() -> None:

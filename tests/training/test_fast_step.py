@@ -156,9 +156,11 @@ def test_nothing_is_read_between_reads() -> None:
     assert counted.found  # the count can find something
 
 
-@pytest.mark.parametrize("attention", ["auto", "flash", "cudnn"])
-def test_the_whole_step_compiles_without_a_graph_break(attention: str) -> None:
-    recipe = tiny.recipe()
+@pytest.mark.parametrize(
+    ("attention", "decay"), [("auto", None), ("flash", None), ("cudnn", None), ("auto", "forget")]
+)
+def test_the_whole_step_compiles_without_a_graph_break(attention: str, decay: str | None) -> None:
+    recipe = tiny.recipe(model={"decay": decay})
     model = Decoder(recipe.model, seed=0).train()
     explained = torch._dynamo.explain(fast_step.window_loss)(model, tiny.tokens(2, 17), attention)
     assert explained.graph_break_count == 0 and explained.graph_count == 1

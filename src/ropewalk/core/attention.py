@@ -33,18 +33,23 @@ def attend(
     """
     if bias is None and 1 < q.shape[1] < k.shape[1]:
         bias = attention_bias(torch.zeros(1, k.shape[1], dtype=torch.long, device=q.device), q.shape[1])
-    repeat = q.shape[2] // k.shape[2]
-    if repeat > 1:
-        k, v = k.repeat_interleave(repeat, 2), v.repeat_interleave(repeat, 2)
+    k, v = repeat_heads(k, q.shape[2]), repeat_heads(v, q.shape[2])
     q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
     if training and bias is None and q.device.type == "cpu":
         out = causal_attention(q.contiguous(), k.contiguous(), v.contiguous())
     else:
-        causal = bias is None and q.shape[2] > 1
+        causal, size = bias is None and q.shape[2] > 1, v.shape[-1]
+        if q.device.type == "cuda":  # fused kernels need values as wide as keys
+            v = F.pad(v, (0, q.shape[-1] - size))
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), is_causal=causal, scale=1.0
-        )
+        )[..., :size]
     return out.transpose(1, 2)
+
+
+def repeat_heads(x: Float[Tensor, "B S K D"], num_heads: int) -> Float[Tensor, "B S H D"]:
+    """Keys or values, one for each query head."""
+    return x if x.shape[2] == num_heads else x.repeat_interleave(num_heads // x.shape[2], 2)
 
 
 def attention_weights(
@@ -54,8 +59,7 @@ def attention_weights(
     bias: Float[Tensor, "#B #H T S"] | None = None,
 ) -> Float[Tensor, "B H T S"]:
     """The attention weights of `attend`, computed explicitly in float32; arguments as there."""
-    repeat = q.shape[2] // k.shape[2]
-    k = k.repeat_interleave(repeat, 2)
+    k = repeat_heads(k, q.shape[2])
     scores = torch.einsum("bthe,bshe->bhts", q.float(), k.float())
     if bias is None:
         tokens = scores.shape[-1]

@@ -1,7 +1,7 @@
 """Decay: an attention bias that grows with distance, in nats.
 
 A decay emits a(t) <= 0 per token and head, shape (B, T, H); the attention score of query t and key s gains the sum of
-a over the tokens after s up to t. ALiBi emits a constant per head (arXiv 2108.12409); a forget gate emits log sigmoid
+a over the tokens after s up to t: c(t) - c(s), c the running sum. ALiBi emits a constant per head (arXiv 2108.12409); a forget gate emits log sigmoid
 of a projection of the layer input (forgetting transformer, arXiv 2503.02130).
 """
 
@@ -13,8 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ropewalk.core.attention import repeat_heads
+
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+FEATURES_MULTIPLE = 8
 
 
 class Alibi(nn.Module):
@@ -44,6 +48,32 @@ class ForgetGate(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T H"]:
         return F.logsigmoid(F.linear(x.float(), self.gate.weight.float(), self.gate.bias.float()))
+
+
+def append_decay(
+    q: Float[Tensor, "B T H E"], k: Float[Tensor, "B T K E"], running: Float[Tensor, "B T H"]
+) -> tuple[Float[Tensor, "B T H F"], Float[Tensor, "B T H F"]]:
+    """Queries and keys, in one head each, whose product is q . k + c(t) - c(s): attention with decay and without a mask.
+
+    running: c, float32. A query gains the features (c(t), 1) and a key (1, -c(s)). In 16-bit dtypes c is the sum of three
+    parts, so that products, which accumulate in float32, keep its precision. F is a multiple of 8, as fast kernels need.
+    """
+    k = repeat_heads(k, q.shape[2])
+    c = _parts(running, q.dtype)
+    ones = torch.ones_like(c)
+    padding = -(q.shape[-1] + 2 * c.shape[-1]) % FEATURES_MULTIPLE
+    q, k = torch.cat([q, c, ones], -1), torch.cat([k, ones, -c], -1)
+    return F.pad(q, (0, padding)), F.pad(k, (0, padding))
+
+
+def _parts(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """x (B, T, H) float32 as a sum of numbers of a dtype, (B, T, H, parts); the first part has the gradient."""
+    parts = [x.to(dtype)]
+    rest = x.detach()
+    for _ in range(0 if dtype.itemsize >= x.dtype.itemsize else 2):
+        rest = rest - parts[-1].detach().to(x.dtype)
+        parts.append(rest.to(dtype))
+    return torch.stack(parts, -1)
 
 
 DECAYS: dict[str, type[Alibi] | type[ForgetGate]] = {"alibi": Alibi, "forget": ForgetGate}

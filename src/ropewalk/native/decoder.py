@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ropewalk.core import attention, increments, positions
-from ropewalk.core.decay import DECAYS, ForgetGate
+from ropewalk.core.decay import DECAYS, ForgetGate, append_decay
 from ropewalk.core.encoding import ENCODINGS, Pope
 from ropewalk.core.host import Edit, Output, apply_edit
 from ropewalk.core.increments import Absolute
@@ -89,12 +89,14 @@ class Attention(nn.Module):
         q, k = self.encoding(q, k, cos, sin, self.scale)
         if kv_cache is not None:
             k, v = kv_cache.extend(k, v)
-        bias = None
-        if self.decay is not None or document_ids is not None:
-            decay = None
-            if self.decay is not None:
-                a = self.decay(x)
-                decay = a.float().cumsum(1) if kv_cache is None else kv_cache.extend_decay(a)
+        bias = decay = None
+        if self.decay is not None:
+            a = self.decay(x)
+            decay = a.float().cumsum(1) if kv_cache is None else kv_cache.extend_decay(a)
+        if decay is not None and document_ids is None and kv_cache is None and activations is None:
+            q, k = append_decay(q, k, decay)
+            v = attention.repeat_heads(v, self.num_heads)
+        elif decay is not None or document_ids is not None:
             if document_ids is None:
                 document_ids = torch.zeros(batch, k.shape[1], dtype=torch.long, device=x.device)
             bias = attention.attention_bias(document_ids, tokens, decay)

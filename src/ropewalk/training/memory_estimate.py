@@ -79,8 +79,7 @@ class MemoryEstimate:
 def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> MemoryEstimate:
     """The memory of one process of `ranks` that train a native decoder.
 
-    Weights, gradients and AdamW's two moments are float32; Muon has one moment. A decay keeps its biases of every
-    pair of tokens.
+    Weights, gradients and AdamW's two moments are float32; Muon has one moment.
     """
     shape, wishes = recipe.model, recipe.train
     plan, _ = execution.plan_execution(wishes.device, wishes.precision, compile=False)
@@ -93,9 +92,6 @@ def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> MemoryEs
     moments = 2 * learning - (matrices if recipe.optimizer.name == "muon" else 0)
     count = sum(t.numel() for t in model.state_dict().values())
     tokens = min(-(-wishes.batch_size // ranks), micro_batch_size(recipe)) * shape.context_length
-    kept = KEPT[plan.precision] * shape.hidden_size + (
-        12 * shape.num_heads * shape.context_length if shape.decay else 0
-    )
     shared = ranks if shard else 1
     return MemoryEstimate(
         parameters=count,
@@ -103,6 +99,6 @@ def estimate(recipe: Recipe, *, ranks: int = 1, shard: bool = False) -> MemoryEs
         weights=count * 4 / shared,
         gradients=learning * 4 / shared,
         optimizer=moments * 4 / shared,
-        activations=tokens * shape.num_layers * kept,
+        activations=tokens * shape.num_layers * KEPT[plan.precision] * shape.hidden_size,
         logits=12.0 * tokens * shape.vocab_size,
     )
