@@ -17,6 +17,7 @@ from ropewalk.cli.options import (
     option_groups,
 )
 from ropewalk.cli.printing import echo
+from ropewalk.system.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from ropewalk.measure.probe import ProbePlan, ProbeResult
@@ -46,7 +47,7 @@ class ProbeOptions:
     heads: Annotated[
         str | None, typer.Option(help="Measure only these key/value heads, such as 0,3 (with --per-head).")
     ] = None
-    seed: Annotated[int, typer.Option(help="Seed of the draws.")] = 0
+    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0, max=MAX_SEED)] = 0
 
 
 @option_groups

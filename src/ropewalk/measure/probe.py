@@ -3,8 +3,8 @@
 For the gap before token t, in a row (a layer, or one of its key/value heads), the sensitivity is the Fisher information of
 that gap in the model's own predictions at the W positions from t on, divided by W: S(t) = 1/W sum_p Var_p(d logits / d
 gap), nats per token for a small squared change of the gap. `exact` computes it by forward-mode differentiation; otherwise
-it is the mean square, over draws of labels from the model itself, of the derivative of their log-probability, with a
-standard error. Nothing is trained: gaps enter through the host's `edit`. A sensitivity does not say which spacing a model
+it is the mean square of the derivative of random scores whose covariance is that of the log-probability of labels drawn from
+the model, with a standard error. A text is read once, and one backward pass per draw serves all of its gaps. Nothing is trained: gaps enter through the host's `edit`. A sensitivity does not say which spacing a model
 would prefer.
 
 Two modes. Without a plan the text is read as it is and every gap is measured, in one pass or in windows that overlap:
@@ -23,6 +23,7 @@ import numpy as np
 from ropewalk.errors import UserError
 from ropewalk.measure.hosts import opened_host, with_rows_per_layer
 from ropewalk.measure.probe_segments import Progress, Segment
+from ropewalk.system.seeds import check_seed
 from ropewalk.tokens.host_text import encode_for
 from ropewalk.tokens.tokenized_text import TokenizedText
 from ropewalk.tokens.tokenizer import Start
@@ -41,8 +42,8 @@ WINDOW, OVERLAP = 256, 128
 class ProbePlan:
     """Gaps that are measured with equal surroundings.
 
-    window: W, the positions predicted after a gap; past: the tokens before it; draws: label draws. gaps: the token of each
-    gap. batch: segments at a time.
+    window: W, the positions predicted after a gap; past: the tokens before it; draws: random scores. gaps: the token of
+    each gap. batch: segments at a time.
     """
 
     window: int
@@ -58,10 +59,10 @@ class ProbePlan:
 
     def cost(self) -> str:
         """What the probe will read, in one line."""
-        read = len(self.gaps) * self.length
+        count = len(self.gaps)
         return (
-            f"{len(self.gaps)} gaps, each with {self.past} tokens before it and {self.window} after: {read:,} tokens "
-            f"forward, {read * (self.draws + 1):,} backward"
+            f"{count} gaps, each with {self.past} tokens before it and {self.window} after: {count * self.length:,} tokens "
+            f"forward, {count * self.window * (self.draws + 1):,} backward"
         )
 
 
@@ -72,13 +73,15 @@ class ProbeResult:
     trace: the sensitivities, kind "sensitivity". error: their standard errors, 0 where they are exact. observed: the
     derivative of the text's own log-probability, nats per token-equivalent, whose expectation is zero in a calibrated
     model. agreement: the rank correlation of the sensitivities from two halves of the draws, mean over rows; None where
-    they are exact or there are fewer than four gaps.
+    they are exact or there are fewer than four gaps. complete: the share of the gaps that were measured before the person
+    interrupted, 1 for all.
     """
 
     trace: Trace
     error: np.ndarray
     observed: np.ndarray
     agreement: float | None = None
+    complete: float = 1.0
 
     def mean_over_rows(self) -> np.ndarray:
         """(T,): the mean over rows, each divided by its own mean first, because rows differ by orders of magnitude."""
@@ -134,7 +137,7 @@ def probe(
 ) -> ProbeResult:
     """Measures how much the predictions of `host` depend on each gap of a text: of every gap, or of those of a plan.
 
-    host, tokens, tokenizer and start as in `ropewalk.trace`. draws: label draws without a plan. The trace holds the measured
+    host, tokens, tokenizer and start as in `ropewalk.trace`. draws: random scores per text without a plan. The trace holds the measured
     tokens only. Host parameters are left without gradients. UserError for a text of fewer than two tokens.
     """
     from ropewalk.measure.probe_passes import exact_sensitivities, sampled_sensitivities
@@ -155,7 +158,7 @@ def probe(
             squares, observed = exact_sensitivities(rows_host, segments, progress)
         else:
             batch = 1 if plan is None else plan.batch
-            squares, observed = sampled_sensitivities(rows_host, segments, draws, batch, seed, progress)
+            squares, observed = sampled_sensitivities(rows_host, segments, draws, batch, check_seed(seed), progress)
         return _result(rows_host, text, encoded, gaps, squares, observed, plan, start)
 
 
@@ -172,7 +175,8 @@ def _result(
     """squares (draws, N, T), a single draw where they are exact."""
     if not np.isfinite(squares).all():
         raise UserError("the model's gradients are not finite numbers; try it in float32.")
-    draws = len(squares)
+    draws, wanted = len(squares), len(gaps)
+    gaps = gaps[: squares.shape[2]]  # fewer where the person interrupted
     exact = draws == 1
     error = np.zeros_like(squares[0]) if exact else squares.std(0, ddof=1) / np.sqrt(draws)
     agreement = None if exact else half_agreement(squares)
@@ -195,13 +199,14 @@ def _result(
             "first_token": gaps[0],
             "start": start,
             "prefix": list(tokens.prefix),
+            "gaps_not_measured": wanted - len(gaps),
             "agreement_of_halves": agreement,
             "standard_error": np.round(error, 12).tolist(),
             "observed_gradient": np.round(observed, 12).tolist(),
         },
         provenance=host.describe(),
     )
-    return ProbeResult(trace, error, observed, agreement)
+    return ProbeResult(trace, error, observed, agreement, len(gaps) / wanted)
 
 
 def half_agreement(squares: np.ndarray) -> float | None:

@@ -1,4 +1,4 @@
-"""The passes of the probe: derivatives with respect to gaps, drawn at random or by forward-mode differentiation."""
+"""The passes of the probe: derivatives with respect to gaps, of random scores or by forward-mode differentiation."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from ropewalk.core.host import Host
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
+from ropewalk.measure.hosts import eager_attention
 from ropewalk.measure.probe_segments import Progress, Segment
 
 LOGITS = 1 << 27
-"""Logits in one pass with gradients: 512 MB in float32."""
+"""Logits in one pass in dual numbers: 512 MB in float32."""
 
 
 def sampled_sensitivities(
@@ -30,119 +31,91 @@ def sampled_sensitivities(
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Squared derivatives for labels drawn from the model, (draws, N, T), and for the text's own labels, (N, T).
+    """Squared derivatives of random scores, (draws, N, T), and those of the text's own labels, (N, T).
 
-    Segments of one length are read `batch` at a time; a single segment is read in copies, one per draw.
+    T is smaller where the person interrupted after some gaps. Segments of one length are read `batch` at a time. Each group of segments is read once, and differentiated once per draw
+    and once for its own labels; each of these passes serves every gap of the group.
     """
     random = torch.Generator().manual_seed(seed)
     total = sum(len(segment.gaps) for segment in segments)
     squares, observed = np.zeros((draws, len(host.rows), total)), np.zeros((len(host.rows), total))
     at = 0
-    for group in _groups(segments, batch):
+    for first in range(0, len(segments), batch):
+        group = segments[first : first + batch]
         count = sum(len(segment.gaps) for segment in group)
-        found, own = (_copies if len(group) == 1 else _together)(host, group, draws, random)
+        try:
+            found, own = _measure(host, group, draws, random)
+        except KeyboardInterrupt:
+            if at == 0:
+                raise
+            break
         squares[:, :, at : at + count], observed[:, at : at + count] = found, own
         at += count
         if progress is not None:
             progress(at, total)
-    return squares, observed
+    return squares[:, :, :at], observed[:, :at]
 
 
-def _groups(segments: Sequence[Segment], batch: int) -> Iterator[list[Segment]]:
-    for first in range(0, len(segments), batch):
-        yield list(segments[first : first + batch])
-
-
-def _copies(
-    host: Host, group: list[Segment], draws: int, random: torch.Generator
+def _measure(
+    host: Host, group: Sequence[Segment], draws: int, random: torch.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One segment, read in as many copies as there are draws, so that one backward pass serves many draws."""
-    (segment,) = group
-    whole = torch.from_numpy(segment.tokens)
-    tokens, own_labels = whole[: max(segment.ends)], whole[1 : max(segment.ends) + 1]
-    squares, own = [], np.zeros(0)
-    done, size = 0, max(1, LOGITS // (len(tokens) * _vocab_size(host)))
-    while done < draws + 1:
-        copies = min(size, draws + 1 - done)
-        log, leaves = _forward(host, tokens.expand(copies, -1))
-        labels, last = _draw(log, random), done + copies == draws + 1
-        if last:  # the last copy has the text's own labels
-            labels[-1, : len(own_labels)] = own_labels.to(labels.device)
-        score = log.gather(-1, labels[..., None]).squeeze(-1)
-        if last:  # no label is known after the last token of a text
-            score = torch.cat([score[:-1].flatten(), score[-1, : len(own_labels)]])
-        grads = _gradients(score, leaves, host, segment)
-        scored = grads / np.sqrt(_counts(segment))
-        if last:
-            own, scored = grads[-1], scored[:-1]
-        squares.append(scored**2)
-        done += copies
-    return np.concatenate(squares), own
-
-
-def _together(
-    host: Host, group: list[Segment], draws: int, random: torch.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Segments of one length with one gap each, whose graph serves one backward pass per draw."""
+    """Segments of one length with gaps at the same places: (draws, N, T) and (N, T), T the gaps of all of them."""
+    late = int(host.gap == "after")
     tokens = torch.from_numpy(np.stack([segment.tokens for segment in group]))
-    (_, gap), end = group[0].gaps[0], group[0].ends[0]
-    log, leaves = _forward(host, tokens[:, :-1])
-    log = log[:, gap:end]
-    own = tokens[:, gap + 1 : end + 1].to(log.device)
-    squares, observed = [], np.zeros(0)
-    place = gap - int(host.gap == "after")
-    for draw in range(draws + 1):
-        last = draw == draws
-        labels = own if last else _draw(log, random)
-        value = log.gather(-1, labels[..., None]).sum()
-        grads = torch.autograd.grad(value, list(leaves.values()), retain_graph=not last, allow_unused=True)
-        found = np.stack([_numbers(g, len(group), place) for g in grads])
-        if last:
-            observed = found
-        else:
-            squares.append(found**2 / (end - gap))
-    return np.stack(squares), observed
+    indices, end = [index for _, index in group[0].gaps], max(group[0].ends)
+    start = _prefix_length(host, indices, late)
+    logits, leaves = _forward(host, tokens[:, :end], start)
+    labels = tokens[:, start + 1 : end + 1].to(logits.device)
+    counts = np.array([stop - index for index, stop in zip(indices, group[0].ends, strict=True)], np.float64)
+
+    def gradients(score: Tensor, *, last: bool = False) -> np.ndarray:
+        found = torch.autograd.grad(score, leaves, retain_graph=not last, allow_unused=True)
+        each = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(found, leaves, strict=True)]
+        places = [index - late - start for index in indices]
+        return torch.stack([g[:, places].double().cpu() for g in each]).flatten(1).numpy()
+
+    squares = [gradients((_random_scores(logits, random) * logits).sum()) ** 2 for _ in range(draws)]
+    log = torch.log_softmax(
+        logits[:, : labels.shape[1]], -1
+    )  # no label is known after the last token of a text
+    observed = gradients(log.gather(-1, labels[..., None]).sum(), last=True)
+    return np.stack(squares) / np.tile(counts, len(group)), observed
 
 
-def _forward(host: Host, tokens: Tensor) -> tuple[Tensor, dict[Row, Tensor]]:
-    """Log-probabilities (B, L, V) float32 and the leaves (B, L) that were added to each row's increments."""
+def _prefix_length(host: Host, indices: Sequence[int], late: int) -> int:
+    """How many tokens before a single gap are read without gradients; none where several gaps share a pass."""
+    return indices[0] - late if len(indices) == 1 and hasattr(host, "new_cache") else 0
+
+
+def _forward(host: Any, tokens: Tensor, start: int) -> tuple[Tensor, list[Tensor]]:
+    """Logits (B, L - start, V) float32 of the tokens from `start` on, and a leaf (B, L - start) per row that was added
+    to its increments. The tokens before `start` do not depend on these gaps, so their keys and values are constants."""
     leaves: dict[Row, Tensor] = {}
 
     def edit(row: Row, d: Tensor) -> Tensor:
         leaves[row] = torch.zeros_like(d, requires_grad=True)
         return d + leaves[row]
 
+    cache: dict[str, Any] = {}
+    if start:
+        cache["kv_cache"] = host.new_cache()
+        with torch.no_grad():
+            host(tokens[:, :start], **cache)
     with torch.enable_grad():
-        log = torch.log_softmax(host(tokens, edit=edit).logits.float(), -1)
-    return log, {row: leaves[row] for row in host.rows}
+        logits = host(tokens[:, start:], edit=edit, **cache).logits.float()
+    return logits, [leaves[row] for row in host.rows]
 
 
-def _gradients(score: Tensor, leaves: dict[Row, Tensor], host: Host, segment: Segment) -> np.ndarray:
-    """(B, N, gaps): the derivatives of each copy's summed score with respect to the gaps of a segment."""
-    grads = torch.autograd.grad(score.sum(), list(leaves.values()), allow_unused=True)
-    late = int(host.gap == "after")
-    places = [index - late for _, index in segment.gaps]
-    known = next((g for g in grads if g is not None), None)
-    shape = known.shape if known is not None else next(iter(leaves.values())).shape
-    whole = [torch.zeros(shape) if g is None else g for g in grads]
-    return torch.stack([g.double().cpu()[:, places] for g in whole], 1).numpy()
+def _random_scores(logits: Tensor, random: torch.Generator) -> Tensor:
+    """Random weights z of the logits, (B, L, V), with mean 0 and the covariance of a label's score: diag(p) - p p'.
 
-
-def _numbers(gradient: Tensor | None, count: int, place: int) -> np.ndarray:
-    return np.zeros(count) if gradient is None else gradient[:, place].double().cpu().numpy()
-
-
-def _draw(log: Tensor, random: torch.Generator) -> Tensor:
-    """Labels (B, L) drawn from log-probabilities (B, L, V)."""
-    flat = log.detach().exp().flatten(0, 1).cpu()
-    parts = [torch.multinomial(part, 1, generator=random) for part in flat.split(256)]
-    return torch.cat(parts).view(log.shape[:-1]).to(log.device)
-
-
-def _counts(segment: Segment) -> np.ndarray:
-    return np.array(
-        [end - index for (_, index), end in zip(segment.gaps, segment.ends, strict=True)], np.float64
-    )
+    z = sqrt(p) s - p sum(sqrt(p) s) for random signs s. The score of a drawn label, its one-hot vector minus p, has the same
+    covariance, so the mean square of d(z . logits) is the same; its variance is smaller.
+    """
+    p = logits.detach().softmax(-1)
+    signs = torch.empty(p.shape, dtype=torch.int8).random_(2, generator=random).to(p.device)
+    weighted = p.sqrt() * (2 * signs - 1)
+    return weighted - p * weighted.sum(-1, keepdim=True)
 
 
 def _vocab_size(host: Any) -> int:
@@ -161,14 +134,23 @@ def exact_sensitivities(
     total = sum(len(segment.gaps) for segment in segments)
     values, observed = np.zeros((1, len(host.rows), total)), np.zeros((len(host.rows), total))
     at = 0
+    places = [
+        (segment, index, end)
+        for segment in segments
+        for (_, index), end in zip(segment.gaps, segment.ends, strict=True)
+    ]
     with _forward_differentiable(host):
-        for segment in segments:
-            for (_, index), end in zip(segment.gaps, segment.ends, strict=True):
+        for segment, index, end in places:
+            try:
                 values[0, :, at], observed[:, at] = _one_gap(host, segment, index, end)
-                at += 1
-                if progress is not None:
-                    progress(at, total)
-    return values, observed
+            except KeyboardInterrupt:
+                if at == 0:
+                    raise
+                break
+            at += 1
+            if progress is not None:
+                progress(at, total)
+    return values[:, :, :at], observed[:, :at]
 
 
 def _one_gap(host: Host, segment: Segment, index: int, end: int) -> tuple[np.ndarray, np.ndarray]:
@@ -221,19 +203,5 @@ def _forward_differentiable(host: Any) -> Iterator[None]:
     """Eager attention while a Hugging Face host is differentiated forward, and no warnings about torch's own code."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
-        with _eager_attention(host):
+        with eager_attention(host):
             yield
-
-
-@contextmanager
-def _eager_attention(host: Any) -> Iterator[None]:
-    model = getattr(host, "model", None)
-    before = getattr(getattr(model, "config", None), "_attn_implementation", None)
-    if before in (None, "eager") or not hasattr(model, "set_attn_implementation"):
-        yield
-        return
-    model.set_attn_implementation("eager")  # type: ignore[union-attr]
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)  # type: ignore[union-attr]
