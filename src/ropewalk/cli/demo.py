@@ -43,18 +43,18 @@ def demo(
 
     _fresh(out)
     console = Console()
-    model: Any = load("per-layer")
-    for name, sentence in SENTENCES.items():
-        result = trace(model, sentence)
+    model: Any = load("flagship")
+    shown = {name.capitalize(): trace(model, sentence) for name, sentence in SENTENCES.items()}
+    for name, result in shown.items():
         console.print(terminal.render(result))
-        figure.save(result, out / f"{name}.png")
+        figure.save(result, out / f"{name.lower()}.png")
     console.print(
         f"\nNow a small model learns Python's own sources, for about {seconds:.0f} seconds.", style="bold"
     )
     snapshots = _train(out / "run", seconds)
     _film(snapshots, out)
     parameters = sum(p.numel() for p in Decoder(recipe(1).model).parameters())
-    write(out, model.provenance, snapshots, list(SENTENCES), parameters)
+    write(out, model.provenance, shown, snapshots, parameters)
     console.print(
         f"\nThe report is {out / 'report.html'}; the pictures are in the same folder.",
         style="bold",

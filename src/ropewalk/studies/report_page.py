@@ -27,10 +27,34 @@ from ropewalk.studies.report import (
 from ropewalk.views import chart, figure
 
 STYLE = """
-:root{color-scheme:light dark}body{font:16px/1.55 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;display:block;overflow-x:auto;font-size:.9rem}td,th{padding:.15rem .7rem;text-align:left}
-tr+tr{border-top:1px solid #8884}figure{margin:1rem 0;background:#fff;border-radius:6px}figure>*{width:100%;height:auto}
-code{font-size:.85em;overflow-wrap:anywhere}.note{opacity:.75}
+:root{color-scheme:light dark;--paper:light-dark(#fcfaf6,#16150f);--ink:light-dark(#1d1a16,#f1ede2);--soft:light-dark(#6d665b,#a39c8c);
+--rule:light-dark(#ded6c8,#37332a);--link:light-dark(#0b57a4,#7fb8f5)}
+body{font:1rem/1.55 system-ui,sans-serif;max-width:66rem;margin:0 auto;padding:1.5rem 1rem 4rem;background:var(--paper);color:var(--ink)}
+a{color:var(--link)}h2,h3{scroll-margin-top:4rem}h2{margin-top:2.5rem}
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}
+tbody tr{border-top:1px solid var(--rule)}figure{margin:1rem 0;max-width:46rem}figure>*{width:100%;height:auto}
+code{font-size:.85em;overflow-wrap:anywhere}.note{color:var(--soft)}summary{cursor:pointer;color:var(--soft);min-height:24px}
+nav li{padding:2px 0}
+.find{position:sticky;top:0;z-index:1;background:var(--paper);padding:.5rem 0;border-bottom:1px solid var(--rule);display:flex;gap:.6rem;flex-wrap:wrap;align-items:center}
+.find input{font:inherit;flex:1 1 14rem;min-width:0;padding:.3rem .6rem;border:1px solid var(--soft);border-radius:7px;background:none;color:inherit}
+[hidden]{display:none!important}
+@media (prefers-color-scheme:dark){figure>*{filter:invert(.92) hue-rotate(180deg)}}
+@media print{.find{display:none}body{max-width:none}}
+"""
+SCRIPT = """
+const box = document.querySelector(".find input"), told = document.querySelector(".find output"), rows = [...document.querySelectorAll("tbody tr")];
+box.addEventListener("input", () => {
+  const words = box.value.toLowerCase().split(/\\s+/).filter(Boolean);
+  let shown = 0;
+  for (const row of rows) {
+    const around = row.closest("section")?.dataset.title || "", text = (around + " " + row.textContent).toLowerCase();
+    row.hidden = !words.every((word) => text.includes(word));
+    shown += !row.hidden;
+  }
+  for (const part of document.querySelectorAll("section")) part.hidden = words.length > 0 && !part.querySelector("tbody tr:not([hidden])");
+  told.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+});
+document.querySelector(".find").hidden = false;
 """
 
 
@@ -45,12 +69,14 @@ def page(report: Report, made: Made, pictures: list[tuple[str, bytes]]) -> str:
     parts.append(_section("Published figures and ours"))
     for section, rows in sections(report.claims).items():
         body = [[row["id"], *cells(row)] for row in rows]
-        parts.append(f"<h3>{e(section)}</h3>{_table(['claim', *CLAIM.values()], body)}")
+        parts.append(_titled(section, f"<h3>{e(section)}</h3>{_table(['claim', *CLAIM.values()], body)}"))
     if report.elsewhere:
         elsewhere = _table(["what", "published", "where"], [list(row) for row in report.elsewhere])
-        parts.append(f"<h3>Published, and in no table here</h3>{elsewhere}")
+        title = "Published, and in no table here"
+        parts.append(_titled(title, f"<h3>{title}</h3>{elsewhere}"))
     parts += [_section("Primary endpoints"), "<ul>", *(f"<li>{e(line)}" for line in endpoints(made)), "</ul>"]
-    parts += ["<h2>Sentences of our own, as the first model of each kind spaces them</h2>"]
+    if pictures:
+        parts += ["<h2>Sentences of our own, as the first model of each kind spaces them</h2>"]
     for name, png in pictures:
         data = base64.b64encode(png).decode()
         parts.append(
@@ -59,10 +85,16 @@ def page(report: Report, made: Made, pictures: list[tuple[str, bytes]]) -> str:
     parts.append(_section("Every table"))
     parts += [_result(name, result) for name, kept in made.items() for result in kept]
     head = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{e(report.title)}</title><style>{STYLE}</style>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{e(report.title)}</title>'
+        f"<style>{STYLE}</style></head><body><main>"
     )
-    return head + "\n".join(parts) + "</html>\n"
+    return head + "\n".join(parts) + f"</main><script>{SCRIPT}</script></body></html>\n"
+
+
+def _titled(title: str, content: str) -> str:
+    """Tables that the filter finds by their title as well."""
+    return f'<section data-title="{html.escape(title)}">{content}</section>'
 
 
 def _section(title: str, tag: str = "h2") -> str:
@@ -77,7 +109,12 @@ def _contents(made: Made) -> str:
         return "".join(f'<li><a href="#{html.escape(anchor(t))}">{html.escape(t)}</a>' for t in titles)
 
     tables = links(heading(name, result) for name, kept in made.items() for result in kept)
-    return f"<ul>{links(SECTIONS)}</ul><details><summary>Tables</summary><ul>{tables}</ul></details>"
+    find = (
+        '<div class="find" hidden><label for="find">Filter the tables</label>'
+        '<input id="find" type="search" placeholder="words, such as: names replicated"><output></output></div>'
+    )
+    contents = f"<ul>{links(SECTIONS)}</ul><details><summary>Tables</summary><ul>{tables}</ul></details>"
+    return f'<nav aria-label="Contents">{contents}</nav>{find}'
 
 
 def draw_sentences(caption: str, host: Host) -> list[tuple[str, bytes]]:
@@ -86,8 +123,8 @@ def draw_sentences(caption: str, host: Host) -> list[tuple[str, bytes]]:
     for text in SENTENCES:
         with TemporaryDirectory() as temporary:
             path = Path(temporary) / "picture.png"
-            figure.save(trace(host, text), path)
-            found.append((caption, path.read_bytes()))
+            figure.save(trace(host, text), path, title=f"How far apart {caption} sets its tokens")
+            found.append((f"{caption}: {text}", path.read_bytes()))
     return found
 
 
@@ -101,15 +138,23 @@ def _result(name: str, result: Result) -> str:
         parts.append(f"<figure>{svg[svg.index('<svg') :]}</figure>")
     parts.append(_table(list(result.columns.values()), [result.cells(row) for row in result.rows]))
     parts += [f"<p class=note>{e(note)}</p>" for note in result.notes]
-    parts.append(f"<p><code>{e(result.command)}</code></p>")
-    return "\n".join(parts)
+    parts.append(f"<details><summary>command</summary><code>{e(result.command)}</code></details>")
+    return _titled(heading(name, result), "\n".join(parts))
 
 
 def _table(head: list[str], body: list[list[str]]) -> str:
-    rows = ["".join(f"<th>{html.escape(cell)}" for cell in head)]
-    rows += ["".join(f"<td>{_code(html.escape(cell))}" for cell in row) for row in body]
-    return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+    titles = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
+    rows = [
+        "<tr>" + "".join(f"<td>{_code(html.escape(cell))}</td>" for cell in row) + "</tr>" for row in body
+    ]
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="Table">'
+        f"<table><thead><tr>{titles}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
 
 
 def _code(cell: str) -> str:
-    return f"<code>{cell[1:-1]}</code>" if cell.startswith("`") and cell.endswith("`") else cell
+    """A command is folded: it is long, and the same for many rows."""
+    if not (cell.startswith("`") and cell.endswith("`")):
+        return cell
+    return f"<details><summary>command</summary><code>{cell[1:-1]}</code></details>"

@@ -39,15 +39,33 @@ def save(traces: Sequence[Trace], path: str | Path, *, names: Sequence[str] | No
         raise UserError(
             f"Expected at least two frames for a film, got {len(traces)}; trace more checkpoints."
         )
-    named = list(names) if names is not None else [_name(trace) for trace in traces]
     suffix = path.suffix.lower()
     if suffix == ".html":
-        data = page.film(traces, named).encode()
+        data = page_of(traces, names).encode()
     elif suffix == ".gif":
-        data = gif(traces, named)
+        data = gif(traces, _with_losses(traces, names))
     else:
         raise UserError(f"Expected a film ending in .html or .gif, got {path.name}; rename it.")
     write_atomically(path, data)
+
+
+def page_of(traces: Sequence[Trace], names: Sequence[str] | None = None) -> str:
+    """The page with a player; arguments as in `save`."""
+    return page.film(traces, _with_losses(traces, names))
+
+
+def _with_losses(traces: Sequence[Trace], names: Sequence[str] | None) -> list[str]:
+    """What frames are called, with the model's loss on the text where the traces know it."""
+    named = list(names) if names is not None else [_name(trace) for trace in traces]
+    return [name + _loss(trace) for name, trace in zip(named, traces, strict=True)]
+
+
+def _loss(trace: Trace) -> str:
+    known = trace.surprisal[np.isfinite(trace.surprisal)]
+    if not len(known):
+        return ""
+    per = "byte" if (np.diff(trace.spans, axis=1) == 1).all() else "token"
+    return f" · {known.mean():.2f} nats per {per}"
 
 
 def gif(traces: Sequence[Trace], names: Sequence[str]) -> bytes:
@@ -110,7 +128,7 @@ class _Canvas:
         self.names = [str(row) for row in trace.rows]
         extents = [max(float(one.end.max()), 1.0) for one in scenes]
         self.unit = WIDE / max(extents)
-        self.darkest = max(top(one.gaps) for one in scenes)
+        self.darkest = top(scenes[-1].gaps)  # what training led to; a wilder frame before it is clipped
         self.height = PITCH * (len(self.names) + 1) + 44
 
     def draw(self, drawn: Scene, name: str) -> bytes:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
@@ -39,19 +39,20 @@ def html(
     names: Sequence[str] | None = None,
     title: str | None = None,
     more: Sequence[Mapping[str, Any]] = (),
+    view: Literal["one", "side"] = "side",
 ) -> str:
     """The page as one string of html, to be written to a file and opened by a double click.
 
     traces: one, or several to be compared (two models, seeds, texts, sets of layers, a trace and its probe).
     overlays: boundaries; each is drawn on the traces of its own text. names: what the traces are called, in
-    order; by default their models. more: what `views.page.details` adds to each trace. UserError for no trace, for a
+    order; by default their models. view: of several traces, the first alone, or two next to each other. more: what `views.page.details` adds to each trace. UserError for no trace, for a
     kind that cannot be drawn as distances and for a wrong number of names.
     """
     entries = _entries(traces, overlays, names)
     for one, extra in zip(entries, more, strict=False):
         one.update(extra)
     module = PAGE if len(entries) == 1 else SEVERAL
-    return document({"mode": "page", "entries": entries}, title=title, module=module)
+    return document({"mode": "page", "view": view, "entries": entries}, title=title, module=module)
 
 
 def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = None) -> str:

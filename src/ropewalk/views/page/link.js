@@ -34,7 +34,7 @@ export function linkOf() {
   const given = new URLSearchParams({ scale: state.scale });
   const add = (name, value, usual) => value !== usual && value !== null && given.set(name, String(value));
   add("layout", state.layout, null);
-  add("view", state.view, entries.length > 1 ? "side" : "one");
+  add("view", state.view, entries.length > 1 ? payload.view || "side" : "one");
   add("theme", state.theme, "auto");
   add("layers", state.layers?.join(), undefined);
   add("sorted", state.sorted ? 1 : 0, 0);

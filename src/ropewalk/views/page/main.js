@@ -132,9 +132,9 @@ addEventListener("afterprint", () => setTheme(themeBefore || "auto"));
 
 // Puts the page together. `extra` holds what a live page adds: composer, below, footer, and `start` to run at the end.
 export function build(extra = {}) {
-  document.documentElement.classList.add(`mode-${payload.mode}`);
+  document.documentElement.classList.add(`mode-${payload.mode}`, ...(parent === window ? [] : ["framed"]));
   stage.comparison = extra.comparison || null;
-  if (stage.comparison) state.view = "side";
+  if (stage.comparison) state.view = payload.view || "side";
   readTheme();
   readState();
   setTheme(state.theme);

@@ -15,9 +15,9 @@ export function makePlayer() {
   const label = el("output", {}, entries[0].name);
   let running = 0, last = 0;
 
-  // One color scale for the whole film: that of its most uneven frame.
+  // One color scale for the whole film: that of its last frame, so that what training led to is not pale.
   const tops = {};
-  stage.options = { fixedTops: (picture) => tops[state.scale] ||= Math.max(...entries.map((entry) => warmest(tintsOf(entry, picture.rows, state.scale).slice(1)))) };
+  stage.options = { fixedTops: (picture) => tops[state.scale] ||= warmest(tintsOf(entries[entries.length - 1], picture.rows, state.scale).slice(1)) };
 
   function showFrame(place) {
     const low = Math.min(entries.length - 1, Math.floor(place)), high = Math.min(entries.length - 1, low + 1), share = place - low;
