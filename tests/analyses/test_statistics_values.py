@@ -224,3 +224,14 @@ def test_the_threshold_is_the_best_of_all_and_the_highest_of_equal_ones() -> Non
 def test_every_other_character_starts_a_word() -> None:
     known = Characters(*[np.zeros(7)] * 4, candidate=np.array([False, True, True, True, False, True, True]))
     assert segmentation.every_other(known).tolist() == [False, True, False, False, True]
+
+
+def test_a_boolean_in_a_saved_result_is_no_number() -> None:
+    from ropewalk.analyses.result import Endpoint, Result
+
+    saved = Result("t", "T", {"x": "x"}, (), primary=Endpoint("e", Estimate(1.0), 0.0, "undecided")).to_json()
+    assert Result.from_json(saved).primary is not None
+    for key in ("value", "null", "p"):
+        changed = {**saved, "primary": {**saved["primary"], key: True}}
+        with pytest.raises(UserError, match="true or false where a number belongs"):
+            Result.from_json(changed)

@@ -42,7 +42,7 @@ def test_the_key_given_says_the_kind() -> None:
         ({"builtin": "python", "seed": 1}, "a python source does not take seed"),
         ({"dataset": "a", "seed": 1}, "a dataset source does not take seed"),
         ({"builtin": "ruby"}, "Input should be 'python', 'planted' or 'lookup'"),
-        ({"path": "a", "colour": 1}, "Extra inputs are not permitted"),
+        ({"path": "a", "color": 1}, "Extra inputs are not permitted"),
         ({"builtin": "planted", "planted": {"phrases": 300}}, "at least twice as many words"),
     ],
 )

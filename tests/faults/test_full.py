@@ -143,3 +143,61 @@ def test_a_read_only_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="Permission denied"):
         write(1, home / name)
     assert not list(home.iterdir())
+
+
+# What a graft's training saves last: the increments, and the base or the LoRA that learned with them.
+
+
+def _save_trained(number: int, how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ropewalk import hf
+    from ropewalk.training.graft import paired
+    from ropewalk.training.graft.recipe import GraftRecipe
+
+    monkeypatch.setattr(paired, "_copy_tokenizer", lambda base, folder: None)
+    recipe = GraftRecipe.model_validate(
+        {
+            "corpus": tiny.recipe().corpus,
+            "model": {"base": "somewhere", "how": how, "increments": {"hidden_size": 2}},
+        }
+    )
+    with hf.graft(host(), hidden_size=2) as grafted:
+        with torch.no_grad():
+            for parameter in (next(iter(grafted.parameters())), next(grafted.model.parameters())):
+                parameter.fill_(float(number))
+        paired._save_model(grafted, recipe, folder, {"n": number}, True)
+
+
+def _trained(folder: Path) -> tuple[float, float]:
+    from safetensors.torch import load_file
+
+    from ropewalk.hf import adapter_file
+
+    adapter_file.read(folder)
+    found = (load_file(folder / "increments.safetensors"), load_file(folder / "base" / "model.safetensors"))
+    return float(max(t.max() for t in found[0].values())), float(max(t.max() for t in found[1].values()))
+
+
+def test_the_last_save_of_a_training_of_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut off at each operation: one sentence, and the base is the old one or the new one, whole."""
+    _save_trained(3, "full", tmp_path / "model", monkeypatch)
+    assert _trained(tmp_path / "model")[1] == 3.0
+    refused = 0
+    while True:
+        with failing(refused, errno.ENOSPC) as failed:
+            try:
+                _save_trained(4, "full", tmp_path / "model", monkeypatch)
+            except UserError as error:
+                assert "No space left" in str(error) and "\n" not in str(error)
+        if not failed:
+            break
+        refused += 1
+        assert _trained(tmp_path / "model")[1] in (3.0, 4.0)
+        assert sorted(path.name for path in (tmp_path / "model").iterdir() if path.is_dir()) == ["base"]
+        assert not list(tmp_path.glob(".*"))
+    assert refused > 3 and _trained(tmp_path / "model")[1] == 4.0
+
+
+def test_a_real_limit_on_the_last_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with smallest_files(3000), pytest.raises(UserError, match=r"cannot write .*(File too large|os error 27)"):
+        _save_trained(3, "full", tmp_path / "model", monkeypatch)
+    assert not list(tmp_path.rglob("base")) and not list(tmp_path.rglob(".*"))

@@ -65,12 +65,17 @@ def test_layers_without_heads_and_increments_with_a_gap() -> None:
         ({"pieces": None}, "lacks pieces"),
         ({"pieces": [1, 2]}, "list of strings"),
         ({"pieces": ["a"]}, "for 1 pieces"),
-        ({"kind": "colour"}, "expected a kind of"),
+        ({"kind": "color"}, "expected a kind of"),
         ({"numbers": [[[0.0], [1.0]], [[0.0]]]}, "ragged"),
         ({"numbers": [[[0.0, None]], [[0.0, 1.0]]], "layers": [1]}, "finite"),
         ({"layers": [1]}, "2 layers"),
         ({"kind": "increment"}, "gap"),
         ({"layers": [5, 5]}, "different rows"),
+        ({"version": True}, "no file of the protocol"),
+        ({"numbers": [[[0.0], [True]], [[0.0], [1.0]]]}, "numbers to hold numbers, got true or false"),
+        ({"tokens": [True, 1]}, "tokens to hold numbers, got true or false"),
+        ({"layers": [True, 1]}, "layers to hold numbers, got true or false"),
+        ({"surprisal": [None, True]}, "surprisal to hold numbers, got true or false"),
     ],
 )
 def test_what_is_wrong_is_content(changes: dict[str, Any], message: str, tmp_path: Path) -> None:

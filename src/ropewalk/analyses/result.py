@@ -244,4 +244,6 @@ def _cell(value: Any) -> Cell:
 
 
 def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError("true or false where a number belongs")
     return float("nan") if value is None else float(value)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ropewalk.cli.options import Overrides, option_groups
+from ropewalk.cli.options import Overrides, StartTokens, option_groups
 from ropewalk.cli.printing import echo
+from ropewalk.system.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from ropewalk.training.graft.paired import Report
@@ -45,9 +46,13 @@ class GraftOptions:
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="What the base is computed in.")
     ] = "auto"
-    seed: Annotated[int, typer.Option(help="Data order and first weights.")] = 42
+    seed: Annotated[int, typer.Option(help="Data order and first weights.", min=0, max=MAX_SEED)] = 42
     validation_documents: Annotated[int, typer.Option(help="Documents held out of --corpus.")] = 50
     validation_tokens: Annotated[int, typer.Option(help="Held-out tokens to compare on.")] = 100_000
+    keep: Annotated[
+        int, typer.Option(min=1, help="Checkpoints to keep during a training; none are kept after it.")
+    ] = 1
+    start: StartTokens = "auto"
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Recompute activations, to save memory.")
     ] = False
@@ -57,6 +62,7 @@ class GraftOptions:
 
     def table(self, base: str) -> dict[str, Any]:
         """The sections [model], [optimizer] and [train] of the recipe."""
+        from ropewalk.tokens.tokenizer import read_start
         from ropewalk.training.graft.recipe import rates
 
         usual = rates(self.how, self.steps)
@@ -70,7 +76,7 @@ class GraftOptions:
         }
         return {
             "model": {
-                "base": base, "how": self.how, "context_length": self.context_length,
+                "base": base, "how": self.how, "context_length": self.context_length, "start": read_start(self.start),
                 "checkpointing": self.checkpointing, "shard": self.shard, "increments": increments,
             },
             "optimizer": {
@@ -80,6 +86,7 @@ class GraftOptions:
                 "steps": self.steps, "batch_size": self.batch_size, "micro_batch_size": self.micro_batch_size,
                 "seed": self.seed, "device": self.device, "precision": self.precision, "compile": False,
                 "validation_bytes": self.validation_tokens, "validate_every": max(1, self.steps // 10),
+                "keep": self.keep,
             },
         }  # fmt: skip
 
@@ -98,12 +105,15 @@ def graft_train(
     out: Annotated[Path | None, typer.Option(help="The run folder (default: runs/graft-BASE).")] = None,
     set: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the memory estimate and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print memory and time estimates and stop.")
+    ] = False,
 ) -> None:
     """Graft learned increments onto a Hugging Face model and train them next to a baseline without them.
 
     Both trainings see the same data for the same steps; the report gives the difference in held-out loss
-    with a 95 % interval. The estimated memory is printed first. Several GPUs: start it with torchrun or
+    with a 95 % interval. The estimated memory and time are printed first. A frozen base without increments learns nothing,
+    so its baseline is only measured. Several GPUs: start it with torchrun or
     accelerate.
 
     Examples:
@@ -176,12 +186,12 @@ def _check_memory(plan: GraftRecipe, team: Any, dry_run: bool) -> None:
     import torch
 
     from ropewalk.training import distributed, execution
-    from ropewalk.training.graft import memory_estimate
+    from ropewalk.training.graft import memory_estimate, time_estimate
 
     machine, _ = execution.plan_execution(plan.train.device, plan.train.precision, compile=False)
     estimate = memory_estimate.estimate(plan, compute=getattr(torch, machine.precision), ranks=team.ranks)
     if team.first:
-        for line in estimate.describe(team.ranks, "graft-train"):
+        for line in (*estimate.describe(team.ranks, "graft-train"), time_estimate.describe(plan, machine)):
             echo(line, err=True)
     if not dry_run:
         instead = "lower --micro-batch-size or --context-length, or give --checkpointing"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ropewalk.cli.options import ModelOption, ReadingOptions, TextInput, option_groups
+from ropewalk.system.seeds import MAX_SEED
 
 if TYPE_CHECKING:
     from ropewalk.native.config import DecoderConfig
@@ -27,7 +28,7 @@ class SamplingOptions:
     top_p: Annotated[
         float, typer.Option(help="Sample from the likeliest tokens whose probabilities reach this sum.")
     ] = 0.95
-    seed: Annotated[int, typer.Option(help="The same seed gives the same text.", min=0, max=2**63 - 1)] = 0
+    seed: Annotated[int, typer.Option(help="The same seed gives the same text.", min=0, max=MAX_SEED)] = 0
 
 
 @option_groups

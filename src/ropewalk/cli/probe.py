@@ -95,7 +95,8 @@ def probe(
     settings = {"draws": options.draws, "exact": options.exact, "seed": options.seed, "start": start}
     result = run_probe(host, text, tokens, plan, **settings)
     console = Console()
-    console.print(terminal.render(result.trace, heads=options.per_head))
+    whole = result.whole_text(tokens)
+    console.print(terminal.render(whole, heads=options.per_head))
     console.print(reliability(result), highlight=False)
     order = [int(i) for i in result.mean_over_rows().argsort()[::-1]]
     pieces = host.tokenizer.pieces(tokens.ids.tolist())
@@ -105,7 +106,7 @@ def probe(
     if stretch:
         rows = _changes(host, plan, tokens, sorted(i + first for i in order[:stretch]))
         console.print(_stretch_table(rows, pieces))
-    files.write(result.trace)
+    files.write(whole)
     for path in files.paths.values():
         echo(f"wrote {path}", err=True)
 

@@ -56,7 +56,7 @@ class Planted:
         self.config, self.seed = config, seed
 
     def fingerprint(self) -> Any:
-        """The configuration, the seed, and a hash of the first document, lest the generator change."""
+        """The configuration, the seed, and a hash of the first document, which changes with the generator."""
         first = planted.document(self.config, self.seed, 0).text
         return [self.config.model_dump(mode="json"), self.seed, _place(first).hex()]
 
@@ -76,7 +76,7 @@ class Lookup:
         self.config, self.seed = config, seed
 
     def fingerprint(self) -> Any:
-        """The configuration, the seed, and a hash of the first document, lest the generator change."""
+        """The configuration, the seed, and a hash of the first document, which changes with the generator."""
         first = lookup.document(self.config, self.seed, 0).text
         return [self.config.model_dump(mode="json"), self.seed, _place(first).hex()]
 

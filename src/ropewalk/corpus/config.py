@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ropewalk.corpus.lookup import LookupConfig
 from ropewalk.corpus.planted import PlantedConfig
+from ropewalk.system.seeds import MAX_SEED
 
 OPTIONS = {
     "path": set[str](),
@@ -44,7 +45,7 @@ class Source(BaseModel):
     builtin: Literal["python", "planted", "lookup"] | None = None
     planted: PlantedConfig | None = None
     lookup: LookupConfig | None = None
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

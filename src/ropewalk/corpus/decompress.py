@@ -1,7 +1,7 @@
 """The bytes of a local file, decompressed, in chunks, and as strict UTF-8.
 
-Memory is bounded by the longest document, whatever a few compressed bytes unpack to; and a document by a gigabyte and a
-share of the free memory. Sources: RFC 1952 (gzip), RFC 8878 (zstd; windows up to 2**27 bytes are accepted).
+Memory is bounded by the longest document, also where a few compressed bytes unpack to many; a document is limited to a
+gigabyte and an eighth of the free memory. Sources: RFC 1952 (gzip), RFC 8878 (zstd; windows up to 2**27 bytes are accepted).
 """
 
 import lzma

@@ -106,7 +106,7 @@ class TextFiles:
 def read_files(names: Sequence[str | Path]) -> str:
     """The text of files, folders and patterns, with an empty line between documents; tables and notebooks as in a corpus.
 
-    A single file of another kind is read as plain text, whatever its name. UserError for text that is longer than memory
+    A single file of another kind is read as plain text. UserError for text that is longer than memory
     allows, and for what `ropewalk.system.text_files.read_text` refuses.
     """
     most, size, found = available_memory.available_bytes() / formats.SHARE, 0, list[str]()

@@ -47,7 +47,7 @@ class Hub:
                 dataset, source.name, revision=source.revision, data_files=list(files) if files else None
             )
             self._rows: Any = self._builder.as_streaming_dataset(split=source.split)
-        except Exception as error:  # the library lets through whatever its own dependencies raise
+        except Exception as error:  # the library lets through what its own dependencies raise
             raise UserError(
                 f"{self.name}: the data set cannot be opened ({_first_line(error)}); check its name, "
                 "configuration, split and revision, and the network."

@@ -140,7 +140,7 @@ def _write(config: CorpusConfig, sources: list[Opened], folder: Path, progress: 
 
 
 def _sweep(corpora: Path) -> None:
-    """Remove what killed preparations left behind; never what a living one works in, whatever the clock says."""
+    """Remove what killed preparations left behind; never the folder of a running one."""
     for folder in corpora.glob(".*-*"):
         if not held_elsewhere(folder) or _age(folder) > LEFTOVER:
             shutil.rmtree(folder, ignore_errors=True)

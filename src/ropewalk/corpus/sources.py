@@ -56,7 +56,7 @@ def open_source(source: Source, config: CorpusConfig) -> Opened:
 
 
 def interleave(streams: Iterable[Iterator[T]]) -> Iterator[tuple[int, T]]:
-    """(number of the stream, item), one item of each in turn; when one ends the others go on."""
+    """(number of the stream, item), one item of each in turn; when one ends the others continue."""
     live = list(enumerate(streams))
     while live:
         for entry in list(live):

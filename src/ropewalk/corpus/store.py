@@ -55,13 +55,13 @@ class Corpus:
             ) from error
 
     def check(self) -> None:
-        """UserError if a mapped file was written to since it was opened; one that was removed or replaced goes on
-        to be read as it was."""
+        """UserError if a mapped file was written to since it was opened; one that was removed or replaced is still
+        read as it was."""
         for path, stamp in self.stamps.items():
             now = _stamp(path)
             if now != stamp and now[0] == stamp[0]:
                 raise UserError(
-                    f"{path}: the tokens changed while they were in use; {_again(self.folder)}, then go on with "
+                    f"{path}: the tokens changed while they were in use; {_again(self.folder)}, then continue with "
                     "--resume."
                 )
 

@@ -64,7 +64,7 @@ def _whole(tokens: np.ndarray) -> None:
     if mapped is not None and mapped.size() < tokens.nbytes:
         raise UserError(
             f"{tokens.filename}: the file became shorter while it was in use; delete its folder and prepare the "  # type: ignore[attr-defined]
-            "corpus again, then go on with --resume."
+            "corpus again, then continue with --resume."
         )
 
 

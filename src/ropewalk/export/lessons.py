@@ -1,6 +1,6 @@
 """Three guided examples, each with one sentence that the model's own numbers support.
 
-A lesson compares the mean gap before one sort of byte with that before another, layer by layer, and names the
+A lesson compares the mean gap before one kind of byte with that before another, layer by layer, and names the
 layer where they differ most; where no layer differs on average, it says so.
 """
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from ropewalk.traces.trace import Trace
 
-Sort = Callable[[int, int], bool]
-"""Whether the gap before a byte, given the byte before it and the byte itself, is of a sort."""
+Kind = Callable[[int, int], bool]
+"""Whether the gap before a byte, given the byte before it and the byte itself, is of a kind."""
 
 
 PLAIN = 1.2
@@ -27,9 +27,9 @@ class Lesson:
     title: str
     text: str
     opening: str
-    wide: Sort
+    wide: Kind
     wide_name: str
-    plain: Sort
+    plain: Kind
     plain_name: str
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def load(model: nn.Module, folder: str | Path, *, strict: bool = True, tokenizer
         )
     check_base(model, record["base"], folder, strict)
     try:
-        config = IncrementConfig.model_validate(record.get("increments"))
+        config = IncrementConfig.model_validate_json(json.dumps(record.get("increments")), strict=True)
         expected = _shapes(model, config)
         tensors = load_file(folder / WEIGHTS)
     except (ValueError, SafetensorError, RuntimeError, OverflowError, TypeError) as error:

@@ -9,6 +9,7 @@ Needs no PEFT. Nothing is unpickled. A folder is there whole or not at all.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,14 @@ def save(
     write: bool = True,
     source: str | None = None,
     requires: str | None = None,
+    more: Callable[[Path], None] | None = None,
     **provenance: Any,
 ) -> Path:
     """Writes the increments of a `Graft`; `provenance` is anything JSON to keep with them.
 
     source: where the base is, the model's own record when None. requires: the folder inside this one ("lora", "base") that
-    holds what was trained together with the increments. Where weights are sharded every process must call this, and only one of them may `write`.
+    holds what was trained together with the increments. more: writes that folder into the one it is given, so that all of it
+    is there or nothing. Where weights are sharded every process must call this, and only one of them may `write`.
     """
     folder = Path(folder)
     tensors = increment_tensors(graft)
@@ -62,6 +65,8 @@ def save(
         save_file(tensors, temporary / WEIGHTS)
         record = {**config, "sha256": sha256(temporary / WEIGHTS)}
         (temporary / CONFIG).write_text(json.dumps(record, indent=1))
+        if more is not None:
+            more(temporary)
 
     if write:
         write_folder(folder, fill)

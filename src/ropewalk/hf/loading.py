@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from ropewalk.errors import UserError
 
+MAX_LAYERS = 4096
+"""Layers of a model; one that claims more is damaged, and would take all memory before its weights are looked at."""
 REACH_SECONDS = 5.0
 """How long to wait for the hub before saying that it cannot be reached."""
 
@@ -85,24 +87,65 @@ def open_model(name: str | Path, **options: Any) -> Any:
         more["quantization_config"] = _quantization(options["quantize"])
     if device is not None:
         more["device_map"] = device
+    config = open_config(name, **options)
+    if source.gguf is None:
+        more["config"] = config
     try:
+        _check_size(name, config)
         with _no_bars():
-            return AutoModelForCausalLM.from_pretrained(source.name, **more).eval()
+            model, found = AutoModelForCausalLM.from_pretrained(source.name, output_loading_info=True, **more)
     except UserError:
         raise
     except Exception as error:  # transformers raises whatever its parts raise
         raise _cannot_open(name, "model", error) from error
+    if missing := sorted(found["missing_keys"]):
+        raise UserError(
+            f"the weights of {name} lack {len(missing)} tensors that its config.json asks for, such as {missing[0]}; they "
+            "would be random, so copy the model again."
+        )
+    return model.eval()
 
 
 def open_config(name: str | Path, **options: Any) -> Any:
     """The configuration of a folder, hub name or GGUF file: shapes without weights."""
     source = find_source(name)
+    arguments = _hub_arguments(source, options)
     try:
-        return AutoConfig.from_pretrained(source.name, **source.options, **_hub_arguments(source, options))
+        plain, _ = PretrainedConfig.get_config_dict(source.name, **source.options, **arguments)
+        _check_layers(name, plain)
+        return AutoConfig.from_pretrained(source.name, **source.options, **arguments)
     except UserError:
         raise
     except Exception as error:
         raise _cannot_open(name, "model", error) from error
+
+
+def _check_size(name: str | Path, config: Any) -> None:
+    """UserError where a folder's weights are too few bytes for the model that its configuration describes."""
+    stored = sum(path.stat().st_size for path in Path(name).glob("*.safetensors"))
+    if not stored or getattr(config, "auto_map", None):
+        return
+    with torch.device("meta"):
+        count = sum(parameter.numel() for parameter in AutoModelForCausalLM.from_config(config).parameters())
+    if count > stored * (1 if getattr(config, "quantization_config", None) is None else 8):
+        raise UserError(
+            f"{name} describes {count:,} parameters and its weights are {stored:,} bytes; its config.json is damaged, so copy "
+            "the model again."
+        )
+
+
+def _check_layers(name: str | Path, config: Mapping[str, Any]) -> None:
+    """UserError for a number of layers that no model has: classes of configurations make lists of that length."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            _check_layers(name, value)
+            continue
+        valid = value is None or (type(value) is int and 1 <= value <= MAX_LAYERS)
+        if key in ("num_hidden_layers", "num_layers", "n_layer", "n_layers") and not valid:
+            raise UserError(
+                f"{name} asks for {key} = {value!r}, expected 1 to {MAX_LAYERS}; its config.json is damaged, so copy the "
+                "model again."
+            )
 
 
 def open_tokenizer(name: str | Path, **options: Any) -> Any:

@@ -9,6 +9,7 @@ Increments cannot be merged into weights, because they depend on what is read.
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from peft import PeftConfig
@@ -78,7 +79,8 @@ class RopewalkConfig(_Settings):
     def increments(self) -> IncrementConfig:
         """The checked settings of the increments."""
         try:
-            return IncrementConfig(**{name: getattr(self, name) for name in SETTINGS})
+            settings = {name: getattr(self, name) for name in SETTINGS}
+            return IncrementConfig.model_validate_json(json.dumps(settings), strict=True)
         except ValidationError as error:
             raise UserError(f"this adapter's configuration is invalid: {first_problem(error)}.") from error
 

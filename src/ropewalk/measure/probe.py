@@ -15,7 +15,7 @@ segment of its own with the same number of tokens before it and after it, so tha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,6 +82,17 @@ class ProbeResult:
     observed: np.ndarray
     agreement: float | None = None
     complete: float = 1.0
+
+    def whole_text(self, tokens: TokenizedText) -> Trace:
+        """The trace over all of the text's tokens, NaN for gaps that were not measured, as pictures and files show it."""
+        first = int(self.trace.context["first_token"])
+        around = ((0, 0), (first, len(tokens.ids) - first - len(self.trace.tokens)))
+        padded = {
+            name: None if array is None else np.pad(array, around, constant_values=np.nan)
+            for name, array in (("values", self.trace.values), ("error", self.trace.error))
+        }
+        signals = {name: np.empty(0) for name in ("surprisal", "entropy", "entropy_after")}
+        return replace(self.trace, tokens=tokens.ids, spans=tokens.spans, **padded, **signals)
 
     def mean_over_rows(self) -> np.ndarray:
         """(T,): the mean over rows, each divided by its own mean first, because rows differ by orders of magnitude."""
@@ -158,7 +169,9 @@ def probe(
             squares, observed = exact_sensitivities(rows_host, segments, progress)
         else:
             batch = 1 if plan is None else plan.batch
-            squares, observed = sampled_sensitivities(rows_host, segments, draws, batch, check_seed(seed), progress)
+            squares, observed = sampled_sensitivities(
+                rows_host, segments, draws, batch, check_seed(seed), progress
+            )
         return _result(rows_host, text, encoded, gaps, squares, observed, plan, start)
 
 

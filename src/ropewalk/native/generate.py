@@ -10,6 +10,7 @@ from torch import Tensor
 from ropewalk.errors import UserError
 from ropewalk.native.decoder import Decoder
 from ropewalk.native.numpy_step import NumpyStep, supports
+from ropewalk.system.seeds import check_seed
 
 PADDING = -1
 
@@ -32,7 +33,7 @@ def stream(
     _check(prompts, length, temperature, top_p)
     tokens, document_ids = left_padded(prompts)
     kv_cache = model.new_cache()
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(check_seed(seed))
     logits = model(tokens, document_ids=document_ids, kv_cache=kv_cache).logits[:, -1].cpu()
     step = NumpyStep(model, kv_cache) if length > 1 and supports(model, kv_cache) else None
     for i in range(length):

@@ -1,7 +1,7 @@
-"""The heap: how much of the memory that tensors free this process keeps for the next ones.
+"""The heap: how much of the memory that tensors free the process keeps for the next ones.
 
-glibc otherwise returns every large tensor to the system, which clears its pages anew in each pass: a third of the time
-of a pass without gradients. Knows the C library, not what the memory is for.
+By default glibc returns every large tensor to the system, which clears its pages again for each pass: a third of the
+time of a pass without gradients.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def release_freed_memory() -> None:
         library.malloc_trim(0)
 
 
-def _ask(*wishes: tuple[int, int]) -> bool:
+def _ask(*settings: tuple[int, int]) -> bool:
     library = _glibc()
-    return library is not None and all(library.mallopt(*wish) for wish in wishes)
+    return library is not None and all(library.mallopt(*setting) for setting in settings)
 
 
 def _glibc() -> ctypes.CDLL | None:

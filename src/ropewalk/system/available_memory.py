@@ -1,7 +1,7 @@
 """How much memory this process may still take, and the sentence for asking more: before the kernel ends it.
 
 The least of what the machine has free, what its control groups (containers, batch systems) leave, and what its own
-limit on address space leaves. Knows the operating system, not what the memory is for.
+limit on address space leaves.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def require_memory(needed: float, what: str, instead: str, free: float | None = 
 
 
 def out_of_memory_message(error: BaseException) -> str | None:
-    """One sentence for an error that means that memory ran out, on whatever device; None for any other."""
+    """One sentence for an error that means that memory ran out, on the CPU or a GPU; None for any other."""
     torch: Any = sys.modules.get("torch")
     device = torch is not None and isinstance(error, torch.OutOfMemoryError)
     host = isinstance(error, MemoryError) or "can't allocate memory" in str(error)

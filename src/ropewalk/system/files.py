@@ -18,8 +18,8 @@ def read_whole(path: str | Path, *, times: int = 8, packed: bool = False, limit:
     """All bytes of a file, unpacked where it is gzip.
 
     UserError for one that does not fit `times` over in memory, that is longer than `limit` bytes, or that is a named
-    pipe, which would wait for a writer. Reads hardly further than that, whatever the file's size, and whatever it would
-    unpack to. OSError, EOFError and zlib.error as opening and unpacking raise them.
+    pipe, which would wait for a writer. Reads at most a megabyte beyond these limits, also of a file that would unpack
+    to more. OSError, EOFError and zlib.error as opening and unpacking raise them.
     """
     most, size, pieces = available_memory.available_bytes() / times, 0, []
     refuse_pipe(path)
@@ -53,7 +53,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     """Write `data` to `path`: a temporary file in the same folder, flushed to the disk, then renamed.
 
     A reader sees the old file or the new one, never a part. The file has the permissions of the one it replaces, or those
-    that the umask gives a new one; a link goes on to point where it did. UserError when the folder is missing or the file
+    that the umask gives a new one; a link still points where it did. UserError when the folder is missing or the file
     cannot be written; nothing is left behind then.
     """
     path = Path(path)

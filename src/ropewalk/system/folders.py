@@ -21,12 +21,12 @@ AT_CWD, RENAME_EXCHANGE = -100, 2  # of Linux' renameat2
 def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
     """Fills a temporary folder, flushes it to the disk, names it; a failure leaves nothing behind.
 
-    Its files are as readable as the umask makes new files, whatever the library that wrote them does.
+    Its files get the permissions that the umask gives new files, also where a library wrote them with others.
     """
     folder = Path(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = _beside(folder)
+        temporary = _temporary_name(folder)
         temporary.mkdir()
     except OSError as error:
         raise UserError(
@@ -40,7 +40,7 @@ def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
         if not folder.exists():
             os.replace(temporary, folder)
         elif not _exchange(temporary, folder):
-            old = _beside(folder)
+            old = _temporary_name(folder)
             os.replace(folder, old)
             try:
                 os.replace(temporary, folder)
@@ -59,7 +59,7 @@ def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _beside(folder: Path) -> Path:
+def _temporary_name(folder: Path) -> Path:
     """A hidden name next to a folder, used by nobody."""
     return folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
 

@@ -146,4 +146,4 @@ def _suffix(path: Path) -> str:
 
 
 def _damaged(name: str | Path, what: str) -> UserError:
-    return UserError(f"Cannot read {name} as a trace: {what}; copy the file again or capture the text again.")
+    return UserError(f"Cannot read {name} as a trace: {what}; copy the file again or trace the text again.")

@@ -20,6 +20,7 @@ from ropewalk.tokens.utf8_bytes import utf8
 from ropewalk.traces.trace import KINDS, Trace
 
 FORMAT, VERSION = "ropewalk-numbers", 1
+NUMBERS = ("numbers", "tokens", "surprisal")
 REQUIRED = ("format", "version", "method", "kind", "unit", "pieces", "tokens", "numbers")
 
 
@@ -110,7 +111,10 @@ def load(path: str | Path) -> Trace:
         raise UserError(f"cannot read {path}: {error.strerror}; name a file of the protocol.") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON; see docs/protocol.md for what it should hold.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT or content.get("version") != VERSION:
+    known = (
+        isinstance(content, dict) and content.get("format") == FORMAT and content.get("version") == VERSION
+    )
+    if not known or type(content["version"]) is not int:
         raise UserError(
             f'{path} is no file of the protocol: expected "format": "{FORMAT}" and "version": {VERSION}; see '
             "docs/protocol.md."
@@ -126,6 +130,8 @@ def load(path: str | Path) -> Trace:
         )
     if not isinstance(content.get("layers", []), list) or not isinstance(content.get("surprisal", []), list):
         raise UserError(f"{path}: expected layers and surprisal to be lists; see docs/protocol.md.")
+    if key := next((key for key in (*NUMBERS, "layers") if _has_boolean(content.get(key))), None):
+        raise UserError(f"{path}: expected {key} to hold numbers, got true or false; see docs/protocol.md.")
     optional = {key: content[key] for key in ("gap", "layers", "surprisal", "provenance") if key in content}
     fixed = {key: content[key] for key in ("kind", "unit", "method", "tokens")}
     if not all(isinstance(value, int | float | None) for value in content.get("surprisal", [])):
@@ -133,3 +139,8 @@ def load(path: str | Path) -> Trace:
     if "surprisal" in optional:
         optional["surprisal"] = [np.nan if value is None else value for value in optional["surprisal"]]
     return from_numbers(content["numbers"], pieces=pieces, **fixed, **optional)
+
+
+def _has_boolean(value: Any) -> bool:
+    """Whether a boolean is anywhere in nested lists; NumPy would take it for 0 or 1."""
+    return isinstance(value, bool) or (isinstance(value, list) and any(map(_has_boolean, value)))

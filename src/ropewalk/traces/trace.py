@@ -112,7 +112,7 @@ class Trace:
         """UserError for every kind but `kinds`; it names the accepted ones and the one given."""
         if self.kind not in kinds:
             raise UserError(
-                f"Expected a trace of {' or '.join(kinds)}, got one of {self.kind}; capture the text again "
+                f"Expected a trace of {' or '.join(kinds)}, got one of {self.kind}; trace the text again "
                 f"as {kinds[0]}."
             )
 
@@ -144,7 +144,7 @@ class Trace:
         if _content_hash(self) != self.hash:
             raise UserError(
                 f"Expected the content of hash {self.hash[:12]}, got {_content_hash(self)[:12]}: the trace "
-                "was changed after it was created; capture or load it again."
+                "was changed after it was created; trace the text or load the file again."
             )
 
     def records(self) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ropewalk.corpus import CorpusConfig
 from ropewalk.native.config import DecoderConfig
+from ropewalk.system.seeds import MAX_SEED
 from ropewalk.system.toml import read_toml
 from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
 from ropewalk.training.execution import Precision
@@ -37,7 +38,7 @@ class TrainConfig(BaseModel):
     minutes: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=64, ge=1)
     micro_batch_size: int | None = Field(default=None, ge=1)
-    seed: int = Field(default=42, ge=0)
+    seed: int = Field(default=42, ge=0, le=MAX_SEED)
     device: str = "auto"
     precision: Precision = "auto"
     compile: bool = True
@@ -77,7 +78,11 @@ class Recipe(BaseModel):
 
 def micro_batch_size(recipe: Any) -> int:
     """How many windows are on the device at a time, for a native recipe or a graft's."""
-    return recipe.train.micro_batch_size or max(1, MICRO_TOKENS // recipe.model.context_length)
+    given: int | None = recipe.train.micro_batch_size
+    if given is not None:
+        return given
+    tokens: int = getattr(recipe, "micro_tokens", MICRO_TOKENS)
+    return max(1, tokens // recipe.model.context_length)
 
 
 def step_tokens(recipe: Any) -> int:

@@ -19,6 +19,7 @@ from ropewalk.corpus import Corpus, CorpusConfig, prepare
 from ropewalk.hf.opening import tokenizer_of
 from ropewalk.studies import plan
 from ropewalk.studies.plan import GoldFiles, Header, job_folder, scaled_steps
+from ropewalk.system.seeds import MAX_SEED
 from ropewalk.system.toml import read_toml
 from ropewalk.training.graft import paired
 from ropewalk.training.graft.corpus_tokens import tokenize_corpus
@@ -34,7 +35,7 @@ class GraftHeader(Header):
     boundaries are measured. sentences: how many of each gold file. speed: tokens a second to expect, for the plan."""
 
     base: str
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...], Field(min_length=1)]
     main: tuple[str, ...] = ()
     sentences: int | None = None
     speed: float = Field(default=4000, gt=0)

@@ -19,6 +19,7 @@ from ropewalk.studies import plan
 from ropewalk.studies.native.dependencies import resolve_dependencies
 from ropewalk.studies.native.variants import VARIANTS
 from ropewalk.studies.plan import GoldFiles, Header, job_folder, scaled_steps
+from ropewalk.system.seeds import MAX_SEED
 from ropewalk.system.toml import read_toml
 from ropewalk.training.loop import ProgressCallback
 from ropewalk.training.native_training import train
@@ -36,7 +37,7 @@ class Group(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     recipe: Recipe
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...], Field(min_length=1)]
     variants: tuple[str, ...]
     single: tuple[str, ...] = ()
     main: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ import json
 import math
 import platform
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from ropewalk.training.run import open_run
 
 DONE = "side.json"
 GRAFTED, BASELINE = "grafted", "baseline"
+SIDES = {GRAFTED: "with increments (1 of 2)", BASELINE: "baseline (2 of 2)"}
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,9 @@ def train(
         _require_memory(recipe, plan, group)
         baseline = recipe.model.increments.model_copy(update={"parametrization": "integer"})
         sides = {
-            name: _train_side(recipe, increments, corpus, folder / name, plan, group, resume, watch)
+            name: _train_side(
+                recipe, increments, corpus, folder / name, plan, group, resume, _named(watch, SIDES[name])
+            )
             for name, increments in ((GRAFTED, recipe.model.increments), (BASELINE, baseline))
         }
         size = corpus.info["bytes"]["validation"]
@@ -143,6 +146,13 @@ def train(
                 folder / "report.json", json.dumps(described, indent=1, allow_nan=False).encode()
             )
     return report
+
+
+def _named(watch: ProgressCallback | None, name: str) -> ProgressCallback | None:
+    """A watcher that knows which of the two trainings it sees."""
+    if watch is None:
+        return None
+    return lambda progress: watch(replace(progress, name=name))
 
 
 def train_side(
@@ -212,28 +222,24 @@ def _train_side(
 def _save_model(
     graft: Graft, recipe: GraftRecipe, folder: Path, provenance: dict[str, Any], write: bool
 ) -> None:
-    """Writes increments.safetensors and ropewalk.json, and in lora/ or base/ whatever else has learned."""
-    how = recipe.model.how
-    if graft.config.parametrization != "integer":
-        requires = {"frozen": None, "lora": LORA, "full": FULL}[how]
-        adapter_file.save(
-            graft, folder, write=write, source=recipe.model.base, requires=requires, **provenance
-        )
-    if how == "frozen":
-        return
-    state = gather_tensors(graft.model.state_dict(), write)
+    """Writes increments.safetensors and ropewalk.json, and in lora/ or base/ what else has learned: all or nothing."""
+    part = {"frozen": None, "lora": LORA, "full": FULL}[recipe.model.how]
+    state = {} if part is None else gather_tensors(graft.model.state_dict(), write)
     kept = {name: t for name, t in state.items() if ".increments." not in f".{name}"}
-    if not write:
-        return
     model: Any = graft.model
 
-    def fill(temporary: Path) -> None:
-        model.save_pretrained(temporary, state_dict=kept)
-        if how == "full":
-            _copy_tokenizer(recipe.model.base, temporary)
+    def learned(temporary: Path) -> None:
+        if part is not None:
+            model.save_pretrained(temporary / part, state_dict=kept)
+        if part == FULL:
+            _copy_tokenizer(recipe.model.base, temporary / part)
 
-    folder.mkdir(parents=True, exist_ok=True)
-    write_folder(folder / (LORA if how == "lora" else FULL), fill)
+    if graft.config.parametrization != "integer":
+        adapter_file.save(
+            graft, folder, write=write, source=recipe.model.base, requires=part, more=learned, **provenance
+        )
+    elif part is not None and write:
+        write_folder(folder, learned)
 
 
 def _copy_tokenizer(base: str, folder: Path) -> None:
