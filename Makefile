@@ -7,7 +7,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test setup lint lock docs docs-site bench wheel clean
+.PHONY: demo test setup lint lock docs docs-site bench gpu-rehearsal wheel clean
 
 demo: .venv/ready-demo
 	$(BIN)/ropewalk demo
@@ -47,6 +47,10 @@ docs-site: .venv/ready-dev
 
 bench: .venv/ready-dev
 	$(BIN)/python bench
+
+# What a rented GPU will do, on the CPU with tiny models.
+gpu-rehearsal: .venv/ready-dev
+	$(BIN)/python -m pytest -q tests/training/test_gpu_scripts.py tests/training/test_fast_step.py
 
 # Builds the wheel and tries it in an empty environment without PyTorch.
 wheel: .venv/ready-dev

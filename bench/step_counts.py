@@ -1,4 +1,4 @@
-"""What a training step asks of a device, counted on a CPU: host reads, graph breaks, kernels of the compiled graph.
+"""What a training step asks of a device, counted on a CPU: reads by the CPU, graph breaks, kernels of the compiled graph.
 
 python bench/step_counts.py [--layers N]
 
@@ -53,7 +53,7 @@ CALLS = {
 
 
 class Counts(TorchDispatchMode):
-    """Counts operators that start work on a device, and those that make the host wait."""
+    """Counts operators that start work on a device, and those that make the CPU wait."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ def ordinary(plan: Recipe) -> dict[str, int]:
     steps.advance(1)
     with Counts() as counts:
         steps.advance(1)
-    return {"host reads": counts.reads, "operators": counts.operators}
+    return {"reads by the CPU": counts.reads, "operators": counts.operators}
 
 
 def fast(plan: Recipe) -> dict[str, int]:
@@ -113,7 +113,7 @@ def fast(plan: Recipe) -> dict[str, int]:
         step.accumulate(step.tokens.windows(step.starts[0]))
     outside = counts.operators - passes.operators
     return {
-        "host reads": counts.reads,
+        "reads by the CPU": counts.reads,
         "operators": counts.operators,
         "operators outside the passes": outside,
     }

@@ -11,7 +11,7 @@ import pytest
 
 from ropewalk.cli.study_output import report_job
 from ropewalk.errors import UserError
-from ropewalk.studies.executor import execute
+from ropewalk.studies.executor import execute, parse_devices
 from ropewalk.studies.native import plan
 from ropewalk.studies.native.plan import NativeJob
 from ropewalk.studies.plan import Job
@@ -82,3 +82,11 @@ def test_on_one_device_a_failed_run_holds_up_no_other(jobs, tmp_path):
     out = tmp_path / "out"
     damage(jobs[0].folder(out))
     assert execute(jobs, out, report_job) == [jobs[0]]
+
+
+def test_devices_are_read_from_one_word() -> None:
+    assert parse_devices("cuda:0, cuda:1") == ["cuda:0", "cuda:1"]
+    assert parse_devices("cpu:3") == ["cpu"] * 3 and parse_devices("auto") == ["auto"]
+    for wrong in ("cpu:0", "cpu:x"):
+        with pytest.raises(UserError, match=r"a number of processes after 'cpu:'"):
+            parse_devices(wrong)

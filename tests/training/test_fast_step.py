@@ -1,4 +1,4 @@
-"""The fast step equals the ordinary one: same data, same gradients, same losses, same statistics, and no host reads."""
+"""The fast step equals the ordinary one: same data, same gradients, same losses, same statistics, and no reads by the CPU."""
 
 import json
 import math
@@ -25,7 +25,7 @@ from ropewalk.training.loop import RUNAWAY, Progress
 from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 
-HOST_READS = {
+READS = {
     "aten._local_scalar_dense.default",
     "aten.item.default",
     "aten.nonzero.default",
@@ -33,15 +33,15 @@ HOST_READS = {
 }
 
 
-class CountHostReads(TorchDispatchMode):
-    """Counts the operators that make the host wait for the device."""
+class CountReads(TorchDispatchMode):
+    """Counts the operators that make the CPU wait for the device."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if str(func) in HOST_READS:
+        if str(func) in READS:
             self.found.append(str(func))
         return func(*args, **(kwargs or {}))
 
@@ -147,11 +147,11 @@ def test_twenty_steps_equal_those_of_the_ordinary_loop(tmp_path: Path, parametri
 def test_nothing_is_read_between_reads() -> None:
     step = fast(tiny.recipe(steps=20, log_every=10))
     step.advance(1)  # the optimizer makes its state
-    with CountHostReads() as counted:
+    with CountReads() as counted:
         for _ in range(5):
             step.replay()
     assert counted.found == []
-    with CountHostReads() as counted:
+    with CountReads() as counted:
         float(torch.ones(()))
     assert counted.found  # the count can find something
 

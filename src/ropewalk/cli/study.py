@@ -26,7 +26,7 @@ def study(
     set: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
     device: Annotated[
-        str, typer.Option(help="Where to train: cpu, cuda, or several at once: cuda:0,cuda:1 or cpu,cpu.")
+        str, typer.Option(help="Where to train: cpu, cuda, or several runs at once: cuda:0,cuda:1 or cpu:8.")
     ] = "auto",
     report: Annotated[
         bool, typer.Option("--report", help="Train nothing; measure and report what is trained by now.")
@@ -45,7 +45,7 @@ def study(
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --set groups.real.recipe.corpus.root=/data
 
-      ropewalk study recipes/study-cpu.toml --out studies/cpu --device cpu,cpu
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --device cpu:2
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --report
 
@@ -55,15 +55,15 @@ def study(
     """
     from rich.console import Console
 
-    from ropewalk.studies.executor import execute
+    from ropewalk.studies.executor import execute, parse_devices
     from ropewalk.studies.native import plan as plans
     from ropewalk.studies.native.report import write
     from ropewalk.studies.native.tables import entries
 
-    devices = [name.strip() for name in device.split(",")]
+    devices = parse_devices(device)
     asked = plans.read(recipe, set)
     folder = out or Path("studies") / recipe.stem
-    jobs = list(plans.jobs(asked, devices[0].partition(":")[0] if len(devices) > 1 else device))
+    jobs = list(plans.jobs(asked, devices[0].partition(":")[0] if len(devices) > 1 else devices[0]))
     console = Console()
     show_plan(console, asked.study.title, plans.table(asked))
     done = sum(job.done(folder) for job in jobs)

@@ -25,6 +25,22 @@ Observer = Callable[[Job, str], ProgressCallback | None]
 """Called with each job and its state: "done", "resume", "start" or "failed: WHY"; returns a progress callback."""
 
 
+def parse_devices(text: str) -> list[str]:
+    """The devices that a user names: "cuda:0,cuda:1", or "cpu:8" and "cpu,cpu" for processes that share the cores."""
+    names = []
+    for name in (part.strip() for part in text.split(",")):
+        kind, _, count = name.partition(":")
+        if kind == "cpu" and count:
+            if not count.isdecimal() or not 1 <= int(count) <= 1024:
+                raise UserError(
+                    f"expected a number of processes after 'cpu:', got '{count}'; write such as cpu:8."
+                )
+            names += ["cpu"] * int(count)
+        else:
+            names.append(name)
+    return names
+
+
 def execute(
     jobs: Sequence[Job], out: Path, observe: Observer, devices: Sequence[str] = ("auto",)
 ) -> list[Job]:

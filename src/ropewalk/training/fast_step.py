@@ -1,10 +1,10 @@
-"""A training step that the host only starts: data, gradients, update and statistics stay on the device.
+"""A training step that the CPU only starts: data, gradients, update and statistics stay on the device.
 
 A step gathers its windows from a `DeviceTokens`, accumulates the gradients of all micro-batches, clips them, updates the
 weights by AdamW at a rate read from a table, and writes loss, gradient norm and the statistics of the increments into a
-table on the device. The host reads that table once in `advance`. On a GPU the whole step is one captured CUDA graph; on
+table on the device. The CPU reads that table once in `advance`. On a GPU the whole step is one captured CUDA graph; on
 a CPU the same function runs directly. A step whose loss, gradient or increments are not usable changes no weight, nor
-does any later one: the host finds the first of them when it reads.
+does any later one: the CPU finds the first of them when it reads.
 
 The whole model, its output layer and the loss are compiled as one function without graph breaks. The vocabulary is
 padded to a multiple of 8, which matrix units need for their fast path; the padding takes no part in the loss. Losses and
@@ -118,7 +118,7 @@ class FastStep:
             self._capture()
 
     def advance(self, count: int) -> list[StepResult]:
-        """The next `count` steps, at most `log_every`, and then the only host read."""
+        """The next `count` steps, at most `log_every`, and then the only read by the CPU."""
         if not 1 <= count <= len(self.results):
             raise ValueError(f"expected 1 to {len(self.results)} steps at a time, got {count}")
         for _ in range(count):
@@ -134,7 +134,7 @@ class FastStep:
         self.done += 1
 
     def read(self, count: int) -> list[StepResult]:
-        """The results of the last `count` steps: one host read."""
+        """The results of the last `count` steps: one read by the CPU."""
         size, rows = len(self.results), [str(row) for row in self.model.rows]
         table = self.results.tolist()
         found = []
@@ -150,7 +150,7 @@ class FastStep:
 
     @torch.no_grad()
     def validate(self) -> float:
-        """Loss on the validation windows, nats per token: one host read."""
+        """Loss on the validation windows, nats per token: one read by the CPU."""
         train, context, device = self.recipe.train, self.recipe.model.context_length, self.model.device
         split = self.corpus.validation
         starts = windows.validation_starts(split, context=context, bytes=train.validation_bytes)
@@ -164,7 +164,7 @@ class FastStep:
         return float(total) / len(starts)
 
     def _update(self) -> None:
-        """One step, from data to weights, without a host read."""
+        """One step, from data to weights, without a read by the CPU."""
         self.model.train()
         batch = self.tokens.windows(
             self.starts.index_select(0, self.index)[0]

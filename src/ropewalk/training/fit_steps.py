@@ -76,7 +76,7 @@ def with_fitting_steps(
         left = total - (time.monotonic() - began)
         if left < rate.step:
             raise UserError(
-                f"train.minutes {train.minutes:g} is over before a first step; measuring the rate took "
+                f"train.minutes {train.minutes:g} is too short for one step; measuring the rate took "
                 f"{total - left:.0f} seconds. Give more minutes, or train.steps instead."
             )
         steps = min(train.steps, steps_that_fit(rate, left, train.validate_every))

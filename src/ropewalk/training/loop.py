@@ -37,7 +37,7 @@ RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, stops the r
 
 @dataclass
 class Progress:
-    """The state of a run after a step, for progress bars and boards."""
+    """The state of a run after a step, for progress bars and boards. name: which training it is, where there are several."""
 
     step: int
     steps: int
@@ -46,6 +46,7 @@ class Progress:
     bytes: int
     seconds: float
     increments: list[dict[str, Any]] = field(default_factory=list)
+    name: str = ""
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -237,7 +238,7 @@ def _record(
 
 
 class EagerSteps:
-    """Steps that the host follows one by one: any host, any optimizer, several processes."""
+    """Steps whose results the CPU reads one by one: any model, any optimizer, several processes."""
 
     def __init__(
         self,
