@@ -25,15 +25,16 @@ from ropewalk.experiments import Experiment, Inputs
 from ropewalk.native import pretrained
 from ropewalk.native.checkpoint import load_decoder, read_config
 from ropewalk.studies import store
+from ropewalk.system.text_files import read_text
 from ropewalk.tokens.utf8_bytes import decode
 
 OUT = Path(__file__).parent.parent / "docs" / "results" / "flagship"
 SAMPLE = 60_000
-"""Bytes of held-out text that the table of surface boundaries reads."""
+"""Bytes of held-out text, and characters of English sentences, that the tables of surface boundaries read."""
 WINDOWS = 48
 SENTENCES = 600
 """Of the PKU file; GSDSimp is read whole."""
-EVERY = ("bytes", "boundaries gsdsimp", "spacing", "entities")
+EVERY = ("bytes", "boundaries gsdsimp", "spacing", "spacing english", "entities")
 LAST = ("boundaries pku", "knockout", "dose gsdsimp")
 """Tables of the last checkpoint only."""
 
@@ -53,6 +54,8 @@ class Texts:
             return Inputs({})
         tokens = self._held_out()
         text = decode(tokens[:SAMPLE]).replace("�", "")
+        if name.endswith("english"):
+            text = read_text(self.gold / "UD_English-GUM.test.raw.txt")[:SAMPLE]
         return Inputs({}, text=text, quote=False, tokens=tokens, windows=WINDOWS)
 
     def _gold(self, name: str) -> Inputs:
