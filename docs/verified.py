@@ -87,8 +87,8 @@ def page() -> str:
             + ", ".join(f"{name} {number}" for name, number in versions.items())
             + ".\n",
             "## Families\n",
-            "The test suite grafts a tiny random model of each of these families and checks the same promises, "
-            "with every kind of increments and of generation:\n",
+            "The test suite grafts a tiny random model of each of these families and checks identity at the start, exact "
+            "detach, gradients, and cached decoding:\n",
             ", ".join(sorted(f"`{name}`" for name in _families())) + ".\n",
             "vLLM and MLX are not supported: they replace the modules that a graft hooks into.\n",
         ]

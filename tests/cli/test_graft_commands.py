@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -96,7 +97,8 @@ def test_probe(model: str, models: Path, tmp_path: Path) -> None:
     assert "gaps, each with 6 tokens before it and 4 after" in result.output
     assert "divergence" in result.output
     trace = Trace.load(path)
-    assert trace.kind == "sensitivity" and len(trace.rows) == 2 and len(trace.tokens) == 8
+    assert trace.kind == "sensitivity" and len(trace.rows) == 2 and trace.text == text
+    assert np.isfinite(trace.values).all(0).sum() == 8  # the gaps with enough text around them
     assert run("probe", models / model, text, *options[:6], "--dry-run").exit_code == 0
 
 

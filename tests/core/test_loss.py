@@ -1,16 +1,34 @@
-"""The loss in pieces is the loss at once."""
+"""The loss in pieces is the loss at once, and so is its gradient."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ropewalk.core import loss
 
 
-def test_pieces_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, targets = torch.randn(3, 7, 11), torch.randint(0, 11, (3, 7))
-    whole = loss.nats(logits, targets)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_pieces_add_up(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    logits, targets = torch.randn(3, 7, 11).to(dtype), torch.randint(0, 11, (3, 7))
+    whole = logits.clone().requires_grad_()
+    expected = F.cross_entropy(whole.flatten(0, 1).float(), targets.flatten())
+    (expected * 0.3).backward()
     monkeypatch.setattr(loss, "LOGITS_AT_ONCE", 25)
-    assert float(loss.nats(logits, targets)) == pytest.approx(float(whole), rel=1e-6)
-    wanted = logits.clone().requires_grad_()
-    loss.nats(wanted, targets).backward()
-    assert wanted.grad is not None and wanted.grad.abs().sum() > 0
+    monkeypatch.setattr(loss, "LARGE_VOCABULARY", 2)
+    assert float(loss.nats(logits, targets)) == pytest.approx(float(expected.detach()), rel=1e-6)
+    pieces = logits.clone().requires_grad_()
+    value = loss.nats(pieces, targets)
+    (value * 0.3).backward()
+    assert pieces.grad is not None and whole.grad is not None and pieces.grad.dtype == dtype
+    tolerance = 1e-6 if dtype == torch.float32 else 1e-2
+    assert torch.allclose(pieces.grad, whole.grad, rtol=tolerance, atol=1e-7)
+
+
+def test_pieces_can_be_differentiated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loss, "LOGITS_AT_ONCE", 25)
+    monkeypatch.setattr(loss, "LARGE_VOCABULARY", 2)
+    logits = torch.randn(2, 7, 11, requires_grad=True)
+    value = loss.nats(logits, torch.zeros(2, 7, dtype=torch.int64))
+    value.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="differentiated once"):
+        value.backward()

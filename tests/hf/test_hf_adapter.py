@@ -33,7 +33,11 @@ def test_loads_what_was_saved(saved: Any, dtype: torch.dtype) -> None:
     again = load(host("llama").to(dtype), folder)
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), first, strict=True))
     assert again.gap == "after" and len(again.rows) == 4
-    assert sorted(path.name for path in folder.iterdir()) == ["increments.safetensors", "ropewalk.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "README.md",
+        "increments.safetensors",
+        "ropewalk.json",
+    ]
 
 
 def test_another_base_is_refused(saved: Any) -> None:

@@ -148,6 +148,36 @@ def test_both_conventions_move_the_same_gap() -> None:
     assert np.allclose(found[0], found[1], atol=1e-5)
 
 
+def test_the_whole_text_has_a_place_for_gaps_that_were_not_measured() -> None:
+    text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
+    found = probe(
+        with_rows_per_layer(native()), text, plan_probe(tokens, window=4, past=5, draws=2), tokens=tokens
+    )
+    whole = found.whole_text(tokens)
+    assert whole.text == text and len(whole.tokens) == 16
+    assert np.isnan(whole.values).any(0).nonzero()[0].tolist() == [0, 1, 2, 3, 4, 12, 13, 14, 15]
+    assert np.array_equal(whole.values[:, 5:12], found.trace.values)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_an_interrupted_probe_keeps_what_it_measured(exact: bool) -> None:
+    def interrupt(done: int, total: int) -> None:
+        seen.append(done)
+
+    class Impatient(Decoder):
+        def __call__(self, *given: Any, **more: Any) -> Any:
+            if len(seen) == 2:
+                raise KeyboardInterrupt
+            return super().__call__(*given, **more)
+
+    seen: list[int] = []
+    host = with_rows_per_layer(native())
+    host.__class__ = Impatient
+    found = probe(host, "the cat sat. " * 30, draws=2, exact=exact, progress=interrupt)
+    assert 0 < len(found.trace.tokens) == seen[-1] < 390 and found.complete == seen[-1] / 390
+    assert found.trace.context["gaps_not_measured"] == 390 - seen[-1]
+
+
 def test_a_sensitivity_is_no_increment() -> None:
     text, tokens = text_of(tiny.tokens(1, 16)[0].tolist())
     host = with_rows_per_layer(native())

@@ -63,21 +63,26 @@ def spacing(progress: Progress, most: int = MOST_ROWS) -> str:
     return "  ".join(shown) + (f"  and {more} more rows" if more > 0 else "")
 
 
+def _which(progress: Progress) -> str:
+    """Which of several trainings it is."""
+    return f"{progress.name}: " if progress.name else ""
+
+
 @contextmanager
 def _bar(console: Console, steps: int, unit: Unit) -> Iterator[ProgressCallback]:
     bar = bars.Progress(
-        bars.TextColumn("step {task.completed}/{task.total}"),
+        bars.TextColumn("{task.description}step {task.completed}/{task.total}"),
         bars.BarColumn(),
         bars.TimeElapsedColumn(),
         bars.TextColumn("left"),
         bars.TimeRemainingColumn(),
         console=console,
     )
-    task = bar.add_task("train", total=steps)
+    task = bar.add_task("", total=steps)
     with Live(bar, console=console, refresh_per_second=4) as live:
 
         def watch(progress: Progress) -> None:
-            bar.update(task, completed=progress.step, total=progress.steps)
+            bar.update(task, completed=progress.step, total=progress.steps, description=_which(progress))
             live.update(Group(bar, Text(summary(progress, unit)), Text("increments  " + spacing(progress))))
 
         yield watch
@@ -93,7 +98,7 @@ def _lines(console: Console, unit: Unit) -> Iterator[ProgressCallback]:
             return
         shown_at[0] = now
         left = progress.seconds / progress.step * (progress.steps - progress.step)
-        line = f"step {progress.step}/{progress.steps}, {left:.0f} s left; {summary(progress, unit)}; {spacing(progress)}"
+        line = f"{_which(progress)}step {progress.step}/{progress.steps}, {left:.0f} s left; {summary(progress, unit)}; {spacing(progress)}"
         console.print(line, highlight=False, soft_wrap=True)
 
     yield watch

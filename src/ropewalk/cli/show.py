@@ -126,4 +126,4 @@ def _probed(host: Host, text: str, tokens: TokenizedText, start: Start, quiet: b
     result = run_probe(host, text, tokens, draws=QUICK_DRAWS, start=start, quiet=quiet)
     if not quiet:
         echo(f"{reliability(result)}. More draws, or exact: ropewalk probe", err=True)
-    return result.trace
+    return result.whole_text(tokens)

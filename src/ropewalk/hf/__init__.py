@@ -22,10 +22,11 @@ from ropewalk.hf.adapter import load
 from ropewalk.hf.grafting import Graft, graft, graft_of
 from ropewalk.hf.inspect_model import GraftWarning
 from ropewalk.hf.native_as_hf import RopewalkForCausalLM
+from ropewalk.hf.sharing import push_to_hub
 
 if importlib.util.find_spec("peft") is not None:
     importlib.import_module("ropewalk.hf.peft")
 
 __all__ = [
-    "Graft", "GraftWarning", "RopewalkForCausalLM", "graft", "graft_of", "llama_export", "load", "transformers",
+    "Graft", "GraftWarning", "RopewalkForCausalLM", "graft", "graft_of", "llama_export", "load", "push_to_hub", "transformers",
 ]  # fmt: skip

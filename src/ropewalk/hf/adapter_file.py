@@ -2,6 +2,7 @@
 
     increments.safetensors   float32, named I.hidden.weight and so on, I counting the layers in ropewalk.json
     ropewalk.json            format, schema, version, the graft's settings, the base model's identity, a hash
+    README.md                a model card for the hub
 
 Needs no PEFT. Nothing is unpickled. A folder is there whole or not at all.
 """
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 import ropewalk
 from ropewalk.errors import UserError
 from ropewalk.hf.identity import base_parameters, full_tensor, identity, is_quantized
+from ropewalk.hf.model_card import CARD, model_card
 from ropewalk.system.files import read_json, sha256
 from ropewalk.system.folders import write_folder
 
@@ -65,6 +67,7 @@ def save(
         save_file(tensors, temporary / WEIGHTS)
         record = {**config, "sha256": sha256(temporary / WEIGHTS)}
         (temporary / CONFIG).write_text(json.dumps(record, indent=1))
+        (temporary / CARD).write_text(model_card(record), encoding="utf-8")
         if more is not None:
             more(temporary)
 

@@ -90,10 +90,19 @@ class GraftHooks:
         self.recording: Recording | None = None
         self.handles: list[RemovableHandle] = []
         self._shared_pass: dict[str, Any] = {}
+        self._attended = False
 
     def attach_per_layer(self, layers: Sequence[RotaryLayer]) -> None:
-        """Hooks the attention of each layer; the rotary embedding marks its output with the integers it was given."""
-        self.handles.append(self.structure.rotary.register_forward_hook(_mark_integers, with_kwargs=True))
+        """Hooks the attention of each layer; the rotary embedding marks its output with the integers it was given.
+
+        A pass in which no attention is called was made by a tool that puts its own attentions in their place: it is refused.
+        """
+        decoder = self.structure.decoder
+        self.handles += [
+            self.structure.rotary.register_forward_hook(_mark_integers, with_kwargs=True),
+            decoder.register_forward_pre_hook(self._begin_pass),
+            decoder.register_forward_hook(self._end_pass),
+        ]
         for layer in layers:
             hook = partial(self._before_attention, layer)
             self.handles.append(layer.attention.register_forward_pre_hook(hook, with_kwargs=True))
@@ -116,6 +125,8 @@ class GraftHooks:
     def _before_attention(
         self, layer: RotaryLayer, attention: nn.Module, args: tuple, kwargs: dict[str, Any]
     ) -> Any:
+        if not torch.compiler.is_compiling():
+            self._attended = True
         x = args[0] if args else kwargs["hidden_states"]
         r = self.increments_of(attention, x)
         if r is None:
@@ -128,6 +139,17 @@ class GraftHooks:
             held.keep(ends)
         changed = rotation(self.structure.rotary, x, p, layer.layer_type)
         return args, {**kwargs, "position_embeddings": changed}
+
+    def _begin_pass(self, decoder: nn.Module, args: tuple) -> None:
+        if not torch.compiler.is_compiling():
+            self._attended = False
+
+    def _end_pass(self, decoder: nn.Module, args: tuple, output: Any) -> None:
+        if not torch.compiler.is_compiling() and not self._attended:
+            raise UserError(
+                f"the attentions of this {self.structure.name} were replaced after the graft (TransformerLens does so), so its "
+                'increments would be ignored; graft it with per="shared", or use ropewalk\'s own activations.'
+            )
 
     def _before_decoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
         self._shared_pass.clear()

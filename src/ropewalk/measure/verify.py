@@ -146,7 +146,7 @@ def _padded(host: Any) -> Check:
 
 def _spans(host: Any) -> Check:
     found = misplaced(host.tokenizer)
-    detail = f"{', '.join(found)}: not where the token's text is" if found else "8 scripts"
+    detail = f"{', '.join(found)}: not where the token's text is" if found else "8 samples"
     return Check("spans", not found, detail=detail)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ropewalk.core.loss import LARGE_VOCABULARY, LOGITS_AT_ONCE
 from ropewalk.hf.loading import open_config
 from ropewalk.training.graft.recipe import GraftRecipe
 from ropewalk.training.memory_estimate import MemoryEstimate
@@ -28,14 +29,8 @@ hidden size, and of the MLP's width. Measured on a Llama, eager."""
 
 def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> MemoryEstimate:
     """The memory of one process of `ranks` that train a graft."""
-    from transformers import AutoModelForCausalLM
-
     config = recipe.model
-    shape = open_config(config.base)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(shape)
-    count = sum(p.numel() for p in model.parameters())
-    text: Any = shape.get_text_config()
+    count, model, text = base_shape(recipe)
     width, layers = int(text.hidden_size), int(text.num_hidden_layers)
     increments = (
         (width + 2) * (config.increments.hidden_size + 1) * (1 if config.increments.shared else layers)
@@ -44,7 +39,9 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     low_rank = sum(config.lora_rank * (m.in_features + m.out_features) for m in matrices)
     learning = increments + {"frozen": 0, "lora": low_rank, "full": count}[config.how]
     narrow = compute.itemsize
-    held = 4 if config.how == "full" or (config.how == "lora" and config.shard) else _held(shape, narrow)
+    held = (
+        4 if config.how == "full" or (config.how == "lora" and config.shard) else _held(model.config, narrow)
+    )
     shared = ranks if config.shard else 1
     tokens = min(-(-recipe.train.batch_size // ranks), micro_batch_size(recipe)) * config.context_length
     outside, inside = KEPT[config.how, narrow]
@@ -56,8 +53,27 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
         gradients=learning * 4 / shared,
         optimizer=learning * 8 / shared,
         activations=tokens * (layers * narrow * width + whole if config.checkpointing else layers * whole),
-        logits=tokens * int(text.vocab_size) * (narrow + 8),
+        logits=_logits(tokens, text, narrow),
     )
+
+
+def base_shape(recipe: GraftRecipe) -> tuple[int, Any, Any]:
+    """How many parameters the base has, the base without its weights, and the configuration of its text model."""
+    from transformers import AutoModelForCausalLM
+
+    shape = open_config(recipe.model.base)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(shape)
+    return sum(p.numel() for p in model.parameters()), model, shape.get_text_config()
+
+
+def _logits(tokens: int, text: Any, narrow: int) -> float:
+    """Logits and their gradient; in float32 as well where the vocabulary is too small for the loss to go piece by piece."""
+    size = int(text.vocab_size)
+    if size < LARGE_VOCABULARY or tokens * size <= LOGITS_AT_ONCE:
+        return tokens * size * (narrow + 8)
+    capped = 2 if getattr(text, "final_logit_softcapping", None) else 0  # copies that the cap keeps and makes
+    return tokens * size * narrow * (2 + capped) + 12 * LOGITS_AT_ONCE
 
 
 def _mlp_size(text: Any) -> int:

@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import CorpusConfig
+from ropewalk.hf.loading import open_config
 from ropewalk.tokens.tokenizer import Start
 from ropewalk.training.optimizer import OptimizerConfig
-from ropewalk.training.recipe import TrainConfig
+from ropewalk.training.recipe import MICRO_TOKENS, TrainConfig
+
+LOGITS_AT_ONCE = 1 << 28
+"""Logits of one pass with gradients: 1 GB in float32, and as much for their gradient."""
 
 How = Literal["frozen", "lora", "full"]
 RATES = {"frozen": (1e-3, 1.0), "lora": (1e-4, 10.0), "full": (1e-5, 100.0)}
@@ -54,6 +59,11 @@ class GraftRecipe(BaseModel):
         """What metrics count."""
         return "tokens"
 
+    @property
+    def micro_tokens(self) -> int:
+        """Tokens at a time on a device where the recipe does not say: fewer for large vocabularies, whose logits fill it."""
+        return max(1, min(MICRO_TOKENS, LOGITS_AT_ONCE // vocab_size(self.model.base)))
+
     @model_validator(mode="after")
     def _ordinary_steps(self) -> GraftRecipe:
         if self.train.minutes is not None or self.train.cuda_graphs:
@@ -61,6 +71,12 @@ class GraftRecipe(BaseModel):
                 "train.minutes and train.cuda_graphs are for native models; leave them out for a graft"
             )
         return self
+
+
+@functools.cache
+def vocab_size(base: str) -> int:
+    """How many tokens a base knows."""
+    return int(open_config(base).get_text_config().vocab_size)
 
 
 def rates(how: How, steps: int) -> OptimizerConfig:
