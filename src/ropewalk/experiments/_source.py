@@ -1,7 +1,8 @@
 """A hash of the source that a verdict depends on, so that a table made by other code is recognized.
 
-Included: a module and all that it imports, directly or not, of `PACKAGES`. Comments on lines of their own, docstrings
-and empty lines do not count.
+Included: a module and all that it imports, directly or not, of `PACKAGES`, but not what changes no number: how a text is
+read (every way is compared with the model's own pass, tests/parity), and the table that holds the numbers (`NEUTRAL`).
+Comments on lines of their own, docstrings and empty lines do not count.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("ropewalk.analyses", "ropewalk.experiments", "ropewalk.measure")
+HOW_TEXT_IS_READ = ("capture", "hosts", "numpy_trace", "torch_trace", "reading", "windows")
+NEUTRAL = {"ropewalk.analyses.result", "ropewalk.measure"} | {
+    f"ropewalk.measure.{name}" for name in HOW_TEXT_IS_READ
+}
 
 
 @cache
@@ -59,7 +64,7 @@ def _imports(source: str) -> Iterator[str]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        yield from (name for name in names if name.startswith(PACKAGES) and _is_module(name))
+        yield from (n for n in names if n.startswith(PACKAGES) and n not in NEUTRAL and _is_module(n))
 
 
 def _is_module(name: str) -> bool:
