@@ -113,3 +113,28 @@ def test_shapes_are_checked() -> None:
         table([1.0, float("nan")], [1, 1])
     with pytest.raises(UserError, match="no token was both measured"):
         vocabulary.by_category(table([1.0, 2.0], [1, 1], [0, 0]))
+
+
+def test_a_pattern_counts_where_it_exceeds_random_networks() -> None:
+    own = table([5.0, 5.0, 1.0, 1.0, 1.0], [1, 2, 1, 1, 1])
+    generator = np.random.default_rng(0)
+    drawn = Vocabulary(
+        own.ids,
+        own.pieces,
+        tuple(Row(0, i) for i in range(9)),
+        generator.normal(size=(5, 9)),
+        own.counts,
+        "before",
+    )
+    (found,) = vocabulary.pattern(own, drawn).rows
+    assert found["share"] == pytest.approx(1) and found["verdict"] == "more than random networks"
+    (same,) = vocabulary.pattern(
+        Vocabulary(own.ids, own.pieces, (Row(),), drawn.d[:, :1], own.counts, "before"), drawn
+    ).rows
+    assert same["verdict"] == "no more than random networks" and same["highest"] >= same["share"]
+
+
+def test_random_networks_read_each_token_by_itself() -> None:
+    host = tiny.moved(Decoder(tiny.config("bounded", per="shared")))
+    found = measured.random_every_token(host, 257, 3)
+    assert found.shape == (257, 3) and found.std(0).min() > 0

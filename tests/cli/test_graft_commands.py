@@ -108,7 +108,7 @@ def test_vocabulary_of_a_native_model(models: Path, tmp_path: Path) -> None:
     result = run("vocabulary", models / "shared", *seen)
     assert result.exit_code == 0, result.output
     content = json.loads(path.read_text())
-    assert [table["name"] for table in content] == ["vocabulary", "movers"]
+    assert [table["name"] for table in content] == ["vocabulary", "pattern", "movers"]
     assert "left out because training never saw them" in content[0]["notes"][0]
 
 

@@ -195,6 +195,50 @@ def by_category(table: Vocabulary) -> Result:
     return Result("vocabulary", _title(table), columns, tuple(rows), chart=chart, notes=_notes(table))
 
 
+def pattern(table: Vocabulary, random: Vocabulary) -> Result:
+    """How much of each row's variance lies between categories, against random networks on the same input.
+
+    random: a table of random networks, with the layers of `table` and a row for each draw. Any network shows some pattern,
+    because categories differ in what it reads; a row counts that exceeds all of its layer's random networks.
+    """
+    kinds = np.array([category(piece) for piece in table.pieces])
+    own, drawn = (_between(t, kinds) for t in (table, random))
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(table.rows):
+        null = np.array(
+            [v for v, other in zip(drawn, random.rows, strict=True) if row.layer in (None, other.layer)]
+        )
+        above = bool(own[number] > null.max())
+        rows.append(
+            {
+                "row": str(row),
+                "share": float(own[number]),
+                "median": float(np.median(null)),
+                "highest": float(null.max()),
+                "verdict": "more than random networks" if above else "no more than random networks",
+            }
+        )
+    columns = {
+        "row": "row", "share": "variance between categories", "median": "random networks, median",
+        "highest": "random networks, highest", "verdict": "verdict",
+    }  # fmt: skip
+    draws = len(random.rows) // max(1, len({row.layer for row in random.rows}))
+    notes = (f"{draws} random networks for each row, on the same input. Weighted by occurrence.",)
+    return Result("pattern", "Is there a pattern of categories at all?", columns, tuple(rows), notes=notes)
+
+
+def _between(table: Vocabulary, kinds: np.ndarray) -> np.ndarray:
+    """(N,): the share of each row's variance over occurrences that lies between categories; 0 for a constant row."""
+    kept, centered = table.kept, table.centered
+    weights = np.where(kept, table.counts, 0).astype(np.float64)
+    total = (weights[:, None] * centered**2).sum(0)
+    found = np.zeros(centered.shape[1])
+    for kind in set(kinds[kept].tolist()):
+        own = np.where(kinds == kind, weights, 0)
+        found += (own[:, None] * centered).sum(0) ** 2 / own.sum()
+    return np.where(total > 1e-12 * weights.sum(), found / np.maximum(total, 1e-300), 0.0)
+
+
 def movers(table: Vocabulary, count: int = 10) -> Result:
     """The tokens whose increments lie farthest above and below their row's mean."""
     kept = np.flatnonzero(table.kept)

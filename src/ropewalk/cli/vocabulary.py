@@ -12,8 +12,11 @@ from ropewalk.cli.printing import echo
 
 if TYPE_CHECKING:
     from ropewalk.analyses.vocabulary import Vocabulary
+    from ropewalk.core.rows import Row
 
 WINDOW = 512
+DRAWS = 19
+"""Random networks: one in twenty would exceed all of them by chance."""
 
 
 def vocabulary(
@@ -33,7 +36,8 @@ def vocabulary(
 ) -> None:
     """Report increments over the vocabulary: by category, and the tokens that moved most.
 
-    Shared increments are read for every token by itself; others are averaged over --file.
+    Shared increments are read for every token by itself; others are averaged over --file. Random networks on the same input
+    show how much of a pattern any network would have.
 
     Examples:
 
@@ -50,8 +54,8 @@ def vocabulary(
     from ropewalk.system.files import write_atomically
 
     writable(json, "json")
-    table = _table(model, graft, file, trained_on)
-    results = [report.by_category(table), report.movers(table, movers)]
+    table, random = _tables(model, graft, file, trained_on)
+    results = [report.by_category(table), report.pattern(table, random), report.movers(table, movers)]
     for result in results:
         print_result(result)
     if json is not None:
@@ -61,32 +65,50 @@ def vocabulary(
         echo(f"wrote {json}", err=True)
 
 
-def _table(
-    model: str, graft: Path | None, file: list[str] | None, trained_on: list[str] | None
-) -> Vocabulary:
-    """The increments of every token of a model's vocabulary."""
+def _tables(
+    model: str, graft: Path | None, file: Path | None, trained_on: Path | None
+) -> tuple[Vocabulary, Vocabulary]:
+    """The increments of every token of a model's vocabulary, and those of random networks on the same input."""
     import numpy as np
 
     from ropewalk.analyses.vocabulary import Vocabulary
-    from ropewalk.corpus.files import read_files
+    from ropewalk.core.rows import Row
     from ropewalk.errors import UserError
-    from ropewalk.loading import load
+    from ropewalk.loading import kind_of, load
     from ropewalk.measure import vocabulary as measured
+    from ropewalk.measure.random_networks import RandomNetworks
+    from ropewalk.system.text_files import read_text
 
+    if graft is None and kind_of(model) == "huggingface":
+        raise UserError(f"{model} has no learned increments; give --graft FOLDER, or use `ropewalk probe`.")
     host: Any = load(model) if graft is None else load(graft, base=model)
     size = host.tokenizer.vocab_size
     config = getattr(host.config, "increments", host.config)
     if config.parametrization == "integer":
         raise UserError(f"{model} has no learned increments; give --graft FOLDER, or use `ropewalk probe`.")
-    if not file:
+    if file is None:
         increments, counts = measured.every_token(host, size), np.ones(size, np.int64)
+        drawn, rows = measured.random_every_token(host, size, DRAWS), tuple(Row(0, i) for i in range(DRAWS))
     else:
         increments, counts = measured.in_context(host, _windows(host, file), size)
+        random: Any = RandomNetworks(host, DRAWS)
+        drawn, rows = measured.in_context(random, _windows(host, file), size)[0], random.rows
     seen = None
-    if trained_on:
-        seen = np.bincount(host.tokenizer.encode(read_files(trained_on)).ids, minlength=size)[:size]
-    pieces = tuple(host.tokenizer.pieces(list(range(size))))
-    return Vocabulary(np.arange(size), pieces, host.rows, increments, counts, host.gap, seen)
+    if trained_on is not None:
+        seen = np.bincount(host.tokenizer.encode(read_text(trained_on)).ids, minlength=size)[:size]
+    pieces, ids = tuple(host.tokenizer.pieces(list(range(size)))), np.arange(size)
+    return (
+        Vocabulary(ids, pieces, host.rows, increments, counts, host.gap, seen),
+        Vocabulary(ids, pieces, _by_layer(rows, host), drawn, counts, host.gap, seen),
+    )
+
+
+def _by_layer(rows: tuple[Row, ...], host: Any) -> tuple[Row, ...]:
+    """Rows of random networks, which count the modules of the host, with the layers that these belong to."""
+    from ropewalk.core.rows import Row
+
+    layers = list(dict.fromkeys(row.layer for row in host.rows))
+    return tuple(Row(layers[row.layer or 0], row.head) for row in rows)
 
 
 def _windows(host: Any, files: list[str]) -> Any:

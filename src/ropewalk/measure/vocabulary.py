@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ropewalk.core.host import Host, increments_of
 from ropewalk.errors import UserError
+from ropewalk.measure.random_networks import RandomNetworks
 
 
 @torch.inference_mode()
@@ -35,6 +36,23 @@ def every_token(host: Host, vocab_size: int, *, batch: int = 512) -> np.ndarray:
     for first in range(0, vocab_size, batch):
         ids = torch.arange(first, min(first + batch, vocab_size))[:, None]
         d = increments_of(host(ids))[:, :, 0] if embed is None else embed(ids)
+        found.append(d.double().cpu().numpy())
+    return np.concatenate(found)
+
+
+@torch.inference_mode()
+def random_every_token(host: Host, vocab_size: int, draws: int, *, batch: int = 4096) -> np.ndarray:
+    """(V, D): what random networks on the input of shared increments give for each token by itself."""
+    random = RandomNetworks(host, draws)
+    model: Any = getattr(host, "model", None)
+    found = []
+    for first in range(0, vocab_size, batch):
+        ids = torch.arange(first, min(first + batch, vocab_size))[:, None]
+        if model is None:
+            d = increments_of(random(ids))[:, :, 0]
+        else:
+            x = model.get_input_embeddings()(ids.to(model.device)).float().cpu()
+            d = 1.0 + torch.cat([network(x, ids) for network in random.networks[0]], -1)[:, 0]
         found.append(d.double().cpu().numpy())
     return np.concatenate(found)
 

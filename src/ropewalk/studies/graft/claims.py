@@ -23,7 +23,7 @@ def claims() -> Iterator[Claim]:
         name, difference = f"{how} shared", math.log(grafted / plain)
         yield Claim(
             f"loss/{name}",
-            "Graft of shared increments: loss, nats per token",
+            "Graft of shared increments: change of the loss (published: nats per token; ours: nats per byte of text)",
             f"{difference:+.4f} (perplexity {grafted} against {plain})",
             Place(None, f"{how}/neutrality", "neutrality", {"variant": name}, "difference"),
             "equivalent",
