@@ -42,7 +42,7 @@ slider, and see its increments leave 1.</p>
 <iframe title="The same lines of code during training" srcdoc="$film" height="720"></iframe>
 <div class="words">
 <div class="wide">$spacing</div>
-<h2>Go on</h2>
+<h2>Next</h2>
 <ul>
 <li><code>ropewalk view</code> opens a page on which you type, and drag gaps to see what the model makes of them.</li>
 <li><code>ropewalk show "your own sentence" --html page.html</code> writes a page such as the one above.</li>

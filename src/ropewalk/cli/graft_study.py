@@ -30,7 +30,7 @@ def graft_study(
         str | None, typer.Option(help="Make only this table again, as the report names it.")
     ] = None,
 ) -> None:
-    """Graft increments onto one base in several ways, measure everything, and write the report.
+    """Graft several variants of increments onto one base, measure everything, and write the report.
 
     The base is study.base: a Hugging Face model, or a native one with integer RoPE, which is exported first. What
     is done is skipped, what was interrupted continues: give the same command again.

@@ -40,8 +40,10 @@ class GraftOptions:
     batch_size: Annotated[int, typer.Option(help="Windows in a step, over all processes.")] = 32
     micro_batch_size: Annotated[int | None, typer.Option(help="Windows on a device at a time.")] = None
     context_length: Annotated[int, typer.Option(help="Tokens in a window.")] = 512
-    lr: Annotated[float | None, typer.Option(help="Peak rate of the increments (default 1e-3).")] = None
-    base_lr: Annotated[float | None, typer.Option(help="Peak rate of LoRA or the base.")] = None
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate of the increments (default 1e-3).")] = (
+        None
+    )
+    base_lr: Annotated[float | None, typer.Option(help="Peak learning rate of LoRA or the base.")] = None
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="What the base is computed in.")

@@ -48,7 +48,9 @@ def measure(
     test: Annotated[
         Path | None, typer.Option(help="Segmented sentences to score; without it --dev is split in halves.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Read so many sentences of each segmented file.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Read at most this many sentences of each segmented file.")
+    ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -141,7 +143,7 @@ def analyze(
     ] = None,
     out: Out = None,
 ) -> None:
-    """Analyze saved traces, of our models or of anything else that gives one number per token.
+    """Analyze saved traces, of ropewalk's models or of anything else that gives one number per token.
 
     Examples:
 

@@ -35,7 +35,7 @@ def study(
         str | None, typer.Option(help="Make only this table again, as the report names it.")
     ] = None,
 ) -> None:
-    """Train what a study lacks, measure everything, and write report.html, report.md and report.json.
+    """Run a study: train missing models, measure everything, and write report.html, report.md and report.json.
 
     What is done is skipped, what was interrupted continues: give the same command again.
 

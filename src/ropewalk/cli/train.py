@@ -52,7 +52,7 @@ def train(
     ] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard files.")] = False,
 ) -> None:
-    """Train a model whose layers choose their own token spacing.
+    """Train a model with learned position increments.
 
     A run folder holds recipe.json, metrics.jsonl, checkpoints/ and, at the end, model/. Ctrl-C saves and stops;
     --resume continues, bit for bit on a CPU. Several processes: start it with torchrun or accelerate, see
@@ -120,7 +120,7 @@ def freeze(
     set: Overrides = None,
     tokens: Annotated[int, typer.Option(min=1, help="How many held-out tokens to read.")] = 200_000,
 ) -> None:
-    """Save a trained model's increments as a table per token, for the frozen parametrization.
+    """Save a trained model's increments as a table, one value for each token and row, for the frozen parametrization.
 
     A token's entry is the mean of its increments over held-out text; tokens that never occur get 1.
 

@@ -79,7 +79,7 @@ class Host(Protocol):
     ) -> Output:
         """tokens: (B, T) int64. position_ids: (B, T) integer positions; None counts from 0.
 
-        document_ids: (B, T); tokens attend only within their own document, whose positions start anew; -1 is padding.
+        document_ids: (B, T); tokens attend only within their own document, whose positions restart; -1 is padding.
         """
         ...
 

@@ -23,7 +23,7 @@ EXPERIMENT = Experiment(
     help="AUC of word boundaries against bytes seen, over the checkpoints of trainings.",
     documentation=(
         "The models are checkpoints of one or more trainings (RUN/checkpoints/step-N). Each is scored as in `boundaries`, "
-        "beside the entropy before the character. Exploratory: it has no primary endpoint."
+        "and the entropy before the character. Exploratory: it has no primary endpoint."
     ),
     primary="none",
     null="none",

@@ -75,7 +75,7 @@ def check_base(model: nn.Module, base: dict[str, Any], folder: Path, strict: boo
     elif here["weights"] != base["weights"] and not quantized:
         other = f"{trained} with other weights than this {here['architecture']} has"
         if strict:
-            raise UserError(f"{other}; load that model, or pass strict=False to try it all the same.")
+            raise UserError(f"{other}; load that model, or pass strict=False to load it anyway.")
         warnings.warn(f"{other}; its increments may mean nothing here.", GraftWarning, stacklevel=3)
 
 

@@ -40,7 +40,7 @@ def graft(
     seed: int = 0,
     **settings: object,
 ) -> Graft:
-    """Attaches increments to a Hugging Face causal language model and returns the handle that takes them off.
+    """Attaches increments to a Hugging Face causal language model and returns the handle that removes them.
 
     config: which increments; or its fields as keywords, as in `graft(model, per="shared", gap="after")`, see
     `ropewalk.IncrementConfig`. With init="identity" the model's outputs are bit-identical until the increments are

@@ -124,7 +124,7 @@ def _decoder(model: nn.Module) -> tuple[nn.Module, nn.Module, nn.ModuleList]:
             found.append((module, children["rotary_emb"], stacks[0]))
     if not found:
         raise UserError(
-            f"{name} has no rotary embedding beside its layers (GPT-J and CodeGen rotate inside each attention, GPT-2 "
+            f"{name} has no rotary embedding outside its layers (GPT-J and CodeGen rotate inside each attention, GPT-2 "
             "not at all); a graft needs one, as Llama, Qwen, Mistral, Gemma, OLMo, Phi or GPT-NeoX have it."
         )
     if len(found) > 1:

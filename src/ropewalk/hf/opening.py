@@ -54,7 +54,7 @@ def open_adapter(
     strict: bool = True,
     **options: Any,
 ) -> Grafted:
-    """The increments in a folder on their base, with the LoRA or the trained base beside them, if any."""
+    """The increments in a folder on their base, with the LoRA or the trained base in the same folder, if any."""
     folder = Path(folder)
     if not adapter_file.is_adapter(folder):
         return _open_peft(folder, base, tokenizer, options)

@@ -36,7 +36,7 @@ class Reading:
 
 
 def read_phrases(host: Host, phrases: Sequence[tuple[str, str, str]], carriers: Sequence[str]) -> Reading:
-    """phrases: (first word, what stands between, second word); carriers: sentences with one {}."""
+    """phrases: (first word, what separates them, second word); carriers: carrier sentences, each with one {}."""
     sequences, places = [], []
     for first, between, second in phrases:
         for carrier in carriers:

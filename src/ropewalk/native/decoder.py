@@ -148,7 +148,7 @@ class Layer(nn.Module):
 
 
 class Decoder(HostProperties, nn.Module):
-    """A causal language model whose layers choose their own token spacing: the native host.
+    """A causal language model with learned position increments: the native host.
 
     seed: None leaves the weights uninitialized, for a loader to fill. compute_dtype: the dtype of the residual stream.
     provenance: where the weights come from. layer_fn and layer_with_increments_fn: the two functions that plain training

@@ -1,4 +1,4 @@
-"""The executor: trains what a study lacks, resumes what was interrupted, leaves what is done alone.
+"""The executor: trains missing models, resumes interrupted ones, skips finished ones.
 
 On one device the trainings follow one another in this process; on several, every device has a process of its own and
 takes the next training whose needs are there.

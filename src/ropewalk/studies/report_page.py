@@ -42,7 +42,7 @@ nav li{padding:2px 0}
 @media print{.find{display:none}body{max-width:none}}
 """
 SCRIPT = """
-const box = document.querySelector(".find input"), told = document.querySelector(".find output"), rows = [...document.querySelectorAll("tbody tr")];
+const box = document.querySelector(".find input"), count = document.querySelector(".find output"), rows = [...document.querySelectorAll("tbody tr")];
 box.addEventListener("input", () => {
   const words = box.value.toLowerCase().split(/\\s+/).filter(Boolean);
   let shown = 0;
@@ -52,7 +52,7 @@ box.addEventListener("input", () => {
     shown += !row.hidden;
   }
   for (const part of document.querySelectorAll("section")) part.hidden = words.length > 0 && !part.querySelector("tbody tr:not([hidden])");
-  told.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+  count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
 });
 document.querySelector(".find").hidden = false;
 """

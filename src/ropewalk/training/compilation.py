@@ -1,4 +1,4 @@
-"""Functions compiled by torch that go on without compilation where the compiler fails.
+"""Functions compiled by torch that continue without compilation where the compiler fails.
 
 A compiler is a program of its own: it may be missing, killed, out of disk or memory, or find a damaged file. None of
 that stops a training: the call is tried once more with an empty cache, then done eagerly, with one sentence.

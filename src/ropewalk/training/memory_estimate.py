@@ -47,7 +47,7 @@ class MemoryEstimate:
 
     def require(self, plan: execution.ExecutionPlan, team: ProcessGroup, instead: str) -> None:
         """UserError, in every process of the team, where one of them would certainly need more than is free for it;
-        `instead` says what to do then. All have counted before any of them goes on."""
+        `instead` says what to do then. All have counted before any of them continues."""
         free = min(
             row[0] for row in team.everyone(execution.free_memory(plan, distributed.local_world_size()))
         )

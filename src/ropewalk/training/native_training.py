@@ -31,7 +31,7 @@ def train(
     shard: bool = False,
     watch: ProgressCallback | None = None,
 ) -> Path:
-    """Trains (or goes on training) and returns the folder of the finished model.
+    """Trains, or resumes training, and returns the folder of the finished model.
 
     Where a launcher started several processes, each of them calls this, and only the first one's `watch` is called.
     shard: the processes split the model (FSDP2) instead of replicating it (DDP). Raises UserError for a folder that

@@ -112,7 +112,7 @@ class Picture:
         self._write(LEFT, self.height - 46, subtitle, 9, MUTED, ha="left")
 
     def _panel(self, start: int, end: int, edge: float) -> None:
-        """Rows of the cells start..end, each row beginning anew at the panel's edge."""
+        """Rows of the cells start..end, each row starting at the panel's edge."""
         cells = slice(start, end)
         origin = np.minimum(self.x, self.left)[:, cells].min(axis=1, keepdims=True)
         across = self.start + (self.x[:, cells] - origin) * self.unit
@@ -184,7 +184,7 @@ class Picture:
             f"{rows}; at the right its mean in {self.unit_name}. Top row: even spacing, as without learned increments."
         )
         if len(self.panels) > 1:
-            parts.append(f"Wrapped into {len(self.panels)} panels; each row starts anew in each.")
+            parts.append(f"Wrapped into {len(self.panels)} panels; each row starts at the left of each.")
         if self.ink.leftward:
             parts.append("Read from right to left.")
         if (self.gaps < 0).any():

@@ -1,1 +1,1 @@
-"""Training what is grafted: increments alone, LoRA or everything, always beside a baseline without them."""
+"""Training what is grafted: increments alone, LoRA or everything, always with a baseline without them."""
