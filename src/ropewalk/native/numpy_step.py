@@ -59,7 +59,9 @@ class NumpyStep:
         self.position_ids = _array(cast(Tensor, kv_cache.next_position)).copy()
         own_input = config.increments.reads == "layer"
         modules = [
-            (_Network if isinstance(module, Network) and own_input else _Table)(module, model, offset)
+            _Network(module, model, offset)
+            if own_input and isinstance(module, Network)
+            else _Table(module, model, offset)
             for module, offset in zip(
                 model.increment_modules, cast(list[Tensor], kv_cache.offsets), strict=True
             )
