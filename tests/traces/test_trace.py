@@ -195,6 +195,18 @@ def test_rows_become_tables(tmp_path) -> None:
     assert frame["increment"].tolist() == [1, 2, 3, 4, 5, 6]
 
 
+def test_tables_hold_standard_errors_and_leave_out_what_was_not_measured(tmp_path) -> None:
+    trace = replace(
+        byte_trace("abc", [[np.nan, 2, 3]], kind="sensitivity"),
+        error=np.array([[np.nan, 0.5, 0.25]], np.float32),
+    )
+    trace.to_csv(tmp_path / "t.csv")
+    with open(tmp_path / "t.csv", newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["sensitivity"] for row in rows] == ["", "2.0", "3.0"]
+    assert [row["standard_error"] for row in rows] == ["", "0.5", "0.25"]
+
+
 def test_a_trace_shows_itself() -> None:
     trace = token_trace("New York", ["New", " York"], [[1, 3]])
     start = "Trace(increment, 1 row x 2 tokens, token-equivalents, gap before, 'New York', hash "

@@ -108,7 +108,7 @@ def measured(model: str, content: str, reading: ReadingOptions, *, exact: bool, 
     host = load(model, backend=backend)
     text, tokens = reading.read(host, content)
     start = read_start(reading.start)
-    if has_increments(host) or len(tokens.ids) < 2:
+    if has_increments(host):
         return trace(host, text, tokens=tokens, start=start)
     return _probed(host if backend == "auto" else load(model), text, tokens, start, quiet)
 

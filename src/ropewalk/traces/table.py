@@ -2,7 +2,8 @@
 
 Columns: row, layer, head, index (of the token in the text), token (its id), start and end (its bytes), text (what
 the token itself writes; bytes that are only part of a character as <E5>), character (the whole cell it belongs to),
-the trace's kind, position (increments only), surprisal, entropy and entropy_after in nats.
+the trace's kind, position (increments only), standard_error (where the trace has any), surprisal, entropy and
+entropy_after in nats.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ BYTE_ORDER_MARK = "\ufeff"
 _FORMULA = re.compile(r"^[=+\-@\t\r]")
 
 
-def columns(kind: str) -> list[str]:
-    """The names of the columns for a trace of this kind."""
+def columns(kind: str, errors: bool = False) -> list[str]:
+    """The names of the columns for a trace of this kind, with or without standard errors."""
     names = ["row", "layer", "head", "index", "token", "start", "end", "text", "character", kind]
-    return [*names, *(["position"] if kind == "increment" else []), *SIGNALS]
+    more = [*(["position"] if kind == "increment" else []), *(["standard_error"] if errors else [])]
+    return [*names, *more, *SIGNALS]
 
 
 def records(trace: Trace) -> Iterator[dict[str, Any]]:
@@ -38,7 +40,7 @@ def records(trace: Trace) -> Iterator[dict[str, Any]]:
     for cell in trace.cells():
         characters[cell.start : cell.end] = [cell.text] * (cell.end - cell.start)
     texts = [token_text(data[start:end]) for start, end in trace.spans.tolist()]
-    signals = {name: [None if np.isnan(x) else float(x) for x in getattr(trace, name)] for name in SIGNALS}
+    signals = {name: [_number(x) for x in getattr(trace, name)] for name in SIGNALS}
     for number, row in enumerate(trace.rows):
         for token, (start, end) in enumerate(trace.spans.tolist()):
             record: dict[str, Any] = {
@@ -51,11 +53,17 @@ def records(trace: Trace) -> Iterator[dict[str, Any]]:
                 "end": end,
                 "text": texts[token],
                 "character": characters[token],
-                trace.kind: float(trace.values[number, token]),
+                trace.kind: _number(trace.values[number, token]),
             }
             if positions is not None:
                 record["position"] = float(positions[number, token])
+            if trace.error is not None:
+                record["standard_error"] = _number(trace.error[number, token])
             yield record | {name: signal[token] for name, signal in signals.items()}
+
+
+def _number(value: np.floating[Any]) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def token_text(data: bytes) -> str:
@@ -70,7 +78,7 @@ def csv_bytes(trace: Trace) -> bytes:
     An undefined number is an empty field. A text that a spreadsheet would run as a formula gets a ' before it.
     """
     out = io.StringIO(newline="")
-    table = csv.DictWriter(out, fieldnames=columns(trace.kind), lineterminator="\n")
+    table = csv.DictWriter(out, fieldnames=columns(trace.kind, trace.error is not None), lineterminator="\n")
     table.writeheader()
     for record in records(trace):
         for name in ("text", "character"):

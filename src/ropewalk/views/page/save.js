@@ -92,11 +92,11 @@ function csvOf(entry) {
   const texts = entry.spans.map(([start, end]) => tokenText(bytes.subarray(start, end)));
   const positions = entry.kind === "increment";
   const columns = ["row", "layer", "head", "index", "token", "start", "end", "text", "character", entry.kind,
-    ...(positions ? ["position"] : []), "surprisal", "entropy", "entropy_after"];
+    ...(positions ? ["position"] : []), ...(entry.errors ? ["standard_error"] : []), "surprisal", "entropy", "entropy_after"];
   const records = entry.rows.flatMap((row, n) => {
     const at = positions ? positionsOf(entry, { members: [n] }, "row") : null;
     return entry.tokens.map((token, t) => [rowName(row), row.layer, row.head, t, token, ...entry.spans[t], safeText(texts[t]),
-      safeText(characters[t]), entry.values[n][t], ...(at ? [at[t]] : []), entry.surprisal[t], entry.entropy[t], entry.entropyAfter[t]]);
+      safeText(characters[t]), entry.values[n][t], ...(at ? [at[t]] : []), ...(entry.errors ? [entry.errors[n][t]] : []), entry.surprisal[t], entry.entropy[t], entry.entropyAfter[t]]);
   });
   const field = (value) => (/[",\n\r]/.test(value ?? "") ? `"${String(value).replace(/"/g, '""')}"` : String(value ?? ""));
   return `\ufeff${[columns, ...records].map((record) => record.map(field).join()).join("\n")}\n`;
