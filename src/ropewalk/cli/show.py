@@ -9,7 +9,6 @@ import typer
 from ropewalk.cli.options import ModelOption, Quiet, ReadingOptions, TextInput, TraceFiles, option_groups
 from ropewalk.cli.printing import echo
 from ropewalk.errors import UserError
-from ropewalk.tokens.tokenizer import read_start
 
 if TYPE_CHECKING:
     from ropewalk.core.host import Host
@@ -88,6 +87,7 @@ def show(
 def _details(model: str, trace: Trace, content: str, reading: ReadingOptions) -> dict[str, Any]:
     """What the page of a trace shows beyond it."""
     from ropewalk.loading import load
+    from ropewalk.tokens.tokenizer import read_start
     from ropewalk.views.page.details import details
 
     host = load(model, backend="torch")
@@ -103,6 +103,7 @@ def measured(model: str, content: str, reading: ReadingOptions, *, exact: bool, 
     from ropewalk.loading import load, quickest_backend
     from ropewalk.measure.capture import trace
     from ropewalk.measure.hosts import has_increments
+    from ropewalk.tokens.tokenizer import read_start
 
     backend = "auto" if exact or not reading.plain else quickest_backend(model, content)
     host = load(model, backend=backend)
