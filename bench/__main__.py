@@ -9,7 +9,17 @@ from pathlib import Path
 import harness
 
 HERE = Path(__file__).parent
-CPU = ("training_step", "graft_step", "tracing", "decoding", "preparation", "startup", "memory")
+CPU = (
+    "training_step",
+    "small_batches",
+    "graft_step",
+    "tracing",
+    "decoding",
+    "preparation",
+    "startup",
+    "memory",
+    "views",
+)
 CUDA = ("gpu", "training_step", "tracing", "decoding", "memory")
 
 

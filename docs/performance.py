@@ -12,6 +12,7 @@ PATH = DOCS / "performance.md"
 RESULTS = DOCS.parent / "bench" / "results"
 TITLES = {
     "training_step": "A training step",
+    "small_batches": "Small batches on a CPU",
     "graft_step": "A training step of a graft",
     "tracing": "Tracing",
     "decoding": "Decoding",
@@ -19,6 +20,8 @@ TITLES = {
     "startup": "Start-up",
     "memory": "Memory of a training step",
     "optimizers": "Muon against AdamW",
+    "probe": "The probe",
+    "views": "Pages",
     "gpu": "Options on a GPU",
 }
 HEAD = """# Performance
@@ -74,6 +77,11 @@ def table(title: str, rows: dict[str, dict[str, Any]]) -> str:
         "per_second": ("per second", _per_second),
         "of_peak": ("of peak", lambda x: f"{x:.0%}"),
         "gigabytes": ("peak", lambda x: f"{x:.2f} GB"),
+        "token_passes": ("token passes", lambda x: f"{x:.0f}"),
+        "standard_error": ("standard error", lambda x: f"{x:.0%}"),
+        "over_exact": ("over exact", lambda x: f"{x:.3f}"),
+        "within_two_errors": ("within two standard errors of exact", lambda x: f"{x:.0%}"),
+        "agree": ("of 0.1.0", lambda x: f"{x:.0%}"),
         "failed": ("", str),
     }
     shown = [key for key in columns if any(key in row for row in rows.values())]

@@ -10,7 +10,9 @@ from tiny import config, moved
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.live.answers import LONGEST, Answers, Model
+from ropewalk.live.sensitivities import DRAWS, ROUNDS, Sensitivities
 from ropewalk.measure.capture import trace
+from ropewalk.measure.probe import probe
 from ropewalk.native.decoder import Decoder
 from ropewalk.tokens.tokenizer import ByteTokenizer
 from ropewalk.traces.trace import Trace
@@ -129,3 +131,38 @@ def test_no_model_is_refused() -> None:
 def test_tokens_are_named_as_the_page_shows_them() -> None:
     names = token_names(ByteTokenizer(), [97, 32, 10, 0xE7, 256])
     assert names == ["a", "␣", "⏎", "byte E7", "end of text"]
+
+
+def test_sensitivities_are_refined_until_they_are_done(model: Decoder) -> None:
+    answers = Answers({"tiny": Model(model)})
+    request = {"model": "tiny", "text": TEXT}
+    found = [answers.sensitivities(request) for _ in range(ROUNDS)]
+    assert [one["done"] for one in found] == [False] * (ROUNDS - 1) + [True]
+    traces = [Trace.loads(one["entry"]["file"].encode()) for one in found]
+    assert [one.context["draws"] for one in traces] == [DRAWS * (n + 1) for n in range(ROUNDS)]
+    assert traces[-1].error is not None and traces[0].error is not None
+    assert np.nanmean(traces[-1].error) < np.nanmean(traces[0].error)
+    exact = probe(model, TEXT, exact=True).trace.values
+    away = np.abs(traces[-1].values - exact) / traces[-1].error
+    assert np.nanmedian(away) < 2 and answers.sensitivities(request)["done"]
+
+
+def test_a_model_without_a_prefix_has_no_gap_before_its_first_token(model: Decoder) -> None:
+    tokens = ByteTokenizer().encode("abcd", "none")
+    found = Sensitivities(model, "abcd", tokens).refine()
+    assert (
+        len(found.tokens) == 4
+        and np.isnan(found.values[:, 0]).all()
+        and np.isfinite(found.values[:, 1:]).all()
+    )
+    with pytest.raises(UserError, match="one token has no gap"):
+        Sensitivities(model, "a", ByteTokenizer().encode("a", "none"))
+
+
+def test_attention_follows_the_gaps_that_were_set(model: Decoder) -> None:
+    answers = Answers({"tiny": Model(model)})
+    plain, _ = ask(answers, attention=True)
+    moved_, _ = ask(answers, attention=True, edits=[[0, None, 4, 9.0]])
+    assert plain["entry"]["attention"]["count"] == 8 and plain["learned"]
+    assert plain["entry"]["attention"]["weights"] != moved_["entry"]["attention"]["weights"]
+    assert "attention" not in ask(answers)[0]["entry"]

@@ -206,3 +206,56 @@ def test_the_trace_saved_from_the_page_can_be_loaded(
     waiting.value.save_as(tmp_path / "t.json")
     assert Trace.load(tmp_path / "t.json").hash == trace(model, "rope").hash
     assert json.loads((tmp_path / "t.json").read_text())["text"] == "rope"
+
+
+def test_typing_puts_the_bars_of_a_change_away(open_page: Any, live: Live) -> None:
+    page = open_page(live.url)
+    drag(page, 3, 1, 60)
+    page.get_by_role("button", name="change of surprisal").click()
+    assert page.evaluate("() => window.ropewalk.state.strip") == "change"
+    write(page, "other")
+    assert page.evaluate("() => window.ropewalk.state.strip") == "none"
+
+
+def test_a_dragged_last_letter_stays_on_the_canvas(open_page: Any, live: Live) -> None:
+    page = open_page(live.url)
+    x, y = place(page, 8, 1)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 500, y, steps=4)
+    right = page.locator(".picture canvas").first.bounding_box()
+    assert place(page, 8, 1)[0] <= right["x"] + right["width"]
+    page.mouse.up()
+    page.locator(".result[aria-busy=false] .loss", has_text="→").wait_for()
+
+
+def test_a_long_text_leaves_the_picture_on_the_screen(open_page: Any, live: Live) -> None:
+    page = open_page(live.url)
+    write(page, "The rope walked on and on. " * 15)
+    assert page.evaluate("() => document.querySelector('textarea').offsetHeight") <= 180
+    assert page.evaluate("() => document.querySelector('.stage').getBoundingClientRect().top") < 700
+
+
+def test_attention_is_asked_for_when_it_is_wanted(open_page: Any, live: Live) -> None:
+    page = open_page(live.url)
+    assert page.evaluate("() => window.ropewalk.entries[0].attention") is None
+    page.get_by_role("button", name="attention").click()
+    page.wait_for_function("() => window.ropewalk.entries[0].attention")
+    before = page.evaluate("() => window.ropewalk.svgOf().length")
+    page.mouse.move(*place(page, 6, 1))
+    assert "attends from here to" in page.locator(".detail").inner_text()
+    assert page.evaluate("() => window.ropewalk.svgOf().length") > before
+
+
+def test_sensitivities_come_in_and_make_way_for_typing(open_page: Any, live: Live) -> None:
+    page = open_page(live.url)
+    page.get_by_role("radio", name="Sensitivities").click()
+    page.wait_for_function("() => window.ropewalk.entries[0].kind === 'sensitivity'")
+    assert "Which gaps do a model's predictions depend on?" in page.locator("h1").inner_text()
+    page.wait_for_function("() => JSON.parse(window.ropewalk.entries[0].file).context.draws === 24")
+    write(page, "another rope")
+    page.wait_for_function(
+        "() => { const [one] = window.ropewalk.entries; return one.kind === 'sensitivity' && one.text === 'another rope'; }"
+    )
+    page.get_by_role("radio", name="Gaps").click()
+    assert page.evaluate("() => window.ropewalk.entries[0].kind") == "increment"

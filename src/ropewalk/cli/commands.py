@@ -14,6 +14,7 @@ import typer.main
 from ropewalk.cli import (
     demo,
     export,
+    gallery,
     graft_study,
     graft_train,
     measure,
@@ -30,7 +31,7 @@ from ropewalk.cli import (
 )
 
 GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "Look at a text": (show.show, page.page, view.view, page.film, demo.demo),
+    "Look at a text": (show.show, page.page, view.view, page.film, gallery.gallery, demo.demo),
     "Measure": (trace.trace, measure.measure, measure.analyze, vocabulary.vocabulary),
     "Train": (train.prepare, train.train, train.freeze, model.generate, model.info, study.study),
     "Real models": (verify.verify, probe.probe, graft_train.graft_train, graft_study.graft_study),

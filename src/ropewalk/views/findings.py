@@ -80,7 +80,7 @@ def _widest(trace: Trace, drawn: Scene, kind: Kind) -> Finding:
 def _pattern(drawn: Scene, kind: Kind) -> Finding | None:
     """The sort of place whose mean gap exceeds that of all others most, in the row where it does so most."""
     cells, gaps = drawn.cells, drawn.gaps
-    sorts = np.array([_sort(cells, number) for number in range(len(cells))])
+    sorts = np.array([sort_of_place(cells, number) for number in range(len(cells))])
     best: tuple[float, int, str] | None = None
     for sort in sorted(set(sorts[1:]) - {""}):
         own, other = sorts == sort, (sorts != sort)
@@ -160,7 +160,7 @@ def _unspaced(word: str) -> bool:
     )
 
 
-def _sort(cells: tuple[Cell, ...], number: int) -> str:
+def sort_of_place(cells: tuple[Cell, ...], number: int) -> str:
     """The sort of place that a gap is in; "" for the first cell."""
     if not number:
         return ""

@@ -1,6 +1,6 @@
 // Assembles the page: which pictures are shown, and what surrounds them.
-import { layOutAtlas, makeAtlas, paintAtlas, squareOf } from "./atlas.js";
-import { changed, displayRows, el, entries, on, payload, sliceEntry, state, valuesOf, variation } from "./base.js";
+import { layOutAtlas, makeAtlas, openPart, paintAtlas, squareOf } from "./atlas.js";
+import { changed, displayRows, el, entries, on, payload, readEntry, sliceEntry, state, valuesOf, variation } from "./base.js";
 import { readTheme, setTheme, warmest } from "./color.js";
 import { bar, layoutOf, refreshControls, synced } from "./controls.js";
 import { curveSection } from "./curve.js";
@@ -146,7 +146,11 @@ export function build(extra = {}) {
   stage.rebuild();
   extra.start?.();
   // For tests and scripts: the state and the numbers behind the picture.
-  window.ropewalk = { state, entries, stage, sceneOf, displayRows, placeOf, svgOf: () => svgOf(stage.pictures[0]) };
+  const open = (start, end) => openPart(stage.pictures[0], start, end), take = (given) => {
+    entries[0] = readEntry(given);
+    stage.rebuild();
+  };
+  window.ropewalk = { state, entries, stage, sceneOf, displayRows, placeOf, openPart: open, take, svgOf: () => svgOf(stage.pictures[0]) };
 }
 
 // The position of a character in the window, in pixels.
