@@ -55,6 +55,11 @@ def operations() -> float:
     return 6.0 * (weights + mixing) * WINDOWS * SHAPE["context_length"]
 
 
+def decoder(increments: IncrementConfig) -> Decoder:
+    """A native decoder of the common shape."""
+    return Decoder(DecoderConfig(**SHAPE, increments=increments), seed=0)  # type: ignore[arg-type]
+
+
 def text() -> Tensor:
     """One batch of made-up bytes; the arithmetic does not depend on what they are."""
     chance = torch.Generator().manual_seed(0)
@@ -66,7 +71,7 @@ def native(increments: IncrementConfig, batch: Tensor, *, micro: int = MICRO, **
     plan, notes = execution.plan_execution(DEVICE, **wishes)
     for note in notes:
         print(note)
-    model = Decoder(DecoderConfig(increments=increments), seed=0)
+    model = decoder(increments)
     execution.apply_plan(plan, model).train()
     optimizers = Optimizers(model, OptimizerConfig())
 
@@ -105,16 +110,24 @@ def llama(batch: Tensor, compiled: bool) -> Step:
     return foreign(model, lambda tokens: model(tokens, use_cache=False).logits, batch)
 
 
-def llama_config(*, vocabulary: int, width: int, heads: int, layers: int, inner: int, context: int):  # type: ignore[no-untyped-def]
+def llama_config(
+    *,
+    vocab_size: int,
+    hidden_size: int,
+    num_heads: int,
+    num_layers: int,
+    intermediate_size: int,
+    context_length: int,
+):  # type: ignore[no-untyped-def]
     from transformers import LlamaConfig
 
     return LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        max_position_embeddings=context,
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size,
+        num_hidden_layers=num_layers,
+        num_attention_heads=num_heads,
+        max_position_embeddings=context_length,
         tie_word_embeddings=True,
         rms_norm_eps=1e-5,
     )

@@ -38,7 +38,7 @@ def main() -> None:
         .eval()
     )
     models = {
-        name: Decoder(DecoderConfig(increments=parametrization), seed=0).to(harness.DEVICE).eval()
+        name: contestants.decoder(parametrization).to(harness.DEVICE).eval()
         for name, parametrization in contestants.PARAMETRIZATIONS.items()
     }
     llama = LlamaForCausalLM(contestants.llama_config(**contestants.SHAPE)).to(harness.DEVICE).eval()

@@ -15,11 +15,11 @@ from pathlib import Path
 import harness
 import numpy as np
 import torch
-from ropewalk.studies.tables import part
 
 from ropewalk.analyses import boundaries, gold, statistics
 from ropewalk.core import loss
 from ropewalk.corpus import prepare
+from ropewalk.experiments._gold_parts import read_part
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.training import execution
@@ -103,10 +103,11 @@ def main() -> None:
     }
     gold_root = words.root / "gold"
     sentences = [gold.read(gold_root / f"UD_Chinese-GSDSimp.{half}.seg.txt") for half in ("dev", "test")]
-    chosen = {"reader": "increment, line chosen on development"}
+    chosen = {"reader": boundaries.CHOSEN}
     auc = {
         kind: [
-            float(boundaries.boundaries([part(m, *sentences, draws=0)]).find(**chosen)["auc"]) for m in models
+            float(boundaries.boundaries([read_part(m, *sentences, chance=False)]).find(**chosen)["auc"])
+            for m in models
         ]
         for kind, models in kinds.items()
     }

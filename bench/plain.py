@@ -34,13 +34,13 @@ class Plain(nn.Module):
 
     def __init__(self, shape: dict[str, int], complex_numbers: bool) -> None:
         super().__init__()
-        width, heads = shape["width"], shape["heads"]
-        self.embedding = nn.Embedding(shape["vocabulary"], width)
-        self.layers = nn.ModuleList(Layer(width, heads, shape["inner"]) for _ in range(shape["layers"]))
+        width, heads, inner = shape["hidden_size"], shape["num_heads"], shape["intermediate_size"]
+        self.embedding = nn.Embedding(shape["vocab_size"], width)
+        self.layers = nn.ModuleList(Layer(width, heads, inner) for _ in range(shape["num_layers"]))
         self.norm = nn.RMSNorm(width, 1e-5)
         nn.init.normal_(self.embedding.weight, std=0.02)
         pairs = width // heads // 2
-        angle = torch.outer(torch.arange(shape["context"]), 10_000.0 ** -(torch.arange(pairs) / pairs))
+        angle = torch.outer(torch.arange(shape["context_length"]), 10_000.0 ** -(torch.arange(pairs) / pairs))
         turn = torch.polar(torch.ones_like(angle), angle)
         table = turn if complex_numbers else torch.stack([turn.real, turn.imag])
         self.register_buffer("turn", table, persistent=False)
@@ -53,7 +53,7 @@ class Plain(nn.Module):
 
 
 def by_complex_numbers(x: Tensor, turn: Tensor) -> Tensor:
-    """Neighbouring channels are one complex number."""
+    """Neighboring channels are one complex number."""
     return torch.view_as_real(torch.view_as_complex(x.float().unflatten(-1, (-1, 2))) * turn).flatten(-2)
 
 

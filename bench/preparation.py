@@ -42,7 +42,7 @@ def main() -> None:
 
         def ours() -> None:
             shutil.rmtree(cache, ignore_errors=True)
-            prepare(config, kv_cache=cache, progress=False)
+            prepare(config, cache=cache, progress=False)
 
         def bare() -> None:
             shutil.rmtree(copied, ignore_errors=True)
@@ -55,7 +55,7 @@ def main() -> None:
         runs = {
             BASE: bare,
             "ropewalk, anew": ours,
-            "ropewalk, again": lambda: prepare(config, kv_cache=cache),
+            "ropewalk, again": lambda: prepare(config, cache=cache),
         }
         work = dict.fromkeys(runs, MEGABYTES * 1e6)
         table = harness.interleave(f"preparing {MEGABYTES} MB", runs, base=BASE, rounds=7, warm=1, work=work)

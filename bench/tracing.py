@@ -11,8 +11,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from ropewalk.measure import capture
-from ropewalk.native.config import DecoderConfig
-from ropewalk.native.decoder import Decoder
+from ropewalk.traces import builder
 
 BYTES = 2_000
 BASE = "Hugging Face Llama, logits only"
@@ -27,12 +26,12 @@ def main() -> None:
 
     @torch.inference_mode()
     def bare() -> None:
-        for first, _, last in capture.windows(BYTES, context):
+        for first, _, last in builder.windows(BYTES, context):
             llama(tokens[:, first:last], use_cache=False).logits.cpu()
 
     runs = {BASE: bare}
     for name, parametrization in contestants.PARAMETRIZATIONS.items():
-        model = Decoder(DecoderConfig(increments=parametrization), seed=0).to(harness.DEVICE).eval()
+        model = contestants.decoder(parametrization).to(harness.DEVICE).eval()
         runs[name] = lambda model=model: capture.trace(model, text)
     table = harness.interleave(
         f"tracing {BYTES} bytes, float32", runs, base=BASE, rounds=15, work=dict.fromkeys(runs, BYTES)

@@ -1,6 +1,7 @@
 """The benchmarks' arithmetic, with a clock of our own, and the page that is made from their figures."""
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -76,3 +77,65 @@ def test_the_page_says_what_was_met_and_what_was_missed(monkeypatch: pytest.Monk
     assert "| a | 500.0 ms | 1.000 |  |" in text and "| b |  |  | no |" in text
     assert "**missed**: speed 0.600, wanted at least 0.7" in text and "met: price 1.010" in text
     assert "optimizers" not in text
+
+
+TINY = {"hidden_size": 16, "num_heads": 2, "num_layers": 2, "intermediate_size": 32, "context_length": 32}
+
+
+@pytest.fixture
+def tiny_benchmarks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Every benchmark in one round of a small shape, without a compiler; the folder of the results."""
+    from ropewalk.training import execution
+
+    harness = room("bench", "harness", monkeypatch)
+    contestants, floors, peaks = (
+        room("bench", name, monkeypatch) for name in ("contestants", "floors", "peaks")
+    )
+    for key, value in TINY.items():
+        monkeypatch.setitem(contestants.SHAPE, key, value)
+    for module in (contestants, floors):
+        monkeypatch.setattr(module, "WINDOWS", 4)
+        monkeypatch.setattr(module, "MICRO", 4)
+    monkeypatch.setattr(peaks, "SIZE", 16)
+    monkeypatch.setattr(peaks, "COPIED", 1 << 12)
+    monkeypatch.setattr(harness.GIVEN, "rounds", 1)
+    results = tmp_path / "bench" / "results"
+    results.mkdir(parents=True)
+    monkeypatch.setattr(harness, "RESULTS", results)
+    monkeypatch.setattr(harness, "refuse_if_busy", lambda: None)
+    monkeypatch.setattr(execution, "compiled", lambda function: function)
+    monkeypatch.setattr(execution, "compiler_problem", lambda: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: None)
+    return results
+
+
+SMALLER: dict[str, dict[str, object]] = {
+    "training_step": {},
+    "small_batches": {"WINDOWS": (1, 2)},
+    "graft_step": {},
+    "tracing": {"BYTES": 100},
+    "decoding": {"BYTES": 4},
+    "preparation": {"MEGABYTES": 0.1},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script")  # x-transformers uses it
+@pytest.mark.parametrize("name", SMALLER)
+def test_every_benchmark_runs_and_has_a_place_on_the_page(
+    name: str, tiny_benchmarks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    module, page = room("bench", name, monkeypatch), room("docs", "performance", monkeypatch)
+    for key, value in SMALLER[name].items():
+        monkeypatch.setattr(module, key, value)
+    if name == "graft_step":
+        small = ({"hidden_size": 16, "num_heads": 2, "intermediate_size": 32}, 2)
+        monkeypatch.setattr(module, "SHAPES", {"tiny": small})
+        monkeypatch.setattr(module, "COMMON", {"vocab_size": 257, "num_layers": 2, "context_length": 32})
+    if name == "small_batches":
+        monkeypatch.setattr(module, "side_by_side", lambda processes, steps: 1.0 * processes)
+    monkeypatch.setattr(sys, "argv", ["bench"])
+    module.main()
+    content = json.loads((tiny_benchmarks / f"{name}.json").read_text())
+    text = page.page({name: content})
+    assert page.TITLES[name] in text and text.count("|---") >= 2 and "nan" not in text
