@@ -136,7 +136,7 @@ NAMED: tuple[Named, ...] = (
         "        sync_folder(target.parent)\n", "        pass\n", ("system/test_files.py",),
     ),
     Named(
-        "the header of weights may have any length", "native/checkpoint.py",
+        "the header of weights may have any length", "native/model_folder.py",
         "if length > min(size, LONGEST_HEADER):", "if length > size:", ("faults/test_bounds.py",),
     ),
     Named(

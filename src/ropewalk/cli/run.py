@@ -35,6 +35,9 @@ def run() -> None:
     """Run the command in `sys.argv` and exit."""
     from ropewalk.system import allocator
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # consoles and pipes of Windows may know few characters
     os.environ["MPLBACKEND"] = "agg"  # figures are written to files, never shown in a window
     allocator.keep_freed_memory()
     group = command_group()

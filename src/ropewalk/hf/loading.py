@@ -93,11 +93,12 @@ def open_model(name: str | Path, **options: Any) -> Any:
     try:
         _check_size(name, config)
         with _no_bars():
-            model, found = AutoModelForCausalLM.from_pretrained(source.name, output_loading_info=True, **more)
+            opened: Any = AutoModelForCausalLM.from_pretrained(source.name, output_loading_info=True, **more)
     except UserError:
         raise
     except Exception as error:  # transformers raises whatever its parts raise
         raise _cannot_open(name, "model", error) from error
+    model, found = opened
     if missing := sorted(found["missing_keys"]):
         raise UserError(
             f"the weights of {name} lack {len(missing)} tensors that its config.json asks for, such as {missing[0]}; they "
