@@ -301,13 +301,13 @@ def main() -> None:
         figures.take(words.figures)
     else:
         names = json.loads(words.options) if words.options else TINY_OPTIONS if words.tiny else list(OPTIONS)
-        attempt("parity", clock, figures, lambda: stage("parity", names, 0.6 * total, clock, figures, words))
+        attempt("parity", clock, figures, lambda: stage("parity", names, 0.7 * total, clock, figures, words))
         ready = [name for name in names if name in passed(figures)]
-        attempt("bench", clock, figures, lambda: stage("bench", ready, 0.5 * total, clock, figures, words))
+        attempt("bench", clock, figures, lambda: stage("bench", ready, 0.62 * total, clock, figures, words))
         if (best := fastest(figures)["name"]) in OPTIONS:
             others = [f"{best} / {other}" for other in ("rope", "shared")]
             attempt(
-                "bench", clock, figures, lambda: stage("bench", others, 0.45 * total, clock, figures, words)
+                "bench", clock, figures, lambda: stage("bench", others, 0.57 * total, clock, figures, words)
             )
     reserve = 5.0 if words.tiny else 30.0
     minutes = max(0.05, 0.94 * (clock.left() - reserve) / 60)

@@ -3,31 +3,34 @@
     python scripts/gpu_second_lease.py --first FOLDER --corpus FOLDER --base FOLDER --seconds 560 --out OUT
 
 --first: what `scripts/gpu_lease.py` brought back. The shared variant and integer RoPE are trained with its options and its
-number of steps, so that the three models differ in their increments only. --base: a Hugging Face model for the graft,
-which is trained for --graft-tokens tokens, together with its baseline. Not yet run on a GPU.
+number of steps, so that the three models differ in their increments only. --base: a Hugging Face model for the LoRA graft, a
+folder or the pieces that `scripts/model_pieces.py` cut it into; it is trained for the published number of tokens, or as
+many as fit into the time, together with its baseline. Not yet run on a GPU.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gpu_lease as lease
+from model_pieces import NAME, join
 
-GRAFT = {"context_length": 512, "batch_size": 32}
-GRAFT_TINY = {"context_length": 32, "batch_size": 2}
+# The published graft: shared increments, gaps after tokens, LoRA for 2,000 steps of 32 windows of 1,024 tokens.
+GRAFT = {"context_length": 1024, "batch_size": 32, "steps": 2000, "timed": 12}
+GRAFT_TINY = {"context_length": 32, "batch_size": 2, "steps": 4, "timed": 4}
+GRAFT_OPTIONS = ("--how", "lora", "--per", "shared", "--gap", "after")
 
 
 def main() -> None:
     parser = lease.parser(__doc__)
     parser.add_argument("--first", type=Path, required=True, help="the folder that the first script wrote")
-    parser.add_argument("--base", help="a Hugging Face model, a folder or a name")
-    parser.add_argument(
-        "--graft-tokens", type=int, default=10_000_000, help="that both sides of the graft read"
-    )
-    parser.add_argument("--graft-share", type=float, default=0.35, help="of the time, for the graft")
+    parser.add_argument("--base", type=Path, help="a Hugging Face model's folder, or its pieces")
+    parser.add_argument("--graft-share", type=float, default=0.5, help="of the time, for the graft")
     words = lease.resolved(parser.parse_args())
     clock, figures = lease.Clock(words.seconds), lease.Figures(words.out)
     if not lease.attempt(
@@ -68,22 +71,53 @@ def native(
 
 
 def graft(clock: lease.Clock, figures: lease.Figures, words) -> None:  # type: ignore[no-untyped-def]
-    """Trains a LoRA graft and its baseline with the time that is left, and keeps the report."""
+    """Trains a LoRA graft and its baseline for the published steps, or as many as fit, and keeps the report."""
+    sizes, reserve = (GRAFT_TINY, 2.0) if words.tiny else (GRAFT, 20.0)
+    base = words.base
+    if any(NAME.fullmatch(path.name) for path in base.iterdir()):
+        base = join(base, words.out / ".base")
+    began = time.monotonic()
+    train_graft(base, sizes["timed"], words.out / ".timed", clock.left() - reserve, words)
+    metrics = (words.out / ".timed" / "grafted" / "metrics.jsonl").read_text().splitlines()
+    seconds = seconds_a_step([json.loads(line) for line in metrics])
+    start = time.monotonic() - began - 2 * sizes["timed"] * seconds  # the weights, the corpus, the validation
+    fitting = int((0.9 * (clock.left() - reserve) - max(0.0, start)) / (2 * seconds))  # two sides are trained
+    steps = max(1, min(sizes["steps"], fitting))
+    clock.say(f"graft of {steps} steps, {1000 * seconds:.0f} ms each")
+    train_graft(base, steps, words.out / ".graft", clock.left() - reserve, words)
+    report = json.loads((words.out / ".graft" / "report.json").read_text())
+    tokens = steps * sizes["batch_size"] * sizes["context_length"]
+    figures.set("result", "graft", {"steps": steps, "tokens": tokens, "seconds": seconds, "report": report})
+
+
+def train_graft(base: Path, steps: int, folder: Path, seconds: float, words) -> None:  # type: ignore[no-untyped-def]
+    """Runs `ropewalk graft-train`; RuntimeError where it fails or takes longer than `seconds`."""
     sizes = GRAFT_TINY if words.tiny else GRAFT
-    steps = max(1, words.graft_tokens // (sizes["context_length"] * sizes["batch_size"]))
-    folder = words.out / ".graft"
     files = sorted(path for path in words.corpus.iterdir() if ".jsonl" in path.name)
     command = [
-        sys.executable, "-m", "ropewalk", "graft-train", words.base, "--how", "lora", "--steps", str(steps),
+        sys.executable, "-m", "ropewalk", "graft-train", str(base), *GRAFT_OPTIONS, "--steps", str(steps),
         "--batch-size", str(sizes["batch_size"]), "--context-length", str(sizes["context_length"]), "--out", str(folder),
-        *[word for path in files for word in ("--corpus", str(path))],
-        *(["--validation-documents", "2", "--validation-tokens", "500"] if words.tiny else []),
+        "--set", "train.log_every=1", *[word for path in files for word in ("--corpus", str(path))],
+        *(["--validation-documents", "2", "--validation-tokens", "500", "--precision", "float32"] if words.tiny else []),
     ]  # fmt: skip
-    clock.say("graft of", steps, "steps")
     with lease.running(command, words.out / "log.txt") as process:
-        process.wait(max(1.0, clock.left() - (2 if words.tiny else 20)))
-    report = json.loads((folder / "report.json").read_text())
-    figures.set("result", "graft", {"steps": steps, "base": str(words.base), "report": report})
+        try:
+            status = process.wait(max(1.0, seconds))
+        except subprocess.TimeoutExpired as error:
+            raise RuntimeError(f"the graft of {steps} steps did not end in time") from error
+    if status:
+        raise RuntimeError("the graft's training failed, see log.txt")
+
+
+def seconds_a_step(metrics: list[dict]) -> float:
+    """The time of a step, from a run's metrics, without its first third, which compiles and allocates."""
+    ends = [
+        (entry["step"], entry["tokens"] / entry["tokens_per_second"])
+        for entry in metrics
+        if "tokens_per_second" in entry
+    ]
+    (first, began), (last, ended) = ends[len(ends) // 3], ends[-1]
+    return (ended - began) / (last - first)
 
 
 if __name__ == "__main__":

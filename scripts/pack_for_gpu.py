@@ -3,7 +3,8 @@
     python scripts/pack_for_gpu.py FOLDER --corpus en.jsonl.zst --corpus zh.jsonl.zst --wheel pydantic --wheel zstandard
 
 The code is what git tracks, without documentation, tests, notebooks and bundled weights. Each corpus file gives its first documents, in
-order, compressed again; the files share the space evenly. Wheels are fetched with pip for the other machine's Python and
+order, compressed again; the files share the space evenly. A Hugging Face model for the second lease does not fit beside
+them: `scripts/model_pieces.py` cuts it into pieces that are sent before. Wheels are fetched with pip for the other machine's Python and
 processor, without their requirements: name those too.
 """
 

@@ -15,6 +15,7 @@ from ropewalk.core.host import Output, apply_edit
 from ropewalk.measure.gap_changes import change_cost, scale_gaps
 from ropewalk.measure.hosts import with_rows_per_layer
 from ropewalk.measure.probe import ProbePlan, plan_probe, probe
+from ropewalk.measure.probe_passes import _random_scores
 from ropewalk.native.decoder import Decoder
 from ropewalk.tokens.tokenized_text import TokenizedText
 
@@ -250,6 +251,51 @@ def test_draws_approach_the_exact_value_and_rank_alike() -> None:
     assert np.allclose(drawn.observed, exact.observed, atol=1e-4)
     assert drawn.agreement is not None and drawn.agreement > 0.7
     assert drawn.mean_over_rows().mean() == pytest.approx(1)
+
+
+def test_random_scores_have_the_covariance_of_drawn_labels() -> None:
+    logits = torch.tensor([[[0.0, 1.0, -1.0, 0.5]]]).expand(1, 40_000, 4)
+    z = _random_scores(logits, torch.Generator().manual_seed(0))[0].double()
+    p = logits[0, 0].double().softmax(-1)
+    assert z.mean(0).abs().max() < 0.01
+    assert torch.allclose(z.T @ z / len(z), torch.diag(p) - torch.outer(p, p), atol=0.01)
+
+
+class Counted:
+    """A host that counts the tokens it reads; without `new_cache` where it has none."""
+
+    def __init__(self, host: Any, cached: bool) -> None:
+        self.host, self.read, self.differentiated = host, 0, 0
+        if cached:
+            self.new_cache = host.new_cache
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "new_cache":
+            raise AttributeError(name)
+        return getattr(self.host, name)
+
+    def __call__(self, tokens: Tensor, *words: Any, **more: Any) -> Output:
+        self.read += tokens.numel()
+        self.differentiated += tokens.numel() if torch.is_grad_enabled() else 0
+        return self.host(tokens, *words, **more)
+
+
+@pytest.mark.parametrize("gap", ["before", "after"])
+def test_a_text_is_read_once_and_not_differentiated_before_a_planned_gap(gap: Any) -> None:
+    host = with_rows_per_layer(native(gap=gap))
+    text, tokens = text_of(tiny.tokens(1, 20)[0].tolist())
+    plan = plan_probe(tokens, window=4, past=9, draws=2)
+    found = []
+    for cached in (True, False):
+        counted: Any = Counted(host, cached)
+        found.append(probe(counted, text, plan, tokens=tokens).observed)
+        gaps, whole = len(plan.gaps), plan.length
+        assert counted.read == gaps * whole
+        assert counted.differentiated == gaps * (4 + (gap == "after") if cached else whole)
+    assert np.abs(found[0]).max() > 1e-3 and np.allclose(found[0], found[1], atol=1e-5)
+    counted = Counted(host, True)
+    probe(counted, text, tokens=tokens, draws=8)
+    assert counted.read == 20
 
 
 @pytest.mark.parametrize(("text", "gaps"), [("ab", 2), ("a", 1), ("北", 3)])

@@ -1,9 +1,12 @@
 """The scripts for a rented GPU, rehearsed end to end on the CPU at tiny size."""
 
+import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -15,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
 
 
-def run(script: str, *words: str, cache: Path) -> subprocess.CompletedProcess[str]:
+def run(script: str, *words: str, cache: Path, scripts: Path = SCRIPTS) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "ROPEWALK_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPTS / script), *words]
+    command = [sys.executable, str(scripts / script), *words]
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
 
 
@@ -31,13 +34,40 @@ def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def first(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the first script brings back."""
+def tree(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that is sent: code, a wheel, and both files of text within 5 MB."""
+    pytest.importorskip("zstandard")
+    folder = tmp_path_factory.mktemp("sent")
+    wheel = make_wheel(folder / "wheels")
+    words = [str(folder / "tree"), "--wheels", str(wheel.parent), "--megabytes", "5", "--level", "3"]
+    for name in ("a", "b"):
+        words += ["--corpus", str(text / f"{name}.jsonl")]
+    done = run("pack_for_gpu.py", *words, cache=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "tree"
+
+
+def make_wheel(folder: Path, name: str = "carried_to_gpu") -> Path:
+    """A wheel with one module."""
+    folder.mkdir()
+    path = folder / f"{name}-1.0-py3-none-any.whl"
+    info = f"{name}-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr(f"{name}.py", "ANSWER = 42\n")
+        file.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        file.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        file.writestr(f"{info}/RECORD", "")
+    return path
+
+
+@pytest.fixture(scope="module")
+def first(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the first script brings back; it runs in the folder that was sent."""
     folder = tmp_path_factory.mktemp("first")
     options = json.dumps(["float32, eager", "eager, graph"])
     done = run(
-        "gpu_lease.py", "--tiny", "--seconds", "600", "--corpus", str(text), "--out", str(folder), "--options", options,
-        cache=folder.parent / "cache",
+        "gpu_lease.py", "--tiny", "--seconds", "6000", "--corpus", str(tree / "corpus"), "--out", str(folder),
+        "--options", options, cache=folder.parent / "cache", scripts=tree / "scripts",
     )  # fmt: skip
     log = (folder / "log.txt").read_text() if (folder / "log.txt").exists() else ""
     assert done.returncode == 0, done.stdout + done.stderr + log
@@ -61,14 +91,43 @@ def test_the_first_script_ends_with_a_model(first: Path) -> None:
     assert all(len(path.relative_to(first).parts) <= 3 and not path.name.startswith(".") for path in files)
 
 
-def test_the_second_script_trains_both_baselines(first: Path, text: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Hugging Face model, cut into pieces of 20 kB."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("peft")
+    from ropewalk.hf.llama_export import byte_tokenizer
+
+    folder = tmp_path_factory.mktemp("base")
+    shape = {"vocab_size": 257, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "max_position_embeddings": 64, "eos_token_id": 256}
+    transformers.LlamaForCausalLM(transformers.LlamaConfig(**shape, **heads)).save_pretrained(
+        folder / "model"
+    )
+    byte_tokenizer().save_pretrained(folder / "model")
     done = run(
-        "gpu_second_lease.py", "--tiny", "--seconds", "600", "--corpus", str(text), "--out", str(tmp_path), "--first", str(first),
-        cache=first.parent / "cache",
+        "model_pieces.py", str(folder / "model"), str(folder / "pieces"), "--megabytes", "0.02", cache=folder
+    )
+    assert done.returncode == 0 and len(done.stdout.splitlines()) > 2, done.stdout + done.stderr
+    return folder / "pieces"
+
+
+def test_the_second_script_trains_both_baselines_and_a_graft(
+    first: Path, tree: Path, pieces: Path, tmp_path: Path
+) -> None:
+    done = run(
+        "gpu_second_lease.py", "--tiny", "--seconds", "6000", "--corpus", str(tree / "corpus"), "--out", str(tmp_path),
+        "--first", str(first), "--base", str(pieces), cache=first.parent / "cache", scripts=tree / "scripts",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert "failures" not in figures, figures["failures"]
+    graft = figures["result"]["graft"]
+    assert graft["steps"] == 4 and graft["tokens"] == 4 * 2 * 32 and graft["seconds"] > 0
+    low, mean, high = (graft["report"]["difference"][key] for key in ("low", "mean", "high"))
+    assert low <= mean <= high
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) <= 8 and not any(path.name.startswith(".") for path in files)
     trained = {name: checkpoint.load_decoder(tmp_path / f"model-{name}") for name in ("shared", "rope")}
     steps = {name: model.provenance["recipe"]["train"]["steps"] for name, model in trained.items()}
     assert steps == {"shared": 20, "rope": 20}
@@ -140,27 +199,49 @@ def test_a_stage_that_fails_or_has_no_time_is_a_figure(lease, tmp_path: Path) ->
     assert figures.found["parity"]["eager"]["failed"].startswith("not started")
 
 
-def test_the_package_for_a_gpu_fits_and_holds_whole_documents(text: Path, tmp_path: Path) -> None:
+def test_the_package_for_a_gpu_fits_and_holds_whole_documents(tree: Path, text: Path) -> None:
     zstandard = pytest.importorskip("zstandard")
-    done = run(
-        "pack_for_gpu.py",
-        str(tmp_path / "tree"),
-        "--corpus",
-        str(text / "a.jsonl"),
-        "--megabytes",
-        "5",
-        cache=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    folder = tmp_path / "tree"
-    assert (folder / "scripts" / "gpu_lease.py").exists() and (folder / "recipes" / "post.toml").exists()
-    assert not (folder / "docs").exists() and not (folder / "tests").exists()
+    assert (tree / "scripts" / "gpu_lease.py").exists() and (tree / "recipes" / "post.toml").exists()
+    assert (tree / "wheels" / "carried_to_gpu-1.0-py3-none-any.whl").exists()
+    assert not (tree / "docs").exists() and not (tree / "tests").exists()
     with zstandard.ZstdDecompressor().stream_reader(
-        (folder / "corpus" / "a.jsonl.zst").read_bytes(), read_across_frames=True
+        (tree / "corpus" / "a.jsonl.zst").read_bytes(), read_across_frames=True
     ) as file:
         packed = file.read()
     assert packed == (text / "a.jsonl").read_bytes()
-    assert sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) < 5 * 2**20
+    sent = [path for path in tree.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    assert sum(path.stat().st_size for path in sent) < 5 * 2**20
+
+
+def test_packages_that_are_missing_come_from_the_wheels(
+    lease, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in ("PYTHONPATH", "TORCHINDUCTOR_CACHE_DIR"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.setattr(lease, "NEEDED", ("torch", "carried_to_gpu"))
+    figures = lease.Figures(tmp_path)
+    assert lease.environment(tmp_path, figures, tree / "wheels")
+    assert importlib.import_module("carried_to_gpu").ANSWER == 42
+    monkeypatch.setattr(lease, "NEEDED", ("no_such_package",))
+    assert not lease.environment(tmp_path, figures, None)
+    assert figures.found["environment"]["no_such_package"] == "missing"
+
+
+def test_a_model_in_pieces_is_put_together_or_refused(pieces: Path, tmp_path: Path, lease) -> None:  # type: ignore[no-untyped-def]
+    import model_pieces
+
+    whole = model_pieces.join(pieces, tmp_path / "model")
+    original = pieces.parent / "model"
+    names = sorted(path.name for path in original.iterdir())
+    assert sorted(path.name for path in whole.iterdir()) == names
+    assert all((whole / name).read_bytes() == (original / name).read_bytes() for name in names)
+    assert all(path.stat().st_size <= 0.02 * 2**20 for path in pieces.iterdir())
+    some = tmp_path / "some"
+    shutil.copytree(pieces, some)
+    next(some.iterdir()).unlink()
+    with pytest.raises(ValueError, match="send those that are missing"):
+        model_pieces.join(some, tmp_path / "broken")
 
 
 def test_text_that_does_not_fit_is_cut_between_documents(

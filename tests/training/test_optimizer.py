@@ -35,6 +35,20 @@ def test_a_stable_rate_falls_over_the_last_steps() -> None:
     assert max(short) == 0.7 and short[0] == 0.1 and short[20] == 0.0
 
 
+@pytest.mark.parametrize("clip", [1e-2, 1e9])
+def test_gradients_are_clipped_by_their_common_norm(clip: float) -> None:
+    model = Decoder(tiny.config(), seed=0).train()
+    optimizers = Optimizers(model, OptimizerConfig(clip=clip))
+    model(tiny.tokens(2, 9)).logits.square().sum().backward()
+    grads = {name: p.grad.clone() for name, p in optimizers.named.items() if p.grad is not None}
+    norm = torch.stack([g.norm() for g in grads.values()]).norm()
+    assert optimizers.step(1.0) == pytest.approx(float(norm), rel=1e-5)
+    moments = optimizers.state()
+    for name, gradient in grads.items():
+        expected = 0.1 * gradient * min(1.0, clip / float(norm))
+        assert torch.allclose(moments[f"{name}::exp_avg"], expected, rtol=1e-4, atol=1e-9), name
+
+
 def test_a_half_life_in_tokens_sets_the_second_beta() -> None:
     model, config = Decoder(tiny.config(), seed=0), OptimizerConfig(beta2_half_life=1000)
     for step_tokens, expected in ((1000, 0.5), (500, 0.5**0.5), (1, 0.5**0.001)):

@@ -39,7 +39,7 @@ def attend(
         out = causal_attention(q.contiguous(), k.contiguous(), v.contiguous())
     else:
         causal, size = bias is None and q.shape[2] > 1, v.shape[-1]
-        if q.device.type == "cuda":  # fused kernels need values as wide as keys
+        if q.device.type == "cuda" and size < q.shape[-1]:  # fused kernels need values as wide as keys
             v = F.pad(v, (0, q.shape[-1] - size))
         out = F.scaled_dot_product_attention(
             q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), is_causal=causal, scale=1.0

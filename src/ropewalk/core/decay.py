@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 FEATURES_MULTIPLE = 8
+UPPER_BITS = -0x10000
+"""Of a float32: sign, exponent and 7 bits of the significand, which is a bfloat16."""
 
 
 class Alibi(nn.Module):
@@ -67,13 +69,19 @@ def append_decay(
 
 
 def _parts(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """x (B, T, H) float32 as a sum of numbers of a dtype, (B, T, H, parts); the first part has the gradient."""
-    parts = [x.to(dtype)]
-    rest = x.detach()
-    for _ in range(0 if dtype.itemsize >= x.dtype.itemsize else 2):
-        rest = rest - parts[-1].detach().to(x.dtype)
-        parts.append(rest.to(dtype))
-    return torch.stack(parts, -1)
+    """x (B, T, H) float32 as an exact sum of numbers of a dtype, (B, T, H, parts); the first part has the gradient.
+
+    A part of a 16-bit dtype keeps the upper 16 bits of what is left. It is not made by rounding to the dtype and back, which
+    compilers remove.
+    """
+    if dtype.itemsize >= x.dtype.itemsize:
+        return x[..., None].to(dtype)
+    parts, rest = list[Tensor](), x.detach()
+    for _ in range(3):
+        parts.append((rest.view(torch.int32) & UPPER_BITS).view(torch.float32))
+        rest = rest - parts[-1]
+    parts[0] = x - (x.detach() - parts[0])  # the same number, with the gradient of x
+    return torch.stack(parts, -1).to(dtype)
 
 
 DECAYS: dict[str, type[Alibi] | type[ForgetGate]] = {"alibi": Alibi, "forget": ForgetGate}

@@ -126,9 +126,13 @@ class Optimizers:
 
         A norm that is not a finite number leaves the weights as they are.
         """
-        norm = float(full_tensor(nn.utils.clip_grad_norm_(self.named.values(), self.config.clip)))
+        learning = [p for p in self.named.values() if p.grad is not None]
+        total = nn.utils.get_total_norm([p.grad for p in learning if p.grad is not None])
+        norm = float(full_tensor(total))
         if not math.isfinite(norm):
             return norm
+        if norm + 1e-6 > self.config.clip:  # else they would all be multiplied by 1
+            nn.utils.clip_grads_with_norm_(learning, self.config.clip, total)
         for group, peak in self.peaks:
             group["lr"] = peak * fraction
         for optimizer in self.members:
