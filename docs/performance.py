@@ -35,11 +35,12 @@ A training step counts 6 x (weights of its matrices + layers x context x width) 
 forward and twice that backward, causal attention at half of its score matrix, the tied head's product; recomputation,
 norms and increments count nothing. For the published shape that is 43 MFLOP per byte.
 """
+NO_GPU = "**Not yet run on a GPU**: every figure is a CPU's. [Several processes and machines](scale.md) says what is prepared."
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
     """The page from each file's content, by its name without the ending."""
-    parts = [HEAD]
+    parts = [HEAD, *([] if any(name.endswith("-cuda") for name in results) else [NO_GPU])]
     order = [name + ending for ending in ("", "-cuda") for name in TITLES]
     for name in sorted(results, key=lambda name: order.index(name) if name in order else len(order)):
         content = results[name]
