@@ -1,6 +1,7 @@
 """Imports point down, between packages and between the modules of a package. Read from the sources, not run."""
 
 import ast
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -190,14 +191,55 @@ def test_imports_are_read_wherever_they_are() -> None:
         imports("from .rows import Row", known)
 
 
-@pytest.mark.parametrize("name", ["views", "analyses"])
-def test_what_is_drawn_or_counted_needs_no_torch(name: str) -> None:
-    for path in (SOURCE / name).rglob("*.py"):
-        nodes = [
-            node
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-            if isinstance(node, ast.Import | ast.ImportFrom)
-        ]
-        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-        names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
-        assert "torch" not in {name.split(".")[0] for name in names}, path
+# What the base install runs, which has no PyTorch; each with the modules of it that are used with PyTorch only.
+WITHOUT_TORCH = {
+    "analyses": {"entities", "knockout", "lookback", "lookup", "planted"},
+    "cli": {"progress"},
+    "corpus": {"windows"},
+    "system": {"sharded_tensors"},
+    "tokens": set(),
+    "traces": set(),
+    "views": {"page.details"},
+}
+
+
+def without_functions(text: str) -> str:
+    """A source without the bodies of its functions: what runs when it is imported."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def loading_torch(texts: Mapping[str, str]) -> set[str]:
+    """The modules whose import imports torch, by themselves or by what they import."""
+    at_once = {module: without_functions(text) for module, text in texts.items()}
+    imported = {
+        module: imports(text, texts) | {module.rpartition(".")[0]} for module, text in at_once.items()
+    }
+    loading = {
+        module for module, text in at_once.items() if re.search(r"^(?:import|from) torch\b", text, re.M)
+    }
+    while more := {module for module, others in imported.items() if others & loading} - loading:
+        loading |= more
+    return loading
+
+
+@pytest.fixture(scope="module")
+def heavy() -> set[str]:
+    return loading_torch({name_of(path): path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")})
+
+
+@pytest.mark.parametrize("package", WITHOUT_TORCH)
+def test_the_base_install_loads_no_torch(package: str, heavy: set[str]) -> None:
+    found = {module for module in heavy if package_of(module) == package}
+    assert {module.removeprefix(f"{package}.") for module in found} == WITHOUT_TORCH[package]
+
+
+def test_torch_is_found_wherever_it_is_imported() -> None:
+    lazy, plain = "from ropewalk import b", "def f():\n    import torch"
+    assert loading_torch({"a": lazy, "b": plain, "c": "import ropewalk.d", "d": "import torch.nn"}) == {
+        "c",
+        "d",
+    }

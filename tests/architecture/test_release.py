@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -67,6 +68,36 @@ def test_errors_name_extras_that_exist() -> None:
         for extra in found.split(",")
     }
     assert named and named <= set(EXTRAS)
+
+
+def test_the_citation_is_of_this_version() -> None:
+    import ropewalk
+
+    assert f"\nversion: {ropewalk.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def addresses(text: str) -> set[str]:
+    """The repositories and sites of a project of this name that a text leads to."""
+    found = re.findall(r"https://(github\.com/[\w-]+/ropewalk|[\w-]+\.github\.io/ropewalk)\b", text)
+    return {f"https://{address}" for address in found}
+
+
+def test_every_file_names_the_same_repository() -> None:
+    urls = PYPROJECT["project"]["urls"]
+    ours = {urls["Repository"], urls["Homepage"].rstrip("/")}
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    texts = {".md", ".cff", ".yml", ".toml", ".py", ".ipynb", ".html"}
+    names = [name for name in listed.decode().split("\0") if Path(name).suffix in texts]
+    others = {
+        name: found - ours
+        for name in names
+        if name != "tests/architecture/test_release.py" and (ROOT / name).is_file()
+        if (found := addresses((ROOT / name).read_text(encoding="utf-8"))) - ours
+    }
+    assert others == {} and addresses((ROOT / "pyproject.toml").read_text(encoding="utf-8")) == ours
+    assert addresses("see https://github.com/someone/ropewalk/issues") == {
+        "https://github.com/someone/ropewalk"
+    }
 
 
 def tree(root: Path, version: str = "0.2.0", heading: str = "0.2.0 (2026-12-01)") -> Path:
