@@ -43,7 +43,7 @@ def generate(
 
       ropewalk generate "北京" --temperature 0
 
-      ropewalk generate "What is a rope walk?" --model HuggingFaceTB/SmolLM2-135M-Instruct --chat
+      ropewalk generate "What is a hawser?" --model HuggingFaceTB/SmolLM2-135M-Instruct --chat
     """
     import dataclasses
 

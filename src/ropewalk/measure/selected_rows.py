@@ -30,7 +30,7 @@ def select_rows(host: Host, layers: Sequence[int] | None = None, heads: Sequence
             + ("" if heads is None or host.rows[0].head is not None else " Heads need per_head.")
         )
     selected: Any = SelectedRows(host, chosen)
-    return selected  # type: ignore[no-any-return]
+    return selected
 
 
 class SelectedRows:
