@@ -52,7 +52,7 @@ box.addEventListener("input", () => {
     shown += !row.hidden;
   }
   for (const part of document.querySelectorAll("section")) part.hidden = words.length > 0 && !part.querySelector("tbody tr:not([hidden])");
-  count.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+  count.textContent = words.length ? shown + " of " + rows.length + " rows" : "";
 });
 document.querySelector(".find").hidden = false;
 """
