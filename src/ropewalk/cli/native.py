@@ -27,4 +27,4 @@ def native_model(name: str, command: str) -> Decoder:
             "`ropewalk train` made."
         )
     decoder: Any = load(name, backend="torch")
-    return decoder  # type: ignore[no-any-return]
+    return decoder

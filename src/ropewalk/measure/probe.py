@@ -87,12 +87,17 @@ class ProbeResult:
         """The trace over all of the text's tokens, NaN for gaps that were not measured, as pictures and files show it."""
         first = int(self.trace.context["first_token"])
         around = ((0, 0), (first, len(tokens.ids) - first - len(self.trace.tokens)))
-        padded = {
-            name: None if array is None else np.pad(array, around, constant_values=np.nan)
-            for name, array in (("values", self.trace.values), ("error", self.trace.error))
-        }
-        signals = {name: np.empty(0) for name in ("surprisal", "entropy", "entropy_after")}
-        return replace(self.trace, tokens=tokens.ids, spans=tokens.spans, **padded, **signals)
+        error = self.trace.error
+        return replace(
+            self.trace,
+            tokens=tokens.ids,
+            spans=tokens.spans,
+            values=np.pad(self.trace.values, around, constant_values=np.nan),
+            error=None if error is None else np.pad(error, around, constant_values=np.nan),
+            surprisal=np.empty(0),
+            entropy=np.empty(0),
+            entropy_after=np.empty(0),
+        )
 
     def mean_over_rows(self) -> np.ndarray:
         """(T,): the mean over rows, each divided by its own mean first, because rows differ by orders of magnitude."""

@@ -120,7 +120,8 @@ def _acts(grafted: Any, ids: Tensor, before: Tensor) -> Check:
 @torch.inference_mode()
 def _cached(host: Any) -> Check:
     ids = _ids(host.tokenizer)
-    whole, cache, parts = host(ids).logits, host.new_cache(), []
+    whole, cache = host(ids).logits, host.new_cache()
+    parts: list[Tensor] = []
     half = ids.shape[1] // 2
     for part in (ids[:, :half], ids[:, half : half + 4], *ids[:, half + 4 :].split(1, 1)):
         parts.append(host(part, kv_cache=cache).logits)
