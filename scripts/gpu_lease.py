@@ -154,6 +154,12 @@ def passed(figures: Figures) -> list[str]:
     return [name for name, result in figures.found.get("parity", {}).items() if result.get("passed")]
 
 
+def can_train(option: dict[str, Any]) -> bool:
+    """Whether the published recipe can ask for an option."""
+    published = not option["per_head"] and option["decay"] is None
+    return published and option["scope"] != "layers" and bool(option["capture"])
+
+
 def fastest(figures: Figures) -> dict[str, Any]:
     """The fastest option that a recipe can ask for and whose parity holds; the ordinary step where none passed."""
     times = {
@@ -161,11 +167,7 @@ def fastest(figures: Figures) -> dict[str, Any]:
         for name, result in figures.found.get("bench", {}).items()
         if "seconds" in result and name in passed(figures) and name in OPTIONS
     }
-    reachable = {
-        name: seconds
-        for name, seconds in times.items()
-        if OPTIONS[name]["scope"] != "layers" and option_of(name, False)["capture"] and not option_of(name, False)["per_head"]
-    }  # fmt: skip
+    reachable = {name: seconds for name, seconds in times.items() if can_train(option_of(name, False))}
     if not reachable:
         return {
             "name": "the ordinary step",

@@ -53,6 +53,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "compiled, graph, flash": {"scope": "model", "parts": 2, "attention": "flash"},
     "compiled, graph, one part": {"scope": "model", "parts": 1},
     "compiled, graph, per-head": {"scope": "model", "parts": 2, "per_head": True},
+    "compiled, graph, forget gate": {"scope": "model", "parts": 2, "decay": "forget"},
     "compiled, no graph": {"scope": "model", "capture": False, "parts": 2},
     "layers, graph": {"scope": "layers", "parts": 2},
     "eager": {"scope": "none", "capture": False, "parts": 2},
@@ -63,6 +64,7 @@ DEFAULTS = {
     "capture": True,
     "attention": "auto",
     "per_head": False,
+    "decay": None,
     "tolerance": 5e-2,
 }
 
@@ -82,7 +84,7 @@ def recipe_of(
     return Recipe.model_validate(
         {
             "corpus": {"sources": [{"builtin": "python"}]},
-            "model": {**SHAPE[size], "increments": {**INCREMENTS[increments], "init": "random", "per_head": option["per_head"] and increments == "per-layer"}},
+            "model": {**SHAPE[size], "decay": option["decay"], "increments": {**INCREMENTS[increments], "init": "random", "per_head": option["per_head"] and increments == "per-layer"}},
             "optimizer": {"clip": 1e9, "warmup": 2},
             "train": {
                 "steps": 1000, "batch_size": windows, "micro_batch_size": max(1, windows // option["parts"]),
@@ -135,7 +137,8 @@ def reference(option: dict[str, Any], tiny: bool, out: Path) -> tuple[Any, list[
     """The trajectory on the CPU, eager and in float32, with the same micro-batches; kept in files for other processes."""
     from safetensors.torch import load_file, save_file
 
-    path = out / f".reference-{option['parts']}{'-per-head' if option['per_head'] else ''}.safetensors"
+    kind = f"{option['parts']}-{option['per_head']}-{option['decay']}"
+    path = out / f".reference-{kind}.safetensors"
     if not path.exists():
         plain = {**option, "scope": "none", "precision": "float32", "capture": False, "attention": "auto"}
         gradient, losses, means = trajectory(step_of(plain, tiny, device="cpu"))

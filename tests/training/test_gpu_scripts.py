@@ -157,7 +157,8 @@ def test_parity_fails_when_accumulation_is_broken(
     steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # type: ignore[no-untyped-def]
     option = steps.option_of("eager, graph", True)
-    assert steps.parity(option, True, tmp_path)["passed"]
+    for decay in (None, "forget"):
+        assert steps.parity({**option, "decay": decay}, True, tmp_path)["passed"]
     made = steps.step_of
 
     def broken(*words, **more):  # type: ignore[no-untyped-def]
@@ -184,10 +185,11 @@ def test_only_options_whose_parity_holds_are_used(lease, tmp_path: Path) -> None
         ("compiled, graph", False, 0.001),
         ("eager, graph", True, 0.003),
         ("eager", True, 0.002),
+        ("compiled, graph, forget gate", True, 0.0005),
     ):
         figures.set("parity", name, {"passed": passed})
         figures.set("bench", name, {"seconds": seconds})
-    assert lease.fastest(figures)["name"] == "eager, graph"  # "eager" is no option of a recipe
+    assert lease.fastest(figures)["name"] == "eager, graph"  # the others are not what the recipe asks for
 
 
 def test_a_stage_that_fails_or_has_no_time_is_a_figure(lease, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
