@@ -5,6 +5,10 @@ Whatever a user's input can cause (a missing file, the wrong kind of trace, an u
 with 1; any other exception is a defect of ropewalk and keeps its traceback.
 """
 
+DOCUMENTATION = "https://ropewalk.github.io/ropewalk"
+RECIPES = "https://github.com/ropewalk/ropewalk/tree/main/recipes"
+"""Where errors send a reader: an installed package holds neither documentation nor recipes."""
+
 
 class UserError(Exception):
     """A mistake in the input: what is wrong, where, what to do next, in one sentence."""

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ropewalk.errors import UserError, first_problem
+from ropewalk.errors import RECIPES, UserError, first_problem
 from ropewalk.system.files import read_whole
 
 MAX_BYTES = 1 << 20
@@ -66,7 +66,9 @@ def read_toml(path: str | Path, what: str = "recipe", overrides: list[str] | Non
         text = data.decode("utf-8-sig")
         read = TomlFile(path, what, tomllib.loads(text), text.splitlines())
     except FileNotFoundError as error:
-        raise UserError(f"the {what} {path} does not exist; give the path of a TOML file.") from error
+        raise UserError(
+            f"the {what} {path} does not exist; give the path of a TOML file, or take one from {RECIPES}."
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"the {what} {path} is not readable TOML: {error}; correct the file.") from error
     for setting in overrides or []:

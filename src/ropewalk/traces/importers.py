@@ -14,11 +14,12 @@ from typing import Any, cast
 import numpy as np
 
 from ropewalk.core.rows import Row
-from ropewalk.errors import UserError
+from ropewalk.errors import DOCUMENTATION, UserError
 from ropewalk.system.files import read_whole
 from ropewalk.tokens.utf8_bytes import utf8
 from ropewalk.traces.trace import KINDS, Trace
 
+PROTOCOL = f"{DOCUMENTATION}/protocol.html"
 FORMAT, VERSION = "ropewalk-numbers", 1
 NUMBERS = ("numbers", "tokens", "surprisal")
 REQUIRED = ("format", "version", "method", "kind", "unit", "pieces", "tokens", "numbers")
@@ -110,32 +111,30 @@ def load(path: str | Path) -> Trace:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; name a file of the protocol.") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON; see docs/protocol.md for what it should hold.") from error
+        raise UserError(f"{path} is not JSON; see {PROTOCOL} for what it should hold.") from error
     known = (
         isinstance(content, dict) and content.get("format") == FORMAT and content.get("version") == VERSION
     )
     if not known or type(content["version"]) is not int:
         raise UserError(
             f'{path} is no file of the protocol: expected "format": "{FORMAT}" and "version": {VERSION}; see '
-            "docs/protocol.md."
+            f"{PROTOCOL}."
         )
     if missing := [key for key in REQUIRED if key not in content]:
-        raise UserError(f"{path} lacks {', '.join(missing)}; see docs/protocol.md.")
+        raise UserError(f"{path} lacks {', '.join(missing)}; see {PROTOCOL}.")
     pieces = content["pieces"]
     if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
-        raise UserError(f"{path}: expected pieces to be a list of strings; see docs/protocol.md.")
+        raise UserError(f"{path}: expected pieces to be a list of strings; see {PROTOCOL}.")
     if not isinstance(content["method"], str) or not isinstance(content.get("provenance", {}), dict):
-        raise UserError(
-            f"{path}: expected method to be a name and provenance an object; see docs/protocol.md."
-        )
+        raise UserError(f"{path}: expected method to be a name and provenance an object; see {PROTOCOL}.")
     if not isinstance(content.get("layers", []), list) or not isinstance(content.get("surprisal", []), list):
-        raise UserError(f"{path}: expected layers and surprisal to be lists; see docs/protocol.md.")
+        raise UserError(f"{path}: expected layers and surprisal to be lists; see {PROTOCOL}.")
     if key := next((key for key in (*NUMBERS, "layers") if _has_boolean(content.get(key))), None):
-        raise UserError(f"{path}: expected {key} to hold numbers, got true or false; see docs/protocol.md.")
+        raise UserError(f"{path}: expected {key} to hold numbers, got true or false; see {PROTOCOL}.")
     optional = {key: content[key] for key in ("gap", "layers", "surprisal", "provenance") if key in content}
     fixed = {key: content[key] for key in ("kind", "unit", "method", "tokens")}
     if not all(isinstance(value, int | float | None) for value in content.get("surprisal", [])):
-        raise UserError(f"{path}: expected surprisal to be numbers or null; see docs/protocol.md.")
+        raise UserError(f"{path}: expected surprisal to be numbers or null; see {PROTOCOL}.")
     if "surprisal" in optional:
         optional["surprisal"] = [np.nan if value is None else value for value in optional["surprisal"]]
     return from_numbers(content["numbers"], pieces=pieces, **fixed, **optional)

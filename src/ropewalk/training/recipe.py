@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ropewalk.corpus import CorpusConfig
+from ropewalk.errors import DOCUMENTATION
 from ropewalk.native.config import DecoderConfig
 from ropewalk.system.seeds import MAX_SEED
 from ropewalk.system.toml import read_toml
@@ -93,4 +94,4 @@ def step_tokens(recipe: Any) -> int:
 
 def read_recipe(path: str | Path, overrides: list[str] | None = None) -> Recipe:
     """The recipe in a TOML file, with `section.key=value` overrides: TOML values, or bare words."""
-    return read_toml(path, "recipe", overrides).validate(Recipe, "see docs/recipes.md")
+    return read_toml(path, "recipe", overrides).validate(Recipe, f"see {DOCUMENTATION}/recipes.html")

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.corpus import Corpus, CorpusConfig, prepare
+from ropewalk.errors import RECIPES
 from ropewalk.hf.opening import tokenizer_of
 from ropewalk.studies import plan
 from ropewalk.studies.plan import GoldFiles, Header, job_folder, scaled_steps
@@ -146,7 +147,7 @@ class GraftJob:
 
 def read(path: str | Path, overrides: list[str] | None = None) -> GraftStudy:
     """The graft study in a TOML file, with `section.key=value` overrides. UserError for anything else."""
-    return read_toml(path, "study", overrides).validate(GraftStudy, "see recipes/graft.toml")
+    return read_toml(path, "study", overrides).validate(GraftStudy, f"see {RECIPES}/graft.toml")
 
 
 def base(study: GraftStudy, out: Path) -> str:

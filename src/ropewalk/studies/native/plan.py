@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ropewalk.corpus import CorpusConfig, prepare
+from ropewalk.errors import RECIPES
 from ropewalk.experiments import REGISTRY
 from ropewalk.studies import plan
 from ropewalk.studies.native.dependencies import resolve_dependencies
@@ -134,7 +135,7 @@ def read(path: str | Path, overrides: list[str] | None = None) -> Study:
 
     Relative paths of a group's corpus start at the corpus's root, gold files at `study.gold_root`.
     """
-    return read_toml(path, "study", overrides).validate(Study, "see recipes/study-cpu.toml")
+    return read_toml(path, "study", overrides).validate(Study, f"see {RECIPES}/study-cpu.toml")
 
 
 def jobs(study: Study, device: str = "auto") -> Iterator[NativeJob]:
