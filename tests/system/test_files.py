@@ -69,7 +69,7 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
 
 @pytest.mark.parametrize("name", ["a" * 300, "a\0b", "no/such/folder/a", "."])
 def test_names_that_no_file_can_have_are_one_sentence(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match="Cannot write"):
+    with pytest.raises(UserError, match="cannot write"):
         write_atomically(f"{tmp_path}/{name}", b"x")
     assert list(tmp_path.iterdir()) == []
 

@@ -60,7 +60,7 @@ def test_read_text_takes_files_and_bytes_and_drops_the_mark(tmp_path) -> None:
 
 
 def test_read_text_tells_what_is_wrong(tmp_path) -> None:
-    with pytest.raises(UserError, match=r"Cannot read .*none\.txt: No such file"):
+    with pytest.raises(UserError, match=r"cannot read .*none\.txt: No such file"):
         read_text(tmp_path / "none.txt")
     with pytest.raises(UserError, match="Is a directory"):
         read_text(tmp_path)
@@ -70,5 +70,5 @@ def test_read_text_tells_what_is_wrong(tmp_path) -> None:
         read_text(b"caf\xe9")
     with pytest.raises(UserError, match=r"got byte 0xFF at offset 5;"):
         read_text(b"\xef\xbb\xbfab\xff")
-    with pytest.raises(UserError, match=r"Cannot read a"):
+    with pytest.raises(UserError, match=r"cannot read a"):
         read_text("a\0b")

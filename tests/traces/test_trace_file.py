@@ -72,7 +72,7 @@ def test_the_layout_is_what_the_documentation_says() -> None:
 def test_every_truncation_is_refused() -> None:
     data = file.dumps(small())
     for size in range(len(data)):
-        with pytest.raises(UserError, match="Cannot read this file as a trace"):
+        with pytest.raises(UserError, match="cannot read this file as a trace"):
             Trace.loads(data[:size])
 
 
@@ -111,7 +111,7 @@ def sealed(content: dict) -> bytes:
 
 
 CHANGES = {
-    "newer schema": ({"schema": 3}, "Expected a trace of schema 2 in .*, got 3"),
+    "newer schema": ({"schema": 3}, "expected a trace of schema 2 in .*, got 3"),
     "true schema": ({"schema": True}, "schema 2"),
     "unknown key": ({"mood": 1}, "missing or unknown keys mood"),
     "other kind": ({"kind": "angle"}, "KeyError"),
@@ -124,7 +124,7 @@ CHANGES = {
     "huge token": ({"tokens": [10**40, 0, 0, 0]}, "tokens"),
     "one token": ({"tokens": [1]}, "spans of shape"),
     "ragged spans": ({"spans": [[0, 1], [1]]}, "spans"),
-    "no rows": ({"rows": []}, "Cannot read"),
+    "no rows": ({"rows": []}, "cannot read"),
     "row words": ({"rows": "L0"}, "TypeError"),
     "row without numbers": ({"rows": [{"layer": 0, "head": None}]}, "KeyError"),
     "true number": ({"rows": [{"layer": 0, "head": None, "increments": [True] * 4}]}, "numbers or null"),
@@ -154,7 +154,7 @@ def test_a_rightly_sealed_but_wrong_content_is_refused(name: str) -> None:
 
 
 def test_files_that_are_no_trace_are_refused(tmp_path) -> None:
-    with pytest.raises(UserError, match=r"Cannot read the trace .*none\.json: No such file"):
+    with pytest.raises(UserError, match=r"cannot read the trace .*none\.json: No such file"):
         Trace.load(tmp_path / "none.json")
     with pytest.raises(UserError, match=r"ending in \.json or \.json\.gz, got t\.csv"):
         small().save(tmp_path / "t.csv")
@@ -166,7 +166,7 @@ def test_files_that_are_no_trace_are_refused(tmp_path) -> None:
         Trace.load(tmp_path / "t.json.gz")
     body = b"[" * 100_000
     deep = body + f'\n,"checksum":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
-    with pytest.raises(UserError, match="Cannot read"):
+    with pytest.raises(UserError, match="cannot read"):
         Trace.loads(deep)
 
 
@@ -179,9 +179,9 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(UserError, match=r"Cannot write .*t\.json: No space left"):
+    with pytest.raises(UserError, match=r"cannot write .*t\.json: No space left"):
         byte_trace("other").save(path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
-    with pytest.raises(UserError, match=r"Cannot write .*No such file"):
+    with pytest.raises(UserError, match=r"cannot write .*No such file"):
         small().save(Path(tmp_path / "missing" / "t.json"))

@@ -148,7 +148,7 @@ def test_wrong_keys_and_values_are_named(small: Path, override: str, said: str) 
     [
         (b"[corpus", "is not readable TOML"),
         (b"\xff\xfe", "is not readable TOML"),
-        (b"", "Invalid recipe .*corpus: Field required"),
+        (b"", "invalid recipe .*corpus: Field required"),
         (SMALLEST.encode() + b"[extra]\n", "unknown key 'extra'"),
     ],
 )

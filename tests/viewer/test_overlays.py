@@ -49,5 +49,5 @@ def test_boundaries_are_read_from_a_file(tmp_path: Path) -> None:
 def test_other_files_are_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "other.json"
     path.write_text(content)
-    with pytest.raises(UserError, match="Expected boundaries in"):
+    with pytest.raises(UserError, match="expected boundaries in"):
         overlays.read(path, ENGLISH)

@@ -78,7 +78,7 @@ def test_an_overlay_lies_on_the_traces_of_its_own_text() -> None:
 def test_what_cannot_be_drawn_is_refused() -> None:
     with pytest.raises(UserError, match="at least one trace"):
         page.html([])
-    with pytest.raises(UserError, match="Expected 2 names, one per trace, got 1"):
+    with pytest.raises(UserError, match="expected 2 names, one per trace, got 1"):
         page.html([sample(), sample()], names=["one"])
 
 

@@ -179,7 +179,7 @@ def _recipe(
         return toml.validate(GraftRecipe, table)
     except ValidationError as error:
         raise UserError(
-            f"Invalid options: {first_problem(error)}; see: ropewalk graft-train --help"
+            f"invalid options: {first_problem(error)}; see: ropewalk graft-train --help"
         ) from error
 
 

@@ -93,7 +93,7 @@ def _frames(run: Path, text: str) -> tuple[list[Trace], list[str]]:
     found = sorted((run / "checkpoints").glob("step-*")) if run.is_dir() else []
     if len(found) < 2:
         raise UserError(
-            f"Expected a run with at least two checkpoints, got {len(found)} in {run / 'checkpoints'}; "
+            f"expected a run with at least two checkpoints, got {len(found)} in {run / 'checkpoints'}; "
             "name the folder of a run, or train with a larger keep."
         )
     return [trace(load(one), text) for one in found], [f"step {int(one.name[5:]):,}" for one in found]

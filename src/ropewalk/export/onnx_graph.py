@@ -73,7 +73,7 @@ def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[st
         data = proto.SerializeToString()
     if len(data) > most:
         raise UserError(
-            f"Expected a model of at most {most} bytes, got {len(data)}, with all weights that are float16 "
+            f"expected a model of at most {most} bytes, got {len(data)}, with all weights that are float16 "
             "numbers stored so; export a smaller model."
         )
     found = differences(model, data)
@@ -81,7 +81,7 @@ def onnx(model: Decoder, path: str | Path, *, most: int = MOST_BYTES) -> dict[st
     if wrong:
         name, value = next(iter(wrong.items()))
         raise UserError(
-            f"Expected the exported {name} within {TOLERANCE[name]} of PyTorch's, got a difference of {value:.2g}; "
+            f"expected the exported {name} within {TOLERANCE[name]} of PyTorch's, got a difference of {value:.2g}; "
             "the model's increments or weights may be extreme."
         )
     write_atomically(path, data)
@@ -186,5 +186,5 @@ def _check_packages() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"Exporting needs {error.name}, which is not installed; run: pip install 'ropewalk[export]'"
+            f"exporting needs {error.name}, which is not installed; run: pip install 'ropewalk[export]'"
         ) from error

@@ -30,7 +30,7 @@ def copy_into(folder: str | Path) -> None:
         for name in FILES:
             member = archive.extractfile(f"package/dist/{name}")
             if member is None:
-                raise UserError(f"The package {NAME} {VERSION} lacks {name}; upgrade ropewalk.")
+                raise UserError(f"the package {NAME} {VERSION} lacks {name}; upgrade ropewalk.")
             write_atomically(folder / name, member.read())
 
 
@@ -42,7 +42,7 @@ def package() -> bytes:
     data = _download(f"{registry()}{NAME}/-/{NAME}-{VERSION}.tgz")
     if not genuine(data):
         raise UserError(
-            f"Expected the package {NAME} {VERSION} with the pinned sha512, got another file from the registry; "
+            f"expected the package {NAME} {VERSION} with the pinned sha512, got another file from the registry; "
             "try again, or check which registry npm is configured for."
         )
     cached.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def _download(address: str) -> bytes:
             data: bytes = response.read(LARGEST + 1)
     except OSError as error:
         raise UserError(
-            f"Cannot fetch {NAME} {VERSION}: {getattr(error, 'reason', error)}; connect to the network, or put the "
+            f"cannot fetch {NAME} {VERSION}: {getattr(error, 'reason', error)}; connect to the network, or put the "
             f"package as {NAME}-{VERSION}.tgz into {cache_folder()}."
         ) from error
     return data[:LARGEST]

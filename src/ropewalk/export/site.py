@@ -27,7 +27,7 @@ def site(folder: str | Path, model: Decoder, *, name: str | None = None) -> dict
     """
     folder = Path(folder)
     if model.config.vocab_size < 257:
-        raise UserError("Expected a byte model of 257 tokens for the site, got another; export that one.")
+        raise UserError("expected a byte model of 257 tokens for the site, got another; export that one.")
     others = (
         {path.name for path in folder.iterdir()} - {"index.html", "model.onnx", "runtime"}
         if folder.is_dir()

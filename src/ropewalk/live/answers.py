@@ -44,7 +44,7 @@ class Answers:
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         if not models:
-            raise UserError("Expected at least one model for the live page, got none; name a model folder.")
+            raise UserError("expected at least one model for the live page, got none; name a model folder.")
         self.models = dict(models)
         self._lock = threading.Lock()
         self._untouched: OrderedDict[tuple[str, str], Trace] = OrderedDict()

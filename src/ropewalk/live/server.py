@@ -44,7 +44,7 @@ class Live:
         except (OSError, OverflowError) as error:
             self._socket.close()
             raise UserError(
-                f"Cannot serve on port {port} of 127.0.0.1: {error}; choose another port, or 0."
+                f"cannot serve on port {port} of 127.0.0.1: {error}; choose another port, or 0."
             ) from error
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}/{self.token}/"

@@ -36,7 +36,7 @@ def trace_shards(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"Cannot write into {folder}: {error.strerror}; name a writable folder.") from error
+        raise UserError(f"cannot write into {folder}: {error.strerror}; name a writable folder.") from error
     for shard in shards:
         path, metadata = folder / shard.name, {**shared, "texts": shard.sha256}
         done = path.exists()
@@ -61,7 +61,7 @@ def require_disk_space(folder: str | Path, total: int, rows: int) -> None:
     free = shutil.disk_usage(at).free
     if free < need:
         raise UserError(
-            f"The traces need about {need / 1e6:,.0f} MB and {at} has {free / 1e6:,.0f} MB free; "
+            f"the traces need about {need / 1e6:,.0f} MB and {at} has {free / 1e6:,.0f} MB free; "
             "free some space or name a folder on another disk."
         )
 

@@ -79,7 +79,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         sync_folder(target.parent)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"Cannot write {path}: {reason}; name a file in a folder that exists.") from error
+        raise UserError(f"cannot write {path}: {reason}; name a file in a folder that exists.") from error
 
 
 def sync_folder(folder: Path) -> None:

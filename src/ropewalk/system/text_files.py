@@ -43,7 +43,7 @@ def read_text(source: str | Path | bytes) -> str:
             data = read_whole(source)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
-            raise UserError(f"Cannot read {name}: {reason}; give the path of a UTF-8 text file.") from error
+            raise UserError(f"cannot read {name}: {reason}; give the path of a UTF-8 text file.") from error
     file = name if isinstance(source, str | Path) else "FILE"
     binary = data.startswith((b"PK\x03\x04", b"%PDF-", b"\xd0\xcf\x11\xe0", b"{\\rtf"))
     markup = Path(file).suffix.lower() in MARKUP
@@ -52,7 +52,7 @@ def read_text(source: str | Path | bytes) -> str:
         raise UserError(f"{name} is no plain text; convert it first: {command}{instead}")
     if (encoding := _utf16(data)) is not None:
         raise UserError(
-            f"Expected UTF-8 text in {name}, got UTF-16; convert it first: "
+            f"expected UTF-8 text in {name}, got UTF-16; convert it first: "
             f"iconv -f {encoding} -t UTF-8 {shlex.quote(file)}"
         )
     try:
@@ -60,7 +60,7 @@ def read_text(source: str | Path | bytes) -> str:
     except UnicodeDecodeError as error:
         place = error.start + len(data) - len(error.object)  # the mark, once dropped, still counts
         raise UserError(
-            f"Expected UTF-8 text in {name}, got byte 0x{error.object[error.start]:02X} at offset {place}; "
+            f"expected UTF-8 text in {name}, got byte 0x{error.object[error.start]:02X} at offset {place}; "
             "save it as UTF-8 and try again."
         ) from error
 

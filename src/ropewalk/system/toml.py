@@ -47,7 +47,7 @@ class TomlFile:
         except ValidationError as error:
             key = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise UserError(
-                f"Invalid {self.what} {self.path}{self._place(key)}: {first_problem(error)}; {hint}."
+                f"invalid {self.what} {self.path}{self._place(key)}: {first_problem(error)}; {hint}."
             ) from error
 
     def _place(self, key: str) -> str:

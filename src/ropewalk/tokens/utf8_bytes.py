@@ -19,7 +19,7 @@ def utf8(text: str) -> bytes:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UserError(
-            f"Expected Unicode text, got the lone surrogate U+{ord(text[error.start]):04X} at character "
+            f"expected Unicode text, got the lone surrogate U+{ord(text[error.start]):04X} at character "
             f"{error.start}; remove it or decode the source again."
         ) from error
 
@@ -35,7 +35,7 @@ def decode(ids: Iterable[int]) -> str:
     for index, token in enumerate(tokens):
         if not 0 <= token < VOCAB_SIZE:
             raise UserError(
-                f"Expected tokens 0..{VOCAB_SIZE - 1} (bytes and END), got {token} at index {index}; "
+                f"expected tokens 0..{VOCAB_SIZE - 1} (bytes and END), got {token} at index {index}; "
                 "decode it with the tokenizer it came from."
             )
     return bytes(token for token in tokens if token != END).decode("utf-8", errors="replace")

@@ -140,7 +140,7 @@ def parquet() -> Any:
         from pyarrow import parquet as module
     except ImportError as error:
         raise UserError(
-            "An archive needs pyarrow, which is not installed; run: pip install 'ropewalk[data]'"
+            "an archive needs pyarrow, which is not installed; run: pip install 'ropewalk[data]'"
         ) from error
     return module
 

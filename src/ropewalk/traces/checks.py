@@ -23,7 +23,7 @@ def frozen_array(name: str, given: Any, dtype: type, shape: tuple[int | None, ..
     except (TypeError, ValueError) as error:
         numbers = "whole numbers" if dtype is np.int64 else "numbers"
         raise UserError(
-            f"Expected {name} to be an array of {numbers}; pass a NumPy array of them."
+            f"expected {name} to be an array of {numbers}; pass a NumPy array of them."
         ) from error
     fits = array.ndim == len(shape) and all(
         got == want if want is not None else got > 0 for got, want in zip(array.shape, shape, strict=True)
@@ -31,7 +31,7 @@ def frozen_array(name: str, given: Any, dtype: type, shape: tuple[int | None, ..
     if not fits:
         wanted = ", ".join("at least 1" if want is None else str(want) for want in shape)
         raise UserError(
-            f"Expected {name} of shape ({wanted}), got {array.shape}; give one entry per row and token."
+            f"expected {name} of shape ({wanted}), got {array.shape}; give one entry per row and token."
         )
     with np.errstate(over="ignore"):
         array = array.astype(dtype)
@@ -42,13 +42,13 @@ def frozen_array(name: str, given: Any, dtype: type, shape: tuple[int | None, ..
 def check_text(text: object) -> int:
     """The size of `text` in UTF-8 bytes."""
     if not isinstance(text, str):
-        raise UserError(f"Expected text to be a string, got {type(text).__name__}; decode it first.")
+        raise UserError(f"expected text to be a string, got {type(text).__name__}; decode it first.")
     return len(utf8(text))
 
 
 def check_tokens(tokens: np.ndarray) -> None:
     if tokens.min() < 0:
-        raise UserError(f"Expected token ids from 0, got {tokens.min()}; use the tokenizer's own ids.")
+        raise UserError(f"expected token ids from 0, got {tokens.min()}; use the tokenizer's own ids.")
 
 
 def check_spans(spans: np.ndarray, size: int) -> None:
@@ -60,7 +60,7 @@ def check_spans(spans: np.ndarray, size: int) -> None:
     )  # fmt: skip
     if not good:
         raise UserError(
-            f"Expected spans in reading order inside the text's {size} bytes, got others; give byte offsets "
+            f"expected spans in reading order inside the text's {size} bytes, got others; give byte offsets "
             "into text.encode(), not character offsets."
         )
 
@@ -72,7 +72,7 @@ def check_rows(rows: Sequence[Any]) -> None:
     )
     if not valid or len(set(rows)) != len(rows) or not rows:
         raise UserError(
-            f"Expected one or more different rows, got {', '.join(map(str, rows)) or 'none'}; give "
+            f"expected one or more different rows, got {', '.join(map(str, rows)) or 'none'}; give "
             "each its own Row(layer, head) of whole numbers from 0, or None."
         )
 
@@ -82,24 +82,24 @@ def check_finite(values: np.ndarray, rows: Sequence[Row]) -> None:
     if len(bad):
         row, token = bad[0]
         raise UserError(
-            f"Expected finite values, got {values[row, token]} in row {rows[row]} at token {token}; the model "
+            f"expected finite values, got {values[row, token]} in row {rows[row]} at token {token}; the model "
             "that computed them may have diverged."
         )
 
 
 def check_signal(name: str, signal: np.ndarray) -> None:
     if np.isinf(signal).any():
-        raise UserError(f"Expected {name} in finite nats or NaN, got an infinite number; measure it again.")
+        raise UserError(f"expected {name} in finite nats or NaN, got an infinite number; measure it again.")
 
 
 def check_names(kind: str, unit: object, gap: str | None) -> None:
     if kind not in KINDS:
-        raise UserError(f"Expected a kind of {', '.join(KINDS)}, got {kind!r}; name one of them.")
+        raise UserError(f"expected a kind of {', '.join(KINDS)}, got {kind!r}; name one of them.")
     if not isinstance(unit, str) or not unit:
-        raise UserError(f'Expected the name of a unit, got {unit!r}; write "token-equivalents" or another.')
+        raise UserError(f'expected the name of a unit, got {unit!r}; write "token-equivalents" or another.')
     if gap not in ("before", "after", None) or (kind == "increment" and gap is None):
         raise UserError(
-            f'Expected gap "before" or "after" for a trace of kind {kind}, got {gap!r}; say which.'
+            f'expected gap "before" or "after" for a trace of kind {kind}, got {gap!r}; say which.'
         )
 
 
@@ -109,8 +109,8 @@ def plain_json(name: str, given: Any) -> dict[str, Any]:
         copied = json.loads(utf8(json.dumps(given, allow_nan=False, ensure_ascii=False)))
     except (TypeError, ValueError, RecursionError) as error:
         raise UserError(
-            f"Expected {name} to hold plain JSON values, got others: {error}; convert them."
+            f"expected {name} to hold plain JSON values, got others: {error}; convert them."
         ) from error
     if not isinstance(copied, dict):
-        raise UserError(f"Expected {name} to be a dictionary, got {type(given).__name__}; pass one.")
+        raise UserError(f"expected {name} to be a dictionary, got {type(given).__name__}; pass one.")
     return copied

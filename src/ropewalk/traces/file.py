@@ -49,7 +49,7 @@ def read(path: str | Path) -> bytes:
         raise _damaged(path, "it does not unpack") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"Cannot read the trace {path}: {reason}; give the path of a saved trace.") from error
+        raise UserError(f"cannot read the trace {path}: {reason}; give the path of a saved trace.") from error
 
 
 def dumps(trace: Trace) -> bytes:
@@ -89,12 +89,12 @@ def build(data: bytes, name: str | Path, kind_of_trace: type[Trace]) -> Trace:
         schema = content["schema"]
         if schema != kind_of_trace.schema or type(schema) is not int:
             raise UserError(
-                f"Expected a trace of schema {kind_of_trace.schema} in {name}, got {schema!r}; "
+                f"expected a trace of schema {kind_of_trace.schema} in {name}, got {schema!r}; "
                 "read it with the ropewalk version that wrote it."
             )
         trace = kind_of_trace(**_parts(content))
     except UserError as error:
-        raise UserError(f"Cannot read the trace {name}: {error}") from error
+        raise UserError(f"cannot read the trace {name}: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _damaged(name, f"{type(error).__name__}: {error}") from error
     if trace.hash != content["hash"]:
@@ -140,10 +140,10 @@ def _suffix(path: Path) -> str:
         if path.name.endswith(suffix):
             return suffix
     raise UserError(
-        f"Expected a trace file ending in .json or .json.gz, got {path.name}; rename it, or make one of a text: "
+        f"expected a trace file ending in .json or .json.gz, got {path.name}; rename it, or make one of a text: "
         "ropewalk show TEXT --json FILE.json"
     )
 
 
 def _damaged(name: str | Path, what: str) -> UserError:
-    return UserError(f"Cannot read {name} as a trace: {what}; copy the file again or trace the text again.")
+    return UserError(f"cannot read {name} as a trace: {what}; copy the file again or trace the text again.")

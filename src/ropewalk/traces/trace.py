@@ -112,7 +112,7 @@ class Trace:
         """UserError for every kind but `kinds`; it names the accepted ones and the one given."""
         if self.kind not in kinds:
             raise UserError(
-                f"Expected a trace of {' or '.join(kinds)}, got one of {self.kind}; trace the text again "
+                f"expected a trace of {' or '.join(kinds)}, got one of {self.kind}; trace the text again "
                 f"as {kinds[0]}."
             )
 
@@ -143,7 +143,7 @@ class Trace:
         """UserError when the content no longer has the hash it was created with."""
         if _content_hash(self) != self.hash:
             raise UserError(
-                f"Expected the content of hash {self.hash[:12]}, got {_content_hash(self)[:12]}: the trace "
+                f"expected the content of hash {self.hash[:12]}, got {_content_hash(self)[:12]}: the trace "
                 "was changed after it was created; trace the text or load the file again."
             )
 

@@ -49,7 +49,7 @@ def draw(
         heat_map = is_large(shown)
     if not heat_map and len(drawn.cells) > MOST_CELLS:
         raise UserError(
-            f"Expected a text of at most {MOST_CELLS:,} characters or tokens for this picture, got {len(drawn.cells):,}; "
+            f"expected a text of at most {MOST_CELLS:,} characters or tokens for this picture, got {len(drawn.cells):,}; "
             "draw a heat map instead, or choose a part of the text."
         )
     with matplotlib.rc_context(SETTINGS):
@@ -72,7 +72,7 @@ def save(trace: Trace, path: str | Path, **options: Any) -> None:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
-        raise UserError(f"Expected a picture ending in {', '.join(FORMATS)}, got {path.name}; rename it.")
+        raise UserError(f"expected a picture ending in {', '.join(FORMATS)}, got {path.name}; rename it.")
     write_atomically(path, _render(trace, suffix, 160, options))
 
 
@@ -94,6 +94,6 @@ def _matplotlib() -> Any:
         import matplotlib
     except ImportError as error:
         raise UserError(
-            "Drawing needs matplotlib, which is not installed; run: pip install 'ropewalk[pictures]'"
+            "drawing needs matplotlib, which is not installed; run: pip install 'ropewalk[pictures]'"
         ) from error
     return matplotlib

@@ -37,7 +37,7 @@ def save(traces: Sequence[Trace], path: str | Path, *, names: Sequence[str] | No
     traces = list(traces)
     if len(traces) < 2:
         raise UserError(
-            f"Expected at least two frames for a film, got {len(traces)}; trace more checkpoints."
+            f"expected at least two frames for a film, got {len(traces)}; trace more checkpoints."
         )
     suffix = path.suffix.lower()
     if suffix == ".html":
@@ -45,7 +45,7 @@ def save(traces: Sequence[Trace], path: str | Path, *, names: Sequence[str] | No
     elif suffix == ".gif":
         data = gif(traces, _with_losses(traces, names))
     else:
-        raise UserError(f"Expected a film ending in .html or .gif, got {path.name}; rename it.")
+        raise UserError(f"expected a film ending in .html or .gif, got {path.name}; rename it.")
     write_atomically(path, data)
 
 
@@ -74,12 +74,12 @@ def gif(traces: Sequence[Trace], names: Sequence[str]) -> bytes:
         from PIL import Image
     except ImportError as error:
         raise UserError(
-            "An animated picture needs pillow, which is not installed; run: pip install 'ropewalk[pictures]'"
+            "an animated picture needs pillow, which is not installed; run: pip install 'ropewalk[pictures]'"
         ) from error
     page.film(traces, names)  # the page has the same requirements
     if len(traces[0].cells()) > LONGEST:
         raise UserError(
-            f"Expected a text of at most {LONGEST} characters for an animated picture, got "
+            f"expected a text of at most {LONGEST} characters for an animated picture, got "
             f"{len(traces[0].cells())}; choose a sentence of it."
         )
     shown = [choose(trace) for trace in traces]

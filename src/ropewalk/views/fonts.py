@@ -63,7 +63,7 @@ def for_text(text: str) -> Fonts:
     if any(map(_EAST_ASIAN.match, left)):
         if bundled is None:
             raise UserError(
-                "Expected a font with Chinese, Japanese or Korean characters on this machine, found none; "
+                "expected a font with Chinese, Japanese or Korean characters on this machine, found none; "
                 "run: pip install 'ropewalk[pictures]'"
             )
         take(_register(bundled))

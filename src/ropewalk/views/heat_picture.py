@@ -45,7 +45,7 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     cells = drawn.cells
     if len(cells) > MOST_CELLS:
         raise UserError(
-            f"Expected a text of at most {MOST_CELLS:,} characters or tokens for a picture, got {len(cells):,}; write a page "
+            f"expected a text of at most {MOST_CELLS:,} characters or tokens for a picture, got {len(cells):,}; write a page "
             "instead, as in: ropewalk show --file FILE --html page.html, or choose a part of the text."
         )
     kind, named = describe(trace), trace.provenance.get("name")

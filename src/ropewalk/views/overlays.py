@@ -33,7 +33,7 @@ class Overlay:
         wrong = [offset for offset in self.offsets if offset not in starts]
         if wrong:
             raise UserError(
-                f"Expected boundaries of '{self.name}' at bytes where a character starts, got {wrong[0]}; "
+                f"expected boundaries of '{self.name}' at bytes where a character starts, got {wrong[0]}; "
                 "give byte offsets into the text's UTF-8, not character offsets."
             )
 
@@ -50,7 +50,7 @@ def words(text: str, pieces: Iterable[str], name: str = "gold") -> Overlay:
         offsets.append(place)
     if place != len(text.encode()):
         raise UserError(
-            f"Expected words that join to the text's {len(text.encode())} bytes, got {place}; "
+            f"expected words that join to the text's {len(text.encode())} bytes, got {place}; "
             "segment the same text."
         )
     return Overlay(name, text, tuple(offsets[:-1]))
@@ -63,7 +63,7 @@ def entropy(trace: Trace) -> Overlay:
     known = before[np.isfinite(before)]
     if not len(known):
         raise UserError(
-            "Expected a trace with entropies, got one without; capture the text with a language model."
+            "expected a trace with entropies, got one without; trace the text with a language model."
         )
     level = np.where(np.isfinite(before), before, -np.inf)
     sides = np.concatenate([[-np.inf], level, [-np.inf]])
@@ -107,6 +107,6 @@ def read(path: str | Path, text: str) -> Overlay:
         )
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise UserError(
-            f'Expected boundaries in {path} as {{"offsets": [bytes]}} or {{"words": [pieces]}}, got '
+            f'expected boundaries in {path} as {{"offsets": [bytes]}} or {{"words": [pieces]}}, got '
             "something else; write one of them as JSON."
         ) from error

@@ -21,7 +21,7 @@ def choose(trace: Trace, layers: Sequence[int] | None = None, heads: bool = Fals
     if unknown or (layers is not None and not layers):
         known = ", ".join(map(str, have)) or "none: its row is shared by all layers"
         raise UserError(
-            f"Expected layers of the trace ({known}), got {', '.join(map(str, unknown)) or 'none'}; "
+            f"expected layers of the trace ({known}), got {', '.join(map(str, unknown)) or 'none'}; "
             "choose others."
         )
     kept = [number for number, row in enumerate(trace.rows) if layers is None or row.layer in layers]
@@ -47,7 +47,7 @@ def read_layers(given: str) -> list[int]:
     for part in given.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()) or len(part) > 20:
-            raise UserError(f'Expected layers such as "0-5,12", got {given!r}; give numbers and ranges.')
+            raise UserError(f'expected layers such as "0-5,12", got {given!r}; give numbers and ranges.')
         layers += range(int(first), min(int(last or first), int(first) + 10_000) + 1)
     return list(dict.fromkeys(layers))
 

@@ -115,4 +115,4 @@ def _positions(trace: Trace, scale: str) -> np.ndarray:
 
 def _choose(name: str, got: str, allowed: tuple[str, ...]) -> None:
     if got not in allowed:
-        raise UserError(f"Expected {name} to be {' or '.join(allowed)}, got {got!r}; choose one of them.")
+        raise UserError(f"expected {name} to be {' or '.join(allowed)}, got {got!r}; choose one of them.")

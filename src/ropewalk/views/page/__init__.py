@@ -62,7 +62,7 @@ def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = N
         same = first is not None and trace.text == first.text and trace.rows == first.rows
         if not same:
             raise UserError(
-                "Expected frames of one text with the same rows, got different ones; capture the same text "
+                "expected frames of one text with the same rows, got different ones; trace the same text "
                 "with every checkpoint of one run."
             )
     return document({"mode": "film", "entries": _entries(traces, (), names)}, title=title, module=FILM)
@@ -140,7 +140,7 @@ def _entries(
 ) -> list[dict[str, Any]]:
     given = [traces] if isinstance(traces, Trace) else list(traces)
     if not given:
-        raise UserError("Expected at least one trace for the page, got none; capture a text first.")
+        raise UserError("expected at least one trace for the page, got none; trace a text first.")
     if names is not None and len(names) != len(given):
-        raise UserError(f"Expected {len(given)} names, one per trace, got {len(names)}; name every trace.")
+        raise UserError(f"expected {len(given)} names, one per trace, got {len(names)}; name every trace.")
     return [entry(trace, names[number] if names else None, overlays) for number, trace in enumerate(given)]
