@@ -85,6 +85,12 @@ def test_byte_fallback_tokens_have_the_bytes_they_write() -> None:
     assert sentencepiece().pieces(encoded.ids.tolist()) == ["é", "�", "�", "�"]
 
 
+def test_a_space_that_the_tokenizer_adds_has_no_bytes() -> None:
+    own = sentencepiece(dummy_prefix=True)
+    assert own.encode("é北").spans.tolist() == [[0, 0], [0, 2], [2, 3], [3, 4], [4, 5]]
+    assert own.encode(" é").spans.tolist() == [[0, 0], [0, 1], [1, 3]]
+
+
 def test_entries_that_look_like_byte_letters_write_themselves() -> None:
     own = sentencepiece()
     ids = own.tokenizer.convert_tokens_to_ids(["é", "«", "▁"])

@@ -30,7 +30,7 @@ def spans_from_pieces(
     """
     written, size = b"".join(pieces), len(utf8(text))
     ends = np.cumsum([len(piece) for piece in pieces])
-    for extra in (b"", b" ", SPACE.encode()):
+    for extra in (SPACE.encode(), b" ", b""):
         if not written.startswith(extra):
             continue
         boundaries = _boundaries(text, written[len(extra) :], normalize)
