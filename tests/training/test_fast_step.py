@@ -14,11 +14,13 @@ from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ropewalk.core import loss
+from ropewalk.core.decay import append_decay
 from ropewalk.corpus import windows
 from ropewalk.errors import UserError
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 from ropewalk.training import fast_step
+from ropewalk.training.compilation import compiler_problem
 from ropewalk.training.device_corpus import DeviceTokens, start_table
 from ropewalk.training.fast_step import FastStep
 from ropewalk.training.loop import RUNAWAY, Progress
@@ -164,6 +166,22 @@ def test_the_whole_step_compiles_without_a_graph_break(attention: str, decay: st
     model = Decoder(recipe.model, seed=0).train()
     explained = torch._dynamo.explain(fast_step.window_loss)(model, tiny.tokens(2, 17), attention)
     assert explained.graph_break_count == 0 and explained.graph_count == 1
+
+
+def test_a_compiled_decay_keeps_its_precision_and_its_gradient() -> None:
+    if problem := compiler_problem():
+        pytest.skip(problem)
+    q = k = torch.zeros(1, 40, 1, 8, dtype=torch.bfloat16)
+    found = []
+    for function in (append_decay, torch.compile(append_decay, fullgraph=True)):
+        running = (torch.full((1, 40, 1), -5.7301).cumsum(1)).requires_grad_()
+        longer_q, longer_k = function(q, k, running)
+        (gradient,) = torch.autograd.grad(
+            longer_q[..., 8:].float().sum() + 2 * longer_k.float().sum(), running
+        )
+        found.append((longer_q.detach(), longer_k.detach(), gradient))
+    assert all(torch.equal(own, other) for own, other in zip(*found, strict=True))
+    assert found[0][2].eq(-1).all()  # 1 from the query, -2 from the key
 
 
 @pytest.mark.parametrize("what", ["weights", "increments"])
