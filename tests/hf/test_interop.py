@@ -35,6 +35,17 @@ def test_attentions_that_another_tool_replaced_are_noticed() -> None:
             model(ids)
 
 
+def test_shared_increments_reach_attentions_that_another_tool_replaced() -> None:
+    model = host("llama")
+    perturb(graft(model, per="shared"))
+    ids = tokens(1, 6)
+    with torch.no_grad():
+        expected = model(ids).logits
+        for layer in model.model.layers:
+            layer.self_attn = Replaced(layer.self_attn)
+        assert torch.equal(model(ids).logits, expected)
+
+
 @pytest.mark.parametrize("per", ["layer", "shared"])
 def test_nnsight_reads_and_changes_a_grafted_model(per: Any) -> None:
     nnsight = pytest.importorskip("nnsight")
