@@ -63,6 +63,8 @@ SUFFIXES = {".py", ".md", ".js", ".toml", ".html", ".css", ".ipynb"}
 LEFT_OUT = ("docs/results/", "CHANGELOG.md", "tests/", "uv.lock", "src/ropewalk/native/pretrained/README.md")
 ALLOWED = (
     "rope maker walked",
+    "New York walked on",
+    "grey water behind the breakwater, and told",
     "walked backwards",
     "Laws/judicial",
     "LawRefBook",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -42,14 +42,12 @@ class Sensitivities:
             self._values = self._values + found.trace.values.astype(np.float64)
             self._variance = self._variance + found.error.astype(np.float64) ** 2
             self.rounds += 1
-        assert self._first is not None
-        kept = {key: self._first.context[key] for key in ("mode", "method", "first_token", "start", "prefix")}
-        missing = len(self.tokens.ids) - len(
-            self._first.tokens
-        )  # the first token, which has no gap before it
+        first = cast(Trace, self._first)
+        kept = {key: first.context[key] for key in ("mode", "method", "first_token", "start", "prefix")}
+        missing = len(self.tokens.ids) - len(first.tokens)  # the first token, which has no gap before it
         around = ((0, 0), (missing, 0))
         return replace(
-            self._first,
+            first,
             tokens=self.tokens.ids,
             spans=self.tokens.spans,
             values=np.pad(self._values / self.rounds, around, constant_values=np.nan),

@@ -10,9 +10,9 @@ const dark = () => {
 
 // Answers one page's message; `chosen` is called with what its reader chose.
 function answer(frame, event, chosen = () => {}) {
-  const told = event.data?.ropewalk;
-  if (!told || event.source !== frame.contentWindow) return;
-  if (told.ready) event.source.postMessage({ ropewalk: { theme: dark() ? "dark" : "light" } }, "*");
-  if (told.height) frame.style.height = `${Math.min(told.height, 900) + 2}px`;
-  if (told.chosen) chosen(told.chosen);
+  const message = event.data?.ropewalk;
+  if (!message || event.source !== frame.contentWindow) return;
+  if (message.ready) event.source.postMessage({ ropewalk: { theme: dark() ? "dark" : "light" } }, "*");
+  if (message.height) frame.style.height = `${Math.min(message.height, 900) + 2}px`;
+  if (message.chosen) chosen(message.chosen);
 }

@@ -5,6 +5,7 @@ semicolons would be inserted.
 """
 
 import re
+from typing import cast
 
 _PIECE = re.compile(
     r"""
@@ -43,8 +44,7 @@ def squeeze(source: str) -> str:
         out.append(text)
 
     def template(at: int) -> int:
-        literal = _TEMPLATE.match(source, at)
-        assert literal is not None
+        literal = cast(re.Match[str], _TEMPLATE.match(source, at))
         end = literal.end()
         opened = source.startswith("${", end)
         out.append(literal[0] + ("${" if opened else "`"))
@@ -53,8 +53,7 @@ def squeeze(source: str) -> str:
         return end + (2 if opened else 1)
 
     while place < len(source):
-        piece = _PIECE.match(source, place)
-        assert piece is not None
+        piece = cast(re.Match[str], _PIECE.match(source, place))
         kind, text = piece.lastgroup, piece[0]
         place = piece.end()
         if kind == "comment":
