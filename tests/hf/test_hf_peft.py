@@ -5,11 +5,10 @@ way.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import fresh
 import pytest
 import torch
 from families import host, tokens
@@ -85,8 +84,8 @@ def test_a_fresh_process_loads_an_adapter(tmp_path: Path) -> None:
         "with torch.no_grad(): print(json.dumps(model(torch.tensor(json.loads(sys.argv[2]))).logits[0, -1, "
         ":5].tolist()))\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path), json.dumps(ids.tolist())]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = fresh.run(program, tmp_path, str(tmp_path), json.dumps(ids.tolist()))
+    assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == expected
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import fresh
 import tiny
 import torch
 import torch.distributed as dist
@@ -20,11 +20,6 @@ from ropewalk.training.loop import Progress
 from ropewalk.training.native_training import train
 from ropewalk.training.optimizer import Optimizers
 from ropewalk.training.recipe import Recipe
-
-PATIENCE = 300  # seconds until a process that does not end counts as one that hangs
-torch.optim.AdamW(
-    [torch.zeros(1, requires_grad=True)]
-).step()  # what a first step imports, once for all processes
 
 
 def recipe(**more: Any) -> Recipe:
@@ -39,17 +34,15 @@ def together(ranks: int, folder: Path, **wishes: Any) -> tuple[list[int | None],
 
     As torchrun does, this process keeps the store where they find one another.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["team"])
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
     members = [
-        context.Process(target=member, args=(rank, ranks, store.port, folder, wishes))
+        fresh.context().Process(target=member, args=(rank, ranks, store.port, folder, wishes))
         for rank in range(ranks)
     ]
     for one in members:
         one.start()
     for one in members:
-        one.join(PATIENCE)
+        one.join(fresh.PATIENCE)
     codes = [one.exitcode for one in members]
     for one in members:
         one.kill()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import fresh
 import pytest
 import team
 import tiny
@@ -159,7 +160,7 @@ def test_torchrun_trains_and_one_speaks(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=team.PATIENCE,
+        timeout=fresh.PATIENCE,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     assert ended.stdout.count("the model is in") == 1 and ended.stderr.count("step 2/2") == 1

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import fresh
 import numpy as np
 import pytest
 import torch
@@ -281,20 +280,17 @@ def test_rates_follow_what_learns() -> None:
 
 def two(base: str, corpus: Corpus, out: Path, shard: bool, breaks: bool = False) -> list[tuple[int, str]]:
     """Exit status and messages of two processes that train into one folder."""
-    program = Path(__file__).with_name("two.py")
-    environment = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "OMP_NUM_THREADS": "1"}
+    program = Path(__file__).with_name("two.py").read_text()
+    environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     environment["MASTER_PORT"] = str(20_000 + os.getpid() % 20_000 + 2 * shard + breaks)
     words = [base, str(corpus.folder), str(out), str(int(shard)), str(int(breaks))]
+    folder = out.with_name(f"{out.name}-programs")
+    folder.mkdir()
     running = [
-        subprocess.Popen(
-            [sys.executable, str(program), *words],
-            env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
+        fresh.Program(program, folder, *words, **environment, RANK=str(rank), LOCAL_RANK=str(rank))
         for rank in range(2)
     ]
-    said = [process.communicate(timeout=300)[1].decode() for process in running]
-    return [(process.returncode, text) for process, text in zip(running, said, strict=True)]
+    return [(done.returncode, done.stderr) for done in (process.finish() for process in running)]
 
 
 @pytest.mark.parametrize("shard", [False, True])
