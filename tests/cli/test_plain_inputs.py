@@ -161,3 +161,22 @@ def test_freeze_reads_at_least_one_token(ropewalk, texts: Path, model: Path, tok
 def test_a_model_that_only_its_name_makes_long(ropewalk, model: Path, tmp_path: Path) -> None:
     shutil.copytree(model, tmp_path / ("m" * 200))
     assert ropewalk("info", tmp_path / ("m" * 200)).status == 0
+
+
+def test_half_a_character_is_reported_before_a_shard_is_written(
+    ropewalk, model: Path, tmp_path: Path
+) -> None:
+    lines = ['{"text": "one"}'] * 9 + ['{"text": "b\\ud800"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    answer = ropewalk("trace", tmp_path / "a.jsonl", "--out", tmp_path / "out", "--model", model)
+    refused(answer, f"{tmp_path / 'a.jsonl'}, line 10: 'text' holds half of a character")
+    assert not (tmp_path / "out").exists()
+
+
+def test_several_files_and_patterns_are_one_text(ropewalk, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "b.csv").write_text("id,text\n1,two\n")
+    words = ("show", "--file", tmp_path / "a.txt", "--file", tmp_path / "*.csv", "--model", model, "-q")
+    assert ropewalk(*words, "--json", tmp_path / "t.json").status == 0
+    assert json.loads((tmp_path / "t.json").read_text())["text"] == "one\n\ntwo"
+    refused(ropewalk("show", "--file", tmp_path / "*.rst", "--model", model), "matches no file")
