@@ -212,7 +212,7 @@ def test_a_trace_shows_itself() -> None:
     start = "Trace(increment, 1 row x 2 tokens, token-equivalents, gap before, 'New York', hash "
     assert repr(trace) == f"{start}{trace.hash[:12]})"
     assert "L0    New␣York" in str(trace.__rich__())
-    assert repr(byte_trace("ab", kind="forget")) == byte_trace("ab", kind="forget").__rich__()
+    assert "L0" in str(byte_trace("ab", kind="forget").__rich__())
 
 
 def test_a_table_shows_whole_characters_and_runs_no_formula(tmp_path) -> None:
