@@ -66,18 +66,18 @@ def vocabulary(
 
 
 def _tables(
-    model: str, graft: Path | None, file: Path | None, trained_on: Path | None
+    model: str, graft: Path | None, file: list[str] | None, trained_on: list[str] | None
 ) -> tuple[Vocabulary, Vocabulary]:
     """The increments of every token of a model's vocabulary, and those of random networks on the same input."""
     import numpy as np
 
     from ropewalk.analyses.vocabulary import Vocabulary
     from ropewalk.core.rows import Row
+    from ropewalk.corpus.files import read_files
     from ropewalk.errors import UserError
     from ropewalk.loading import kind_of, load
     from ropewalk.measure import vocabulary as measured
     from ropewalk.measure.random_networks import RandomNetworks
-    from ropewalk.system.text_files import read_text
 
     if graft is None and kind_of(model) == "huggingface":
         raise UserError(f"{model} has no learned increments; give --graft FOLDER, or use `ropewalk probe`.")
@@ -86,7 +86,7 @@ def _tables(
     config = getattr(host.config, "increments", host.config)
     if config.parametrization == "integer":
         raise UserError(f"{model} has no learned increments; give --graft FOLDER, or use `ropewalk probe`.")
-    if file is None:
+    if not file:
         increments, counts = measured.every_token(host, size), np.ones(size, np.int64)
         drawn, rows = measured.random_every_token(host, size, DRAWS), tuple(Row(0, i) for i in range(DRAWS))
     else:
@@ -94,8 +94,8 @@ def _tables(
         random: Any = RandomNetworks(host, DRAWS)
         drawn, rows = measured.in_context(random, _windows(host, file), size)[0], random.rows
     seen = None
-    if trained_on is not None:
-        seen = np.bincount(host.tokenizer.encode(read_text(trained_on)).ids, minlength=size)[:size]
+    if trained_on:
+        seen = np.bincount(host.tokenizer.encode(read_files(trained_on)).ids, minlength=size)[:size]
     pieces, ids = tuple(host.tokenizer.pieces(list(range(size)))), np.arange(size)
     return (
         Vocabulary(ids, pieces, host.rows, increments, counts, host.gap, seen),
