@@ -35,6 +35,7 @@ class PiecewiseNats(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean -log P of targets (N,) in nats; keeps the gradient of logits (N, V) where one is wanted."""
         count, size = len(targets), max(1, LOGITS_AT_ONCE // logits.shape[-1])
         gradient = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         total = torch.zeros((), dtype=torch.float32, device=logits.device)
@@ -50,6 +51,7 @@ class PiecewiseNats(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *above: Tensor) -> tuple[Tensor | None, None]:
+        """The kept gradient, times that of the loss."""
         gradient, ctx.gradient = ctx.gradient, None
         if gradient is None:
             raise RuntimeError("the loss of a large vocabulary can be differentiated once; compute it again.")
