@@ -31,7 +31,11 @@ SECONDS = 120
 """Processor time of the tests of one mutant; one that takes longer hangs, which is noticed."""
 
 TARGETS: dict[str, tuple[str, ...]] = {
-    "core/increments.py": ("core/test_increments.py", "core/test_random_increments.py"),
+    "core/increments.py": (
+        "core/test_increment_network.py",
+        "core/test_random_increments.py",
+        "core/test_increments.py",
+    ),
     "core/positions.py": ("core/test_positions.py", "core/test_absolute.py"),
     "core/encoding.py": ("core/test_encoding.py", "core/test_attention.py"),
     "core/decay.py": ("core/test_attention.py", "native/test_decoder.py"),
