@@ -115,3 +115,46 @@ def test_a_limit_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 2_000_001)
     with pytest.raises(UserError, match="longer than 2 MB"):
         read_whole(tmp_path / "a", limit=2_000_000)
+
+
+@posix
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.txt",
+        "a.jsonl",
+        "a.csv",
+        "a.ipynb",
+        "a.parquet",
+        "a.txt.gz",
+        "model.safetensors",
+        "t.json",
+        "r.toml",
+    ],
+)
+def test_no_reader_waits_for_a_named_pipe(tmp_path: Path, name: str) -> None:
+    from ropewalk.analyses.result import Result
+    from ropewalk.corpus import CorpusConfig, prepare
+    from ropewalk.corpus.files import read_files
+    from ropewalk.native.model_folder import read_header
+    from ropewalk.system.files import sha256
+    from ropewalk.system.toml import read_toml
+    from ropewalk.traces.trace import Trace
+
+    pipe = tmp_path / name
+    os.mkfifo(pipe)
+    source = {"sources": [{"path": pipe}], "validation_documents": 1}
+    uses = {
+        "model.safetensors": [lambda: read_header(pipe), lambda: sha256(pipe)],
+        "t.json": [lambda: Trace.load(pipe), lambda: Result.load(pipe)],
+        "r.toml": [lambda: read_toml(pipe)],
+    }.get(
+        name,
+        [
+            lambda: read_files([pipe]),
+            lambda: prepare(CorpusConfig.model_validate(source), tmp_path / "cache", progress=False),
+        ],
+    )
+    for use in uses:
+        with pytest.raises(UserError, match="named pipe"):
+            use()

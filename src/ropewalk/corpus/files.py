@@ -15,6 +15,7 @@ from ropewalk.corpus import formats
 from ropewalk.corpus.formats import Document
 from ropewalk.errors import UserError
 from ropewalk.system import available_memory
+from ropewalk.system.files import refuse_pipe
 from ropewalk.system.text_files import read_text
 
 
@@ -54,6 +55,7 @@ class Files:
 
 def digest(path: str | Path) -> str:
     """blake2b of a file's content, as hex."""
+    refuse_pipe(path)
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, NoReturn
 from ropewalk.corpus.decompress import COMPRESSED, SHARE, file_kind, text_lines, whole_text
 from ropewalk.corpus.text_keys import choose_key, need_key, need_text
 from ropewalk.errors import UserError
+from ropewalk.system.files import refuse_pipe
 from ropewalk.system.text_files import conversion
 
 __all__ = ["SHARE", "Document", "documents", "expansion", "readable", "refuse", "structured"]
@@ -150,6 +151,7 @@ def _parquet_rows(path: Path, text_key: str | None, count: Count) -> Iterator[Do
         raise UserError(
             f"{path}: reading parquet needs pyarrow; run: pip install 'ropewalk[data]'"
         ) from error
+    refuse_pipe(path)
     try:
         size, row = path.stat().st_size, 0
         with parquet.ParquetFile(path) as file:

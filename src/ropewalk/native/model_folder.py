@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from ropewalk.errors import UserError, first_problem
 from ropewalk.native.config import DecoderConfig
 from ropewalk.system.available_memory import require_memory
-from ropewalk.system.files import read_json
+from ropewalk.system.files import read_json, refuse_pipe
 
 FORMAT = "ropewalk-decoder"
 SCHEMA = 3
@@ -74,6 +74,7 @@ def cannot_build(folder: Path, error: Exception) -> UserError:
 
 def read_header(path: Path) -> Header:
     """Name -> {dtype, shape, data_offsets} of every tensor in a safetensors file, none of which is read."""
+    refuse_pipe(path)
     try:
         size = path.stat().st_size
         with open(path, "rb") as file:

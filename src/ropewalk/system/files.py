@@ -112,6 +112,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 def sha256(path: str | Path) -> str:
     """The hash of a file's bytes, in hexadecimal."""
+    refuse_pipe(path)
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
