@@ -90,9 +90,10 @@ def _tables(
         increments, counts = measured.every_token(host, size), np.ones(size, np.int64)
         drawn, rows = measured.random_every_token(host, size, DRAWS), tuple(Row(0, i) for i in range(DRAWS))
     else:
-        increments, counts = measured.in_context(host, _windows(host, file), size)
         random: Any = RandomNetworks(host, DRAWS)
-        drawn, rows = measured.in_context(random, _windows(host, file), size)[0], random.rows
+        skip = max(1, len(_prefix(host)))
+        increments, counts = measured.in_context(host, _windows(host, file), size, skip=skip)
+        drawn, rows = measured.in_context(random, _windows(host, file), size, skip=skip)[0], random.rows
     seen = None
     if trained_on:
         seen = np.bincount(host.tokenizer.encode(read_files(trained_on)).ids, minlength=size)[:size]
@@ -116,5 +117,11 @@ def _windows(host: Any, files: list[str]) -> Any:
 
     from ropewalk.corpus.files import read_files
 
-    ids = torch.from_numpy(host.tokenizer.encode(read_files(files)).ids)
-    return (part[None] for part in ids.split(min(host.context_length, WINDOW)) if len(part) > 1)
+    ids, prefix = torch.from_numpy(host.tokenizer.encode(read_files(files)).ids), torch.tensor(_prefix(host))
+    length = min(host.context_length, WINDOW) - len(prefix)
+    return (torch.cat([prefix.long(), part])[None] for part in ids.split(length) if len(part) > 1)
+
+
+def _prefix(host: Any) -> tuple[int, ...]:
+    """The tokens that the model expects before each window."""
+    return tuple(host.tokenizer.prefix("auto")) if host.tokenizer.repeats_prefix else ()

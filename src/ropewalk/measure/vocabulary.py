@@ -58,16 +58,19 @@ def random_every_token(host: Host, vocab_size: int, draws: int, *, batch: int = 
 
 
 @torch.inference_mode()
-def in_context(host: Host, windows: Iterable[Tensor], vocab_size: int) -> tuple[np.ndarray, np.ndarray]:
+def in_context(
+    host: Host, windows: Iterable[Tensor], vocab_size: int, *, skip: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean increments (V, N) over windows (B, T) of tokens, and how often each token occurred (V,).
 
-    The first token of a window, which no gap precedes, is left out; tokens that never occurred have 0.
+    skip: tokens left out at the start of each window: the first one, which no gap precedes, or a prefix. Tokens that never
+    occurred have 0.
     """
     sums = torch.zeros(vocab_size, len(host.rows), dtype=torch.float64)
     counts = torch.zeros(vocab_size, dtype=torch.int64)
     for ids in windows:
-        d = increments_of(host(ids)).double().cpu()[:, :, 1:]
-        flat = ids[:, 1:].flatten()
+        d = increments_of(host(ids)).double().cpu()[:, :, skip:]
+        flat = ids[:, skip:].flatten()
         counts += torch.bincount(flat, minlength=vocab_size)
         sums.index_add_(0, flat, d.transpose(1, 2).flatten(0, 1))
     return (sums / counts.clamp(min=1)[:, None]).numpy(), counts.numpy()
