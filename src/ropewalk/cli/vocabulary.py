@@ -79,7 +79,7 @@ def _tables(
     from ropewalk.measure import vocabulary as measured
     from ropewalk.measure.random_networks import RandomNetworks
 
-    if graft is None and kind_of(model) == "huggingface":
+    if graft is None and kind_of(model) == "huggingface" and Path(model).exists():
         raise UserError(f"{model} has no learned increments; give --graft FOLDER, or use `ropewalk probe`.")
     host: Any = load(model) if graft is None else load(graft, base=model)
     size = host.tokenizer.vocab_size
