@@ -73,3 +73,22 @@ def test_a_folder_that_may_not_be_listed_is_refused(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "scandir", scandir)
     assert f"{tmp_path / 'inner'}: cannot be read (Permission denied)" in refusal(tmp_path)
+
+
+def test_a_pattern_is_a_source(tmp_path: Path) -> None:
+    for name in ("a/1.txt", "a/2.txt", "b/3.txt", "b/4.md", "c.rst"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    found = Files.at(tmp_path / "*" / "*.txt", None, "x")
+    assert [document.text for document in found.documents(lambda _: None)] == [
+        "a/1.txt",
+        "a/2.txt",
+        "b/3.txt",
+    ]
+    assert [name for name, _ in found.fingerprint()] == ["a/1.txt", "a/2.txt", "b/3.txt"]
+    both = Files.at(str(tmp_path / "[ab]*"), None, "x")
+    assert [path.name for path in both.paths] == ["1.txt", "2.txt", "3.txt", "4.md"]
+    with pytest.raises(UserError, match="matches no file"):
+        Files.at(tmp_path / "*.none", None, "x")
+    with pytest.raises(UserError, match="convert it first: pandoc"):
+        Files.at(tmp_path / "*.rs?", None, "x")

@@ -26,7 +26,7 @@ OPTIONS = {
 class Source(BaseModel):
     """One place documents come from; which key is given says which kind it is.
 
-    path     a file, or a folder read recursively in sorted order
+    path     a file, a folder read recursively in sorted order, or a pattern such as "texts/*.jsonl"
     dataset  a Hugging Face data set, with its `name` (configuration), `split`, `revision` and `data_files`;
              a folder of data files, or "json", "parquet" or "text" with data_files, is read from this machine
     builtin  "python", the standard library's own source files; or, with the `seed` of their documents,

@@ -35,8 +35,11 @@ class Files:
 
     @classmethod
     def at(cls, path: str | Path, text_key: str | None, name: str) -> "Files":
-        """The readable files of a path: itself, or those below a folder."""
+        """The readable files of a path: itself, those below a folder, or those that match a pattern."""
         path = Path(path)
+        if not path.exists() and glob.has_magic(str(path)):
+            found = list(dict.fromkeys(file for one in expand([path]) for file in _find(one)))
+            return cls(found, Path(os.path.commonpath([file.parent for file in found])), text_key, name)
         return cls(_find(path), path if path.is_dir() else path.parent, text_key, name)
 
     def fingerprint(self) -> Any:
