@@ -82,7 +82,7 @@ def test_rope_turns_as_the_llama_of_transformers_does() -> None:
     cos, sin = modeling_llama.LlamaRotaryEmbedding(config)(q, n)
     expected = modeling_llama.apply_rotary_pos_emb(q, k, cos, sin)
     rope = Rope(SIZE, 2, THETA)
-    got = rope(q.transpose(1, 2), k.transpose(1, 2), *rope.angles(n[..., None]))
+    got = rope(q.transpose(1, 2), k.transpose(1, 2), *rope.angles(n[..., None].float()))
     for ours, theirs in zip(got, expected, strict=True):
         assert torch.allclose(ours, theirs.transpose(1, 2), atol=1e-5)
 
@@ -92,7 +92,7 @@ def test_rope_turns_as_the_interleaved_gptj_of_transformers_does_once_permuted()
     angle = n[:, None] * THETA ** (-torch.arange(0, SIZE, 2) / SIZE)
     theirs = modeling_gptj.apply_rotary_pos_emb(x, angle.sin()[None], angle.cos()[None])
     rope, order = Rope(SIZE, 4, THETA), neighbors(SIZE)
-    got, _ = rope(x[..., order], x[..., order], *rope.angles(n[None, :, None].expand(2, 9, 1)))
+    got, _ = rope(x[..., order], x[..., order], *rope.angles(n[None, :, None].expand(2, 9, 1).float()))
     assert torch.allclose(got, theirs[..., order], atol=1e-5)
 
 

@@ -18,21 +18,26 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class Rope(nn.Module):
-    """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters."""
+class Encoding(nn.Module):
+    """The frequencies of an encoding, theta^(-c/D) for every `step`-th channel c, and the angles of positions."""
 
+    step: int
     frequencies: Tensor
 
     def __init__(self, head_size: int, num_kv_heads: int, theta: float) -> None:
         super().__init__()
-        self.register_buffer("frequencies", _frequencies(head_size, 2, theta), persistent=False)
+        self.register_buffer("frequencies", _frequencies(head_size, self.step, theta), persistent=False)
 
-    def angles(
-        self, p: Float[Tensor, "B T G"]
-    ) -> tuple[Float[Tensor, "B T G ..."], Float[Tensor, "B T G ..."]]:
-        """Cosines and sines (B, T, G, D/2) of positions, float32."""
+    def angles(self, p: Float[Tensor, "B T G"]) -> tuple[Float[Tensor, "B T G F"], Float[Tensor, "B T G F"]]:
+        """Cosines and sines of positions, one per frequency, float32."""
         angle = p.float()[..., None] * self.frequencies
         return angle.cos(), angle.sin()
+
+
+class Rope(Encoding):
+    """Rotary encoding: D/2 frequencies theta^(-2i/D), no parameters."""
+
+    step = 2
 
     def forward(
         self,
@@ -48,7 +53,7 @@ class Rope(nn.Module):
         return rotated
 
 
-class Pope(nn.Module):
+class Pope(Encoding):
     """Polar encoding: every channel is a magnitude, softplus of its value, with its own frequency theta^(-c/D).
 
     Keys add a learned phase per head and channel, kept within [-2 pi, 0]. Outputs have 2 D channels: the
@@ -56,17 +61,11 @@ class Pope(nn.Module):
     cos((n - m) f + phase).
     """
 
-    frequencies: Tensor
+    step = 1
 
     def __init__(self, head_size: int, num_kv_heads: int, theta: float) -> None:
-        super().__init__()
-        self.register_buffer("frequencies", _frequencies(head_size, 1, theta), persistent=False)
+        super().__init__(head_size, num_kv_heads, theta)
         self.phase_bias = nn.Parameter(torch.zeros(num_kv_heads, head_size))
-
-    def angles(self, p: Float[Tensor, "B T G"]) -> tuple[Float[Tensor, "B T G D"], Float[Tensor, "B T G D"]]:
-        """Cosines and sines of positions, one per channel, float32."""
-        angle = p.float()[..., None] * self.frequencies
-        return angle.cos(), angle.sin()
 
     def forward(
         self,
