@@ -21,6 +21,7 @@ DOCS = Path(__file__).parent
 TEXTS = {
     "picture": "The old bridge over New York was closed. Nobody knew why.",
     "picture-zh": "我们在北京大学学习语言学，他在图书馆工作。",
+    "picture-code": "def area(width, height): return width * height",
 }
 PAPER = np.array([19, 20, 22]) / 255  # the page's background in dark mode
 
@@ -44,7 +45,7 @@ def darkened(picture: Image.Image) -> Image.Image:
 def main() -> None:
     for name, colors in flow.COLORS.items():
         (DOCS / name).write_text(flow.drawing(colors), encoding="utf-8")
-    model = ropewalk.load("per-layer")
+    model = ropewalk.load("flagship")
     for name, text in TEXTS.items():
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "picture.png"

@@ -38,6 +38,7 @@ def open_page(chromium: Any, tmp_path: Path) -> Iterator[Opened]:
         how.setdefault("reduced_motion", "reduce")
         context = chromium.new_context(viewport={"width": width, "height": height}, **how)
         contexts.append(context)
+        context.set_default_timeout(90_000)  # a machine in use may be slow; nothing waits that long otherwise
         page = context.new_page()
         page.requests = []
         page.on("request", lambda request: page.requests.append(request.url))

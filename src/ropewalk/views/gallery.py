@@ -67,7 +67,8 @@ def collect(traces: Iterable[Trace], most: int = MOST_GAPS) -> tuple[Gaps, list[
             "expected at least one trace, got none; trace some texts with: ropewalk trace FILES --out FOLDER"
         )
     values = np.concatenate(parts, axis=1)
-    means = np.nanmean(np.abs(values), axis=1)
+    known = np.isfinite(values)
+    means = np.where(known, np.abs(values), 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
     rows = tuple(map(str, choose(kept[0]).rows))
     return Gaps(texts, sorts, values / np.where(means > 0, means, 1)[:, None], means, rows, left_out), kept
 

@@ -17,8 +17,9 @@ from matplotlib.figure import Figure
 from ropewalk.traces.trace import Trace
 from ropewalk.views import fonts
 from ropewalk.views import ink as inking
+from ropewalk.views.findings import findings
 from ropewalk.views.kinds import describe
-from ropewalk.views.labels import one_line
+from ropewalk.views.labels import explain, one_line
 from ropewalk.views.panels import balanced
 from ropewalk.views.rows import head_count
 from ropewalk.views.scene import MAGNITUDES, Scene, scene
@@ -53,7 +54,9 @@ class Picture:
         self.unit_name = one_line(trace.unit)
         self.named = title is None
         title = usual.format(self.model) if title is None else one_line(title)
-        self.ink = inking.prepare(texts, trace.text, extra=title + self.model + self.unit_name)
+        self.finding = findings(shown)[0].text
+        words = title + self.model + self.unit_name + self.finding
+        self.ink = inking.prepare(texts, trace.text, extra=words)
 
         one = replace(shown, rows=shown.rows[:1], values=shown.values[:1])
         integer = scene(one, "integer", drawn.placement)
@@ -179,9 +182,12 @@ class Picture:
             rows = "A row per head of each layer" if not shared else "A row per head"
         elif heads > 1:
             rows += f", the mean of its {heads} heads"
-        parts = [] if self.named else [f"By {self.model}."]
+        parts = [self.finding] if self.named else [self.finding, f"By {self.model}."]
+        unit = describe(self.trace).unit
+        meaning = f" ({unit})" if unit else ""
         parts.append(
-            f"{rows}; at the right its mean in {self.unit_name}. Top row: even spacing, as without learned increments."
+            f"{rows}; at the right its mean in {self.unit_name}{meaning}. Top row: even spacing, as without learned "
+            "increments."
         )
         if len(self.panels) > 1:
             parts.append(f"Wrapped into {len(self.panels)} panels; each row starts at the left of each.")
@@ -189,6 +195,8 @@ class Picture:
             parts.append("Read from right to left.")
         if (self.gaps < 0).any():
             parts.append("Blue: steps backwards.")
+        if symbols := explain(self.ink.labels):
+            parts.append(f"{symbols[0].upper()}{symbols[1:]}.")
         if any(self.ink.boxed):
             parts.append("Boxed numbers: characters without a glyph on this machine.")
         return " ".join(parts)
