@@ -76,7 +76,8 @@ def _parts(x: Tensor, dtype: torch.dtype) -> Tensor:
     """
     if dtype.itemsize >= x.dtype.itemsize:
         return x[..., None].to(dtype)
-    parts, rest = list[Tensor](), x.detach()
+    rest = x.detach()
+    parts: list[Tensor] = []
     for _ in range(3):
         parts.append((rest.view(torch.int32) & UPPER_BITS).view(torch.float32))
         rest = rest - parts[-1]
