@@ -134,3 +134,12 @@ def test_every_kind_is_named_with_its_unit() -> None:
     assert "• Layer 0 forgets most before" in faded
     felt = str(render(byte_trace("abcd", [[0, 1, 5, 0]], kind="sensitivity", unit="x"), width=300))
     assert "sensitivity in x" in felt and "depends most on the gap before" in felt
+
+
+def test_sentences_about_wide_letters_fit_the_screen() -> None:
+    pieces = ["我在", "北京", "大学", "学习", "语言学"]
+    trace = token_trace("".join(pieces), pieces, [[1, 1, 9, 1, 1], [1, 1, 1, 1, 7]])
+    for width in range(60, 90, 3):
+        lines = str(render(trace, width=width)).splitlines()
+        assert any("大学" in line and line.startswith("•") for line in lines)
+        assert max(map(cell_len, lines)) <= width

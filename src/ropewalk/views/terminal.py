@@ -34,6 +34,9 @@ WIDTH, NARROWEST, MOST_BLANKS, LONGEST = 100, 24, 12, 20
 SPELLED_ROWS, SPELLED_CELLS = 3, 2000
 """Of a folded trace, so many rows are written in full, unless the text is longer than this."""
 
+FILLER = "\0"
+"""Stands for the second column of a wide character while lines are wrapped; no text that is shown holds it."""
+
 Line = list[tuple[str, Style | None]]
 
 
@@ -211,8 +214,10 @@ def _unit(trace: Trace) -> str:
 
 
 def _wrapped(text: str, width: int, indent: str = "") -> Iterator[Line]:
-    for line in textwrap.wrap(text, max(width, NARROWEST), subsequent_indent=indent):
-        yield [(line, None)]
+    """Lines of at most `width` columns; a wide character takes two."""
+    counted = "".join(character + FILLER * (cell_len(character) - 1) for character in text)
+    for line in textwrap.wrap(counted, max(width, NARROWEST), subsequent_indent=indent):
+        yield [(line.replace(FILLER, ""), None)]
 
 
 def _step(widest: float) -> float:
