@@ -69,7 +69,7 @@ class OptimizerConfig(BaseModel):
 
 
 def rate_fraction(config: OptimizerConfig, step: int, steps: int) -> float:
-    """The fraction of the peak rate at a step counted from 0: linear warm-up, then the schedule's way to zero."""
+    """The fraction of the peak learning rate at a step counted from 0: linear warm-up, then the schedule's decay."""
     warmup = config.warmup
     rising = (step + 1) / warmup if step < warmup else 1.0
     if config.schedule == "wsd":
@@ -122,7 +122,7 @@ class Optimizers:
         self.peaks += [(group, group["lr"]) for group in optimizer.param_groups]
 
     def step(self, fraction: float) -> float:
-        """One update at `fraction` of every peak rate; returns the gradient norm before clipping.
+        """One update at `fraction` of every peak learning rate; returns the gradient norm before clipping.
 
         A norm that is not a finite number leaves the weights as they are.
         """

@@ -1,6 +1,6 @@
 """What stands out in a trace, in sentences: computed once, from its numbers alone, for all views.
 
-At most three: the widest gap, the sort of place with wide gaps, the rows that vary most and least. A sensitivity with a
+At most three: the widest gap, the kind of position in the text with wide gaps, the rows that vary most and least. A sensitivity with a
 large standard error is called noise. A trace without contrast gets the one sentence that nothing stands out.
 """
 
@@ -18,7 +18,7 @@ from ropewalk.views.scene import Scene, scene
 SMALLEST_CONTRAST = 0.01
 """Gaps that all lie within this share of their row's mean do not stand out."""
 PATTERN_CONTRAST = 1.1
-"""A sort of place is worth a sentence where its mean gap is this many times that of the others."""
+"""A kind of position in the text is worth a sentence where its mean gap is this many times that of the others."""
 NOISE = 2.0
 """A difference from the mean below this many standard errors may be noise."""
 
@@ -78,7 +78,7 @@ def _widest(trace: Trace, drawn: Scene, kind: Kind) -> Finding:
 
 
 def _pattern(drawn: Scene, kind: Kind) -> Finding | None:
-    """The sort of place whose mean gap exceeds that of all others most, in the row where it does so most."""
+    """The kind of position in the text whose mean gap exceeds that of all others most, in the row where it does so most."""
     cells, gaps = drawn.cells, drawn.gaps
     sorts = np.array([sort_of_place(cells, number) for number in range(len(cells))])
     best: tuple[float, int, str] | None = None
@@ -161,7 +161,7 @@ def _unspaced(word: str) -> bool:
 
 
 def sort_of_place(cells: tuple[Cell, ...], number: int) -> str:
-    """The sort of place that a gap is in; "" for the first cell."""
+    """The kind of position in the text that a gap is in; "" for the first cell."""
     if not number:
         return ""
     text, before = cells[number].text, cells[number - 1].text
