@@ -147,22 +147,20 @@ def test_zeros_alone_make_no_utf_16(tmp_path: Path) -> None:
     assert read_text(tmp_path / "a.txt") == "a\0b and more"
 
 
-def test_a_flood_of_empty_lines_takes_neither_memory_nor_time(tmp_path: Path) -> None:
+def test_a_flood_of_empty_lines_takes_no_memory(tmp_path: Path) -> None:
     zstandard = pytest.importorskip("zstandard")
-    import time
     import tracemalloc
 
     path = tmp_path / "a.jsonl.zst"
     with path.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
         writer.write(b'{"text": "first"}\n')
-        for _ in range(32):
+        for _ in range(24):
             writer.write(b"\n" * (1 << 24))
         writer.write(b'{"text": "last"}\n')
     tracemalloc.start()
-    began = time.process_time()
     found = list(formats.documents(path, None, lambda _: None))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert [document.text for document in found] == ["first", "last"]
-    assert found[1].name == f"{path}, line {2 + (32 << 24)}"
-    assert peak < 300 << 20 and time.process_time() - began < 60
+    assert found[1].name == f"{path}, line {2 + (24 << 24)}"
+    assert peak < 300 << 20  # a piece of the compressed file unpacks to 128 MB at most, held twice
