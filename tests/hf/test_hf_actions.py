@@ -147,7 +147,7 @@ def test_any_sequence_of_actions(folder: Path) -> None:
     run_state_machine_as_test(
         Actions,
         settings=settings(
-            max_examples=5, stateful_step_count=6, deadline=None, derandomize=True, database=None,
+            max_examples=3, stateful_step_count=6, deadline=None, derandomize=True, database=None,
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip

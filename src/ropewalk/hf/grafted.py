@@ -7,9 +7,10 @@ loaded with attn_implementation="eager".
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection
 from contextlib import ExitStack
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +117,12 @@ class Grafted:
         edit: Edit | None = None,
         activations: Collection[str] = (),
         kv_cache: Any = None,
+        last: int | None = None,
     ) -> Output:
         """tokens (B, T) -> logits, increments and activations; see `ropewalk.core.host.Host`.
 
-        kv_kv_cache: a transformers cache. UserError for unknown activations and for tokens that the model does not know.
+        kv_cache: a transformers cache. last: make logits of the last tokens alone, which saves memory. UserError for unknown
+        activations and for tokens that the model does not know.
         """
         if edit is not None and checkpointing(self.structure) != "no":
             raise UserError(
@@ -153,12 +156,23 @@ class Grafted:
                     past_key_values=kv_cache,
                     use_cache=kv_cache is not None,
                     **({"output_attentions": True} if wanted["attention"] else {}),
+                    **({"logits_to_keep": last} if last is not None and self._keeps_logits else {}),
                 )
         finally:
             self.hooks.recording = None
         found.update({f"positions.{i}": recording.p[i] for i in wanted["positions"]})
         found.update({f"attention.{i}": output.attentions[i] for i in wanted["attention"]})
-        return Output(output.logits, tuple(recording.r), found)
+        logits = output.logits
+        if last is not None and logits.shape[1] != last:
+            logits = logits[:, -last:]
+        return Output(logits, tuple(recording.r), found)
+
+    @cached_property
+    def _keeps_logits(self) -> bool:
+        """Whether the model can make the logits of some tokens alone."""
+        model: Any = self.model
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        return "logits_to_keep" in inspect.signature(base.forward).parameters
 
     def _known(self, activations: Collection[str]) -> dict[str, list[int]]:
         rotating = [layer.index for layer in self.structure.rotary_layers]

@@ -59,15 +59,13 @@ class Trainee(nn.Module):
 
     def forward(self, tokens: Tensor) -> Output:
         """tokens (B, T) -> logits (B, T, V) and increments of these tokens."""
-        skip = len(self.prefix)
+        skip, length = len(self.prefix), tokens.shape[1]
         if skip:
             before = torch.tensor(self.prefix, dtype=tokens.dtype, device=tokens.device)
             tokens = torch.cat([before.expand(len(tokens), -1), tokens], 1)
         with torch.autocast(tokens.device.type, self.compute, enabled=self.compute != torch.float32):
-            output = self.__dict__["graft"](tokens)
-        return Output(
-            output.logits[:, skip:], tuple(r[:, skip:] for r in output.increments), output.activations
-        )
+            output = self.__dict__["graft"](tokens, last=length if skip else None)
+        return Output(output.logits, tuple(r[:, skip:] for r in output.increments), output.activations)
 
     def learned(self) -> dict[str, Tensor]:
         """The parameters that learn, by name."""
