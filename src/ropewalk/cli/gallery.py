@@ -29,7 +29,7 @@ def gallery(
         typer.Option(help="A folder of the same texts traced with another seed or model; may be repeated."),
     ] = None,
 ) -> None:
-    """Write a page of many texts: each row's widest gaps in context, gaps by the sort of place, a search, and controls.
+    """Write a page of many texts: each row's widest gaps in context, gaps by the kind of position, a search, and controls.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""A page about many texts: each row's widest gaps in context, how wide gaps are by the sort of place, and a search.
+"""A page about many texts: each row's widest gaps in context, how wide gaps are by the kind of position, and a search.
 
 Beside the model's gaps stand those of controls, such as a random network or another seed, on the same texts; a page
 without any says so. One self-contained file, as `views.page`.
@@ -31,7 +31,7 @@ RANGE = 12.0
 
 @dataclass(frozen=True, eq=False)
 class Gaps:
-    """G gaps of many texts. texts: their cells' labels; sorts (G,): names of the sorts of places; values (N, G): each gap
+    """G gaps of many texts. texts: their cells' labels; sorts (G,): names of the kinds of positions; values (N, G): each gap
     over its row's mean over all texts, NaN where not measured; means (N,): those means.
     """
 

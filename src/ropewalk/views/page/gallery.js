@@ -1,4 +1,4 @@
-// The page of many texts: the widest gaps of a row in context, gaps by the sort of place, a search, and controls.
+// The page of many texts: the widest gaps of a row in context, gaps by the kind of position, a search, and controls.
 import { el, number, payload, plural } from "./base.js";
 import { keepTheme, mix, palette, readTheme, setTheme } from "./color.js";
 
@@ -91,7 +91,7 @@ function trust() {
     table("Rank correlation of all gaps: near 1 with another seed is a finding of both; near 1 with a random network says nothing about training", ["row", ...controls.map(({ name }) => name)], rows));
 }
 
-// How wide gaps are at each sort of place, on a logarithmic scale.
+// How wide gaps are at each kind of position, on a logarithmic scale.
 function histograms() {
   const bins = payload.sorts.map(() => new Float64Array(BINS)), totals = payload.sorts.map(() => []);
   for (let gap = 0; gap < count; gap++) {
@@ -110,7 +110,7 @@ function histograms() {
     return el("tr", {}, el("th", { scope: "row" }, sort), el("td", {}, el("div", { class: "bars", role: "img", "aria-label": `distribution ${sort}` }, ...bars)), el("td", {}, times(mean(values, totals[n]))),
       ...controls.map((control) => el("td", {}, times(mean(control.values, totals[n])))), el("td", {}, totals[n].length.toLocaleString("en")));
   });
-  return table("By the sort of place; left of a distribution is an eighth of the mean, right is eight times", ["place", "distribution", "mean", ...controls.map(({ name }) => name), "number"], rows);
+  return table("By the kind of position; left of a distribution is an eighth of the mean, right is eight times", ["place", "distribution", "mean", ...controls.map(({ name }) => name), "number"], rows);
 }
 
 function profile() {
@@ -129,7 +129,7 @@ const body = el("div", {}), picker = (label, options, get, set) => el("label", {
   } }, ...options.map(([value, name]) => el("option", { value, selected: String(get()) === value }, name))));
 
 function draw() {
-  body.replaceChildren(...[trust(), profile(), el("h2", {}, "In context"), ...list(), el("h2", {}, "By the sort of place"), histograms()].filter(Boolean));
+  body.replaceChildren(...[trust(), profile(), el("h2", {}, "In context"), ...list(), el("h2", {}, "By the kind of position"), histograms()].filter(Boolean));
 }
 
 let waiting = 0;
