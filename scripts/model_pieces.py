@@ -72,8 +72,8 @@ def join(folder: Path, model: Path) -> Path:
             f"{folder} has pieces {sorted(found)} of {sorted(counts)}; send those that are missing."
         )
     model.mkdir(parents=True)
-    whole = Joined([found[number] for number in sorted(found)])
     with (
+        Joined([found[number] for number in sorted(found)]) as whole,
         zstandard.ZstdDecompressor().stream_reader(whole) as reader,
         tarfile.open(fileobj=reader, mode="r|") as archive,
     ):
@@ -97,6 +97,11 @@ class Joined(io.RawIOBase):
                 return int(count)
             self.files.pop(0).close()
         return 0
+
+    def close(self) -> None:
+        for file in self.files:
+            file.close()
+        super().close()
 
 
 def main() -> None:
