@@ -92,7 +92,12 @@ def probe(
     if dry_run:
         return
     start = read_start(reading.start)
-    settings = {"draws": options.draws, "exact": options.exact, "seed": options.seed, "start": start}
+    settings: dict[str, Any] = {
+        "draws": options.draws,
+        "exact": options.exact,
+        "seed": options.seed,
+        "start": start,
+    }
     result = run_probe(host, text, tokens, plan, **settings)
     console = Console()
     whole = result.whole_text(tokens)

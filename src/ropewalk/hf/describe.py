@@ -28,7 +28,7 @@ def describe(name: str | Path) -> dict[str, Any]:
             "increments": f"{settings['parametrization']}, per {settings['per']}, gap {settings['gap']}, on layers "
             f"{record['layers'][0]} to {record['layers'][-1]}",
             "trained with": {"lora": "a LoRA", "base": "the whole base"}.get(
-                record.get("requires"), "a frozen base"
+                str(record.get("requires")), "a frozen base"
             ),
         }
         return own | _base(folder / "base" if record.get("requires") == "base" else record["base"]["source"])

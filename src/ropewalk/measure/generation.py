@@ -68,9 +68,10 @@ def generate_tokens(
         )
     from ropewalk.native.generate import stream
 
-    ends = _ends(host)
+    model: Any = host
+    ends = _ends(model)
     for token in stream(
-        host, [tokens.sequence.tolist()], length=length, temperature=temperature, top_p=top_p, seed=seed
+        model, [tokens.sequence.tolist()], length=length, temperature=temperature, top_p=top_p, seed=seed
     ):
         if int(token) in ends:
             return
