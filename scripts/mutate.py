@@ -38,7 +38,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "core/positions.py": ("core/test_positions.py", "core/test_absolute.py"),
     "core/encoding.py": ("core/test_encoding.py", "core/test_attention.py"),
-    "core/decay.py": ("core/test_attention.py", "native/test_decoder.py"),
+    "core/decay.py": ("core/test_decay_features.py", "core/test_attention.py", "native/test_decoder.py"),
     "core/loss.py": ("core/test_loss.py",),
     "native/kv_cache.py": ("native/test_generate.py", "native/test_decoder.py"),
     "native/generate.py": ("native/test_generate.py",),
@@ -325,7 +325,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--named", action="store_true", help="only the named mutants")
-    parser.add_argument("--only", help="files whose path contains this")
+    parser.add_argument("--only", help="files whose path contains this, and no named mutants")
     parser.add_argument("--sample", type=int, help="at most so many mutants of each file")
     parser.add_argument("--seed", type=int, default=0, help="which ones, with --sample")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -340,7 +340,7 @@ def main() -> None:
     import torch  # noqa: F401
     import transformers  # noqa: F401
 
-    began, figures, alive = time.monotonic(), {}, named_survivors()
+    began, figures, alive = time.monotonic(), {}, [] if given.only else named_survivors()
     for file in () if given.named else TARGETS:
         if given.only and given.only not in file:
             continue
@@ -352,7 +352,11 @@ def main() -> None:
         alive += [f"{one.file}:{one.line}: {one.change}" for one in survivors]
         print(f"{file}: {tried - len(survivors)} of {tried} noticed", flush=True)
     if given.json is not None:
-        content = {"named": len(NAMED), "seconds": round(time.monotonic() - began), "files": figures}
+        content = {
+            "named": 0 if given.only else len(NAMED),
+            "seconds": round(time.monotonic() - began),
+            "files": figures,
+        }
         given.json.write_text(json.dumps(content, indent=1) + "\n")
     sys.exit(bool(alive))
 
