@@ -213,7 +213,7 @@ def main() -> None:
 
 
 def _letters(seed: int) -> Trace:
-    text = "The rope walked on and on. " * 37
+    text = "The rope went on and on. " * 40
     data = encode(text)
     values = np.exp(np.random.default_rng(seed).normal(0, 0.3, (6, len(data))))
     return Trace(
