@@ -7,12 +7,16 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test setup lint lock docs docs-site bench gpu-rehearsal wheel clean
+.PHONY: demo test checks tests setup lint lock docs docs-site bench gpu-rehearsal wheel clean
 
 demo: .venv/ready-demo
 	$(BIN)/ropewalk demo
 
+# Both at once: the checks run on one core while the tests start.
 test: .venv/ready-dev
+	$(MAKE) --no-print-directory -j 2 checks tests
+
+checks: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,6 +24,8 @@ test: .venv/ready-dev
 	$(BIN)/python docs/generate.py --check
 	$(BIN)/python docs/performance.py --check
 	$(BIN)/python docs/verified.py --check
+
+tests: .venv/ready-dev
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 setup: .venv/ready-dev

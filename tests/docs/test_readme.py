@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fresh
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ def test_commands(command, clone):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_programs(program, clone):
-    done = run([sys.executable, "-W", "error", "-c", program], clone)
+    done = fresh.run(program, clone, strict=True, ROPEWALK_CACHE=str(clone / "cache"))
     assert done.returncode == 0, done.stderr
 
 
