@@ -16,6 +16,7 @@ SIZE, SECONDS = 768, 0.15
 """Of the matrix product that is timed, and for how long."""
 SHARE = 0.4
 """Of its speed that a training reaches."""
+UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
 PASSES = {"frozen": 4, "lora": 4, "full": 6}
 """Floating-point operations of a step for each token and weight: a forward pass has 2, gradients of activations 2, of weights 2."""
 
@@ -35,8 +36,9 @@ def describe(recipe: GraftRecipe, plan: ExecutionPlan) -> str:
     """The estimate in one line."""
     found = seconds(recipe, plan)
     tokens = step_tokens(recipe) * recipe.train.steps
-    parts = ((86_400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
-    size, unit = next((part for part in parts if found >= 2 * part[0]), parts[-1])
+    if found < 60:
+        return f"{tokens:,} tokens in each training; about a minute in all"
+    size, unit = next(part for part in UNITS if found >= 2 * part[0] or part == UNITS[-1])
     return f"{tokens:,} tokens in each training; about {found / size:.0f} {unit} in all, give or take a factor of two"
 
 
