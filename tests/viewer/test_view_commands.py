@@ -7,18 +7,22 @@ from typing import Any
 import pytest
 import typer
 from samples import CHINESE, sample
+from test_page import payload
 from tiny import config, moved
 from typer.testing import CliRunner
 
 from ropewalk.cli.export import export_site
+from ropewalk.cli.gallery import gallery
 from ropewalk.cli.page import film, page
+from ropewalk.cli.show import show
+from ropewalk.cli.trace import trace
 from ropewalk.cli.view import view
 from ropewalk.errors import UserError
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
 
 app = typer.Typer()
-for function in (view, page, film, export_site):
+for function in (view, page, film, export_site, gallery, show, trace):
     app.command()(function)
 
 
@@ -73,7 +77,39 @@ def test_a_page_that_cannot_be_made_is_content(
 def test_a_film_is_written_from_a_run(folder: Path, tmp_path: Path) -> None:
     run("film", str(folder), "--text", "rope", "--out", str(tmp_path / "f.html"))
     html = (tmp_path / "f.html").read_text(encoding="utf-8")
-    assert '"name":"step 1"' in html and '"name":"step 20"' in html
+    assert '"name":"step 1 · ' in html and '"name":"step 20 · ' in html
+
+
+def test_a_gallery_compares_an_archive_with_a_random_network_and_another_seed(
+    folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("The rope went on.")
+    models = [str(folder / "checkpoints" / f"step-{step:08d}") for step in (1, 20)]
+    for name, model in zip(("one", "two"), models, strict=True):
+        run("trace", str(tmp_path / "a.txt"), "--out", str(tmp_path / name), "--model", model, "--quiet")
+    out = tmp_path / "g.html"
+    run(
+        "gallery",
+        str(tmp_path / "one"),
+        "--model",
+        models[0],
+        "--against",
+        str(tmp_path / "two"),
+        "--out",
+        str(out),
+    )
+    controls = payload(out.read_text(encoding="utf-8"))["controls"]
+    assert [one["name"] for one in controls] == ["random network", "two"]
+    assert all(len(one["agreement"]) == 2 for one in controls)
+
+
+def test_a_page_can_show_attention_and_what_was_expected(folder: Path, tmp_path: Path) -> None:
+    model, out = str(folder / "checkpoints" / "step-00000001"), tmp_path / "s.html"
+    run("show", "rope", "--model", model, "--html", str(out), "--attention", "--quiet")
+    (entry,) = payload(out.read_text(encoding="utf-8"))["entries"]
+    assert len(entry["expected"]) == 4 and entry["attention"]["count"] == 5
+    with pytest.raises(UserError, match="--attention adds to the page of --html"):
+        run("show", "rope", "--model", model, "--attention")
 
 
 def test_a_film_needs_a_run(tmp_path: Path) -> None:
@@ -97,6 +133,6 @@ def test_a_site_of_a_missing_model_is_refused(tmp_path: Path) -> None:
         run("export-site", str(tmp_path / "site"), "--model", str(tmp_path / "no-model"))
 
 
-@pytest.mark.parametrize("command", ["view", "page", "film", "export-site"])
+@pytest.mark.parametrize("command", ["view", "page", "film", "export-site", "gallery"])
 def test_help_has_examples(command: str) -> None:
     assert "Examples" in run(command, "--help").output
