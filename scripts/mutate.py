@@ -39,7 +39,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "core/positions.py": ("core/test_positions.py", "core/test_absolute.py"),
     "core/encoding.py": ("core/test_encoding.py", "core/test_attention.py"),
     "core/decay.py": ("core/test_decay_features.py", "core/test_attention.py", "native/test_decoder.py"),
-    "core/loss.py": ("core/test_loss.py",),
+    "core/loss.py": ("core/test_loss_values.py", "core/test_loss.py"),
     "native/kv_cache.py": ("native/test_generate.py", "native/test_decoder.py"),
     "native/generate.py": ("native/test_generate.py",),
     "hf/cache_state.py": ("hf/test_cache_state.py", "hf/test_hf_caches.py"),
