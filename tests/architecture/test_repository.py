@@ -62,6 +62,12 @@ def test_files_are_short() -> None:
     assert statistics.median(length(path) for path in OURS) < 200
 
 
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """pytest imports them by their names alone."""
+    names = [path.name for path in CODE if ROOT / "tests" in path.parents and path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_nothing_in_the_package_asserts() -> None:
     """`python -O` drops assertions, and people are told things with a UserError."""
     wrong = [path for path in OURS if asserted(path.read_text(encoding="utf-8"))]
