@@ -32,7 +32,9 @@ from results_tables import (
     words,
 )
 
+from ropewalk.analyses.entities import COMPARISONS
 from ropewalk.analyses.result import Endpoint, Result, sentence
+from ropewalk.analyses.statistics import LEVEL
 from ropewalk.studies.report import anchor
 from ropewalk.system.files import write_atomically
 
@@ -56,50 +58,18 @@ Each table of the study is made again by the study's command with `--table NAME`
 
 def sentences(made: Measured) -> list[str]:
     """Ten plain sentences, from the numbers of the tables."""
-    study, last = made.study, made.last
     megabytes = max(made.flagship) * BYTES_A_STEP / 1e6
-    ratio = last["bytes"]["bytes"].primary
-    surface, own = last["spacing"]["surface"].primary, last["boundaries gsdsimp"]["boundaries"]
-    assert ratio and surface and own.primary
-    neutral = study["real/neutrality"]["neutrality"]
-    per_layer = find(neutral, variant="per-layer")
-    against = {
-        control: find(study.get(f"real/content against {control}", {}).get("content"), variant="per-layer")
-        for control in ("constant", "table", "embedding")
-    }
-    knocked = last["knockout"]["knockout"]
-    one, byte = (find(knocked, replacement=name, target="all", cost="total") for name in ("one", "byte mean"))
-    names, dose = last["entities"]["entities"].primary, last["dose gsdsimp"]["dose"].primary
-    assert names and dose
-    planted = study.get("planted/per-layer/planted", {}).get("planted")
-    entropy = find(own, reader="entropy before")
+    ratio = made.last["bytes"]["bytes"].primary
+    assert ratio
     return [
         f"What works: increments leave 1 on a CPU once a training takes enough small steps; after {max(made.flagship):,} steps "
         f"of {BYTES_A_STEP} bytes ({megabytes:.0f} MB) the flagship's layer 0 spaces white space {ratio.estimate.value:.1f} times "
         "as wide as letters (published: about 6).",
-        f"Loss: over {per_layer['pairs'] if per_layer else 0} pairs of seeds of the CPU study, increments of each layer change "
-        f"the held-out loss by {inside(per_layer, 'difference', 4)} nats per byte against integer RoPE: "
-        f"{per_layer['verdict'] if per_layer else ''}.",
-        "What increments are: against one learned scale for each layer the difference is "
-        f"{_compared(against['constant'])}, against a learned table of bytes {_compared(against['table'])}, and against "
-        f"networks that read the byte alone {_compared(against['embedding'])}.",
-        f"The flagship needs its spacing: with every increment set to 1 it loses {inside(one, 'nats')} nats per byte, and with "
-        f"every increment replaced by the mean of its byte {inside(byte, 'nats', 4)}.",
-        f"What they know: white space and punctuation, with an AUC of {_estimate(surface)} in the flagship (published for the "
-        f"shared model: 0.97; random networks of the same shape reach {surface.null:.2f}).",
-        f"Chinese words: the row chosen on development sentences tells word boundaries with an AUC of {_estimate(own.primary)}; "
-        f"a random network may reach {own.primary.null:.3f} and the model's own entropy has {inside(entropy, 'auc')}: "
-        f"{_decided(own.primary.verdict)}.",
-        f"Names: the gap inside a two-word name is smaller than that of a control in a share of {_estimate(names)} of the pairs, "
-        f"to clear {names.null:.3f}: {names.verdict}.",
-        f"Doubling a gap at a word boundary costs {_estimate(dose, 4)} nats per token more than doubling another gap like it: "
-        f"{dose.verdict}.",
-        "A planted language, whose words are known exactly: "
-        + (
-            f"share of names with a smaller gap {_estimate(planted.primary)}, to clear {planted.primary.null:.3f}: "
-            f"{planted.primary.verdict}."
-            if planted is not None and planted.primary is not None
-            else "not measured yet."
+        *_worth(made.study, made.last["knockout"]["knockout"]),
+        *_known(made.last),
+        *_asked(
+            made.last.get("dose gsdsimp", {}).get("dose"),
+            made.study.get("planted/per-layer/planted", {}).get("planted"),
         ),
         "Untested here: more than one seed of the flagship, and integer RoPE at its size; models of more than 6.4 million "
         "parameters and more than 20 MB of text; per-head rows, PoPE, ALiBi, forget gates and code; so nothing here says "
@@ -107,8 +77,80 @@ def sentences(made: Measured) -> list[str]:
     ]
 
 
+def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
+    """What increments are worth to the loss, and what part of them."""
+    layers, shared = (
+        find(study["real/neutrality"]["neutrality"], variant=v) for v in ("per-layer", "shared")
+    )
+    against = [
+        _compared(find(study.get(f"real/content against {control}", {}).get("content"), variant="per-layer"))
+        for control in ("constant", "table", "embedding")
+    ]
+    one, byte = (find(knocked, replacement=name, target="all", cost="total") for name in ("one", "byte mean"))
+    return [
+        f"Loss, in nats per byte against integer RoPE, over {layers['pairs'] if layers else 0} pairs of seeds of the CPU study: "
+        f"increments of each layer {_compared(layers)}; shared increments {_compared(shared)}.",
+        f"What increments are: against one learned scale for each layer, those of each layer differ by {against[0]}, against a "
+        f"learned table of bytes by {against[1]}, and against networks that read the byte alone by {against[2]}.",
+        f"The flagship needs its spacing: with every increment set to 1 it loses {inside(one, 'nats')} nats per byte; with every "
+        f"increment replaced by the mean of its byte, that is without context, it loses {inside(byte, 'nats', 4)}: "
+        f"{_content(knocked)}.",
+    ]
+
+
+def _known(last: dict[str, dict[str, Result]]) -> list[str]:
+    """What the flagship's increments know."""
+    surface, own = last["spacing english"]["surface"].primary, last["boundaries gsdsimp"]["boundaries"]
+    names, entropy = last["entities"]["entities"].primary, find(own, reader="entropy before")
+    assert surface and own.primary and names
+    return [
+        f"What they know: in English, white space and punctuation with an AUC of {_estimate(surface)} (published for the shared "
+        f"model: 0.97; random networks of the same shape reach {surface.null:.3f}): {_decided(surface)}.",
+        f"Chinese words: the row chosen on development sentences tells word boundaries with an AUC of {_estimate(own.primary)}; "
+        f"a random network may reach {own.primary.null:.3f} and the model's own entropy has {inside(entropy, 'auc')}: "
+        f"{_decided(own.primary)}.",
+        f"Names: in English the gap after the first word is smaller than in reversed order in {_names(last)} (published: four "
+        "layers, 66 to 78 %); against another second word of equal surprisal, which is the fairer control, the share is "
+        f"{_estimate(names)}, to clear {names.null:.3f}: {names.verdict}.",
+    ]
+
+
+def _asked(dose: Result | None, planted: Result | None) -> list[str]:
+    """The intervention on single gaps, and the language whose truth is known."""
+    changed = hidden = "not measured yet."
+    if dose is not None and dose.primary is not None:
+        changed = f"{_estimate(dose.primary, 4)}: {dose.primary.verdict}."
+    if planted is not None and planted.primary is not None:
+        share = f"the share of names with a smaller gap than other words is {_estimate(planted.primary)}"
+        hidden = f"{share}, to clear {planted.primary.null:.3f}: {planted.primary.verdict}."
+    return [
+        "Doubling a gap at a word boundary, less doubling another gap like it, in nats per token of the next 16: "
+        + changed,
+        "A planted language, whose words are known exactly: " + hidden,
+    ]
+
+
+def _content(knocked: Result) -> str:
+    """What its note says about the mean of the byte, after the colon."""
+    return (
+        next(note for note in knocked.notes if note.startswith("What a table")).split("byte: ")[1].rstrip(".")
+    )
+
+
 def _compared(row: Row | None) -> str:
     return "not measured" if row is None else f"{inside(row, 'difference', 4)} ({row['verdict']})"
+
+
+def _names(tables: dict[str, dict[str, Result]]) -> str:
+    """The rows with an effect in the published direction, with their shares and what random networks reach."""
+    rows = [
+        f"{row['row']} ({float(row['share'] or 0):.0%}; random networks up to {float(row['chance'] or 0):.0%})"
+        for row in tables["entities"]["entities"].rows
+        if (row["comparison"], row["language"]) == (COMPARISONS[0], "en")
+        and float(row["holm"] or 1) < LEVEL
+        and float(row["share"] or 0) > 0.5
+    ]
+    return " and ".join(rows) or "no layer"
 
 
 def _estimate(endpoint: Endpoint, digits: int = 3) -> str:
@@ -116,8 +158,11 @@ def _estimate(endpoint: Endpoint, digits: int = 3) -> str:
     return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
 
 
-def _decided(verdict: str) -> str:
-    return {"above": "they know them", "below": "they know less than nothing"}.get(verdict, verdict)
+def _decided(endpoint: Endpoint) -> str:
+    if endpoint.verdict in ("above", "below"):
+        return {"above": "known", "below": "known the wrong way round"}[endpoint.verdict]
+    below = endpoint.estimate.value >= 0.5 and endpoint.estimate.high < endpoint.null
+    return "no more than random networks show" if below else endpoint.verdict
 
 
 def sections(made: Measured, folder: Path) -> dict[str, str]:
@@ -129,8 +174,9 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
         "Two-word names": entities(made),
         "White space and punctuation": checkpoints(made, "surface", "auc"),
         "What other increments would cost": knockouts(made),
-        "Single gaps widened and narrowed": made.last["dose gsdsimp"]["dose"].markdown(),
     }
+    if dose := made.last.get("dose gsdsimp"):
+        found["Single gaps widened and narrowed"] = dose["dose"].markdown()
     if planted := made.study.get("planted/per-layer/planted"):
         found["The planted language"] = planted["planted"].markdown()
         if grown := made.study.get("planted/per-layer/curve planted"):
