@@ -74,7 +74,7 @@ function learnedRows(picture) {
 
 function gapTable(picture, hit, title) {
   const { entry, scenes } = picture, { x, left, factor, mean } = scenes.row, c = hit.cell;
-  const { noun } = entry.words, what = `${noun} before it`;
+  const { noun } = entry.words, what = `${noun} before it${entry.errors ? " ± its standard error" : ""}`;
   const rows = learnedRows(picture).map(([row, r]) => {
     const gap = c && Number.isFinite(scenes.row.gap[r][c]) ? (x[r][c] - left[r][c]) / factor[r] : NaN, share = gap / mean[r];
     const width = Number.isFinite(share) ? clamp(Math.abs(share) / picture.tops, 0, 1) * 100 : 0;
@@ -91,7 +91,7 @@ function gapTable(picture, hit, title) {
   return el("section", {},
     title ? el("h2", {}, title) : null,
     el("table", {}, el("caption", { title: entry.words.unit }, `${what}, in ${entry.unit}${entry.words.unit ? ` (${entry.words.unit})` : ""}`),
-      el("thead", {}, el("tr", {}, ...["", "", noun, "× mean", ...(entry.errors ? ["standard error"] : []), isMagnitude(entry) ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
+      el("thead", {}, el("tr", {}, ...["", "", noun, "× mean", ...(entry.errors ? ["±"] : []), isMagnitude(entry) ? "sum" : "position"].map((name) => el("th", { scope: "col" }, name)))),
       el("tbody", {}, ...rows)),
     ceiling ? el("p", { class: "hint" }, `* at the model's largest increment, ${number(entry.provenance.max_increment)}.`) : null);
 }

@@ -6,7 +6,9 @@ import { labelWidth, reach } from "./layout.js";
 import { marked, shows } from "./selection.js";
 
 const BLANK = /^[␣⏎⇥◆�]$/u;
-export const CROWDED = 0.26; // of the letter size: closer than this to the last one printed, a character keeps only its tick
+
+// Whether a label stands too close to the last one that was printed, even when both are squeezed: it keeps only its tick.
+export const tooClose = (far, label, last, size) => far < Math.max(0.26 * size, last === null ? 0 : 0.225 * (labelWidth(label, size) + labelWidth(last, size)));
 
 export function placer(picture, panel) {
   const { now, sizes, entry } = picture;
@@ -67,12 +69,13 @@ function drawBands(pen, picture, { start, end }, r, y, at, top, foot) {
 function drawLetters(pen, picture, { start }, r, xs, top, foot) {
   const { entry, rows, sizes, now } = picture, y = rowMiddle(picture, r) - sizes.size * (picture.difference && r ? 0.42 : 0.04);
   const quiet = !rows[r].members.length;
-  let last = -Infinity;
+  let last = -Infinity, printed = null;
   const chosen = new Map(marked(picture).map(([which, cell]) => [cell, which]));
   xs.forEach((x, i) => {
     const cell = start + i, { label } = entry.cells[cell], which = chosen.get(cell);
-    if (Math.abs(x - last) < sizes.size * CROWDED && !which) return;
+    if (tooClose(Math.abs(x - last), label, printed, sizes.size) && !which) return;
     last = x;
+    printed = label;
     const width = labelWidth(label, sizes.size), near = (j) => Math.min(width, Math.abs((xs[j] ?? Infinity) - x));
     const squeeze = clamp((near(i - 1) + near(i + 1)) / 2 / width, 0.5, 1), blank = BLANK.test(label);
     const tinted = !quiet && now.gap[r][cell] > 1.02;

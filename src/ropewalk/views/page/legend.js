@@ -44,7 +44,7 @@ function more({ entry, atlas }) {
   const parts = [entry.symbols];
   if (!atlas) parts.push("top row: even spacing, as in an ordinary model", `under a row's name: its mean ${entry.words.noun}`);
   if (entry.attention && state.arcs) parts.push("point at a character: arcs to what it attends to");
-  return parts.filter(Boolean).map((text) => el("span", {}, text));
+  return [el("span", { class: "more" }, parts.filter(Boolean).join(" · "))]; // a line of its own, so that nothing moves when the first changes
 }
 
 export function updateNotes() {
@@ -70,7 +70,7 @@ export function updateNotes() {
     if (entry.leftward) sentences.push(`${name}the text runs from right to left, and so do the rows.`);
     if (entry.text.length > 2000) sentences.push(`${name}${plural(entry.text.length, "character")}: the rows off the screen are drawn when you scroll to them.`);
   }
-  notes.replaceChildren(...sentences.map((text) => el("p", {}, text)), provenance());
+  notes.replaceChildren(...sentences.map((text) => el("p", {}, state.view === "one" ? text.replace(/^./, (letter) => letter.toUpperCase()) : text)), provenance());
 }
 
 function provenance() {

@@ -1,7 +1,7 @@
 // A picture: the panels of one entry as canvases, painted only where they are on the screen.
 import { cellSignal, displayRows, el, state } from "./base.js";
 import { warmest } from "./color.js";
-import { CROWDED, drawPanel, panelHeight } from "./draw.js";
+import { drawPanel, panelHeight, tooClose } from "./draw.js";
 import { arrange, extent } from "./layout.js";
 import { moveTo } from "./motion.js";
 import { canvasPen } from "./pen.js";
@@ -110,11 +110,11 @@ export function crowded(picture) {
   let hidden = 0;
   for (const panel of picture.panels) {
     for (let r = 1; r < x.length; r++) {
-      let last = -Infinity;
+      let last = -Infinity, printed = null;
       for (let c = panel.start; c < panel.end; c++) {
-        const at = x[r][c] * unit;
-        if (Math.abs(at - last) < picture.sizes.size * CROWDED) hidden++;
-        else last = at;
+        const at = x[r][c] * unit, { label } = picture.entry.cells[c];
+        if (tooClose(Math.abs(at - last), label, printed, picture.sizes.size)) hidden++;
+        else [last, printed] = [at, label];
       }
     }
   }
