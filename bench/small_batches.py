@@ -141,7 +141,7 @@ def main() -> None:
         "profile": {f"{w} windows, one thread": costs(next(iter(parts(w).values()))) for w in (1, 8)},
     }
     if not words.skip_side_by_side:
-        cores = len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         alone, together = side_by_side(1, words.steps), side_by_side(cores, words.steps)
         findings.append(
             f"{cores} one-thread runs side by side do {together:.2f} steps of {WORKER_WINDOWS} windows a second, one alone "
