@@ -123,6 +123,17 @@ def test_equivalence_by_hand() -> None:
         statistics.paired(np.empty(0))
 
 
+def test_an_estimate_within_a_margin_is_tested_on_both_sides() -> None:
+    for value in (0.4, -0.4):
+        e = statistics.with_interval(value, (0.01, 4))
+        assert statistics.within(e, 0.5) == pytest.approx(T.sf(1.0, 4), rel=1e-6)
+        assert statistics.within(e, 0.4) == 1.0 == statistics.within(e, 0.3)
+    assert statistics.within(statistics.with_interval(0.0, (0.01, 4)), 0.5) == pytest.approx(
+        T.sf(5.0, 4), rel=1e-6
+    )
+    assert np.isnan(statistics.within(Estimate(0.1), 0.5))
+
+
 def test_rank_p_counts_both_tails_and_itself() -> None:
     reached = np.arange(39.0)
     assert np.isnan(statistics.rank_p(0.0, np.empty(0)))
@@ -168,6 +179,9 @@ def test_spearman_and_the_signed_rank_test_agree_with_scipy() -> None:
     for i in range(2):
         assert found[i] == pytest.approx(statistics.stats().spearmanr(a[i], b[i]).statistic)
     assert np.isnan(found[2])
+    assert statistics.spearman(np.array([[1.0, 2.0], [1.0, 2.0]]), np.array([[3.0, 9.0], [9.0, 3.0]])).tolist() == [
+        pytest.approx(1.0), pytest.approx(-1.0)
+    ]  # fmt: skip
     d = np.array([0.3, -0.1, 0.4, 0.2, 0.6, -0.05, 5e-7])
     expected = statistics.stats().wilcoxon(np.append(d[:-1], 0.0)).pvalue
     assert statistics.signed_rank(d) == pytest.approx(expected)
