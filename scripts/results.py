@@ -119,12 +119,16 @@ def _asked(dose: Result | None, planted: Result | None) -> list[str]:
     """The intervention on single gaps, and the language whose truth is known."""
     changed = hidden = "not measured yet."
     if dose is not None and dose.primary is not None:
-        changed = f"{_estimate(dose.primary, 4)}: {dose.primary.verdict}."
+        row = find(dose, dose=2.0)
+        changed = (
+            f"{inside(row, 'boundary', 4)} at word boundaries of GSDSimp, {inside(row, 'other', 4)} at other gaps with the "
+            f"same first byte and equal surprisal; difference {_estimate(dose.primary, 4)}: {dose.primary.verdict}."
+        )
     if planted is not None and planted.primary is not None:
         share = f"the share of names with a smaller gap than other words is {_estimate(planted.primary)}"
         hidden = f"{share}, to clear {planted.primary.null:.3f}: {planted.primary.verdict}."
     return [
-        "Doubling a gap at a word boundary, less doubling another gap like it, in nats per token of the next 16: "
+        "What a wider gap does: doubling one gap of the flagship changes the loss of the next 16 tokens, in nats per token, by "
         + changed,
         "A planted language, whose words are known exactly: " + hidden,
     ]
