@@ -35,7 +35,7 @@ SENTENCES = (
     "Kyrgyzstan borders Kazakhstan, Uzbekistan, Tajikistan and China.",
     "An ophthalmologist examined the watchmaker's failing eyesight.",
     "The manuscript, water-stained and brittle, crumbled at her touch.",
-    "Fishermen mended their nets by lamplight until the storm subsided.",
+    "Fishermen repaired their nets by lamplight until the storm subsided.",
     "The orchestra's bassoonist arrived late, breathless and apologetic.",
     "Cartographers once decorated empty oceans with imaginary monsters.",
     "Antibiotics are useless against viruses, yet patients demand them.",
