@@ -62,7 +62,7 @@ SHOW = {
     "text and file": (["show", TEXT, "--file", "TMP/good.txt"], "either"),
     "no text at all": (["show"], "empty|no text"),
     "unknown scale": (["show", TEXT, "--scale", "log"], "'row', 'same', 'integer'"),
-    "unknown start": (["show", TEXT, "--start", "middle"], "'auto', 'bos', 'none'"),
+    "unknown start": (["show", TEXT, "--start", "middle"], "auto, bos, none"),
     "unknown placement": (["show", TEXT, "--placement", "middle"], "'first', 'last'"),
     "unknown option": (["show", TEXT, "--color", "red"], "--color"),
     "png into no folder": (["show", TEXT, "--png", "TMP/no/where.png"], "does not exist"),

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import event_loop
 import pytest
 from tiny import config
 from uvicorn import Config
@@ -79,7 +80,7 @@ def test_a_request_has_to_arrive_in_time(monkeypatch: pytest.MonkeyPatch) -> Non
             await transport.gone.wait()
             assert not made.waiting
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    event_loop.run(run())
 
 
 def test_a_complete_request_is_no_longer_waited_for() -> None:
@@ -96,7 +97,7 @@ def test_a_complete_request_is_no_longer_waited_for() -> None:
         made.connection_lost(None)
         assert not made.waiting
 
-    asyncio.run(run())
+    event_loop.run(run())
 
 
 def test_the_rest_of_a_request_that_came_early_is_waited_for() -> None:
@@ -110,7 +111,7 @@ def test_the_rest_of_a_request_that_came_early_is_waited_for() -> None:
         assert made in made.waiting
         made.connection_lost(None)
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    event_loop.run(run())
 
 
 def test_the_oldest_of_too_many_silent_connections_goes() -> None:
@@ -122,7 +123,7 @@ def test_the_oldest_of_too_many_silent_connections_goes() -> None:
         for made, _ in pairs:
             made.connection_lost(None)
 
-    asyncio.run(run())
+    event_loop.run(run())
 
 
 def test_an_answer_has_to_be_read_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +138,7 @@ def test_an_answer_has_to_be_read_in_time(monkeypatch: pytest.MonkeyPatch) -> No
         await transport.gone.wait()
         made.connection_lost(None)
 
-    asyncio.run(asyncio.wait_for(run(), 60))
+    event_loop.run(run())
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
+import event_loop
 import pytest
 
 from ropewalk.live.guard import Guard
@@ -35,7 +35,7 @@ def ask(path: str = BASE, method: str = "GET", **headers: list[bytes]) -> tuple[
         "raw_path": path.encode(),
         "headers": [(name.encode(), value) for name, values in given.items() for value in values],
     }
-    asyncio.run(Guard(app, 8000, BASE)(scope, None, send))
+    event_loop.run(Guard(app, 8000, BASE)(scope, None, send))
     assert (sent[0]["status"] == 200) == (b"secret" in sent[1]["body"])
     return sent[0]["status"], dict(sent[0]["headers"])
 
@@ -100,4 +100,4 @@ def test_other_protocols_are_not_answered() -> None:
     async def app(*_: Any) -> None:
         raise AssertionError
 
-    asyncio.run(Guard(app, 8000, BASE)({"type": "websocket"}, None, None))
+    event_loop.run(Guard(app, 8000, BASE)({"type": "websocket"}, None, None))

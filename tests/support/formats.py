@@ -5,7 +5,6 @@ What `scripts/fuzz.py` mutates and `test_fuzzed.py` reads again. A reader may su
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import hashlib
 import json
@@ -25,6 +24,7 @@ import zstandard
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import event_loop
 import tiny
 
 from ropewalk.analyses import gold
@@ -374,7 +374,7 @@ def _ask(folder: Path) -> None:
         async def send(message: Any, said: list[Any] = said) -> None:
             said.append(message)
 
-        asyncio.run(live._app()(scope, receive, send))
+        event_loop.run(live._app()(scope, receive, send))
         if said[0]["status"] not in (200, 400, 413):
             raise RuntimeError(f"the live page answered {said[0]['status']}: {said[-1].get('body')!r}")
 

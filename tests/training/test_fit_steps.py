@@ -58,5 +58,5 @@ def test_the_same_steps_give_the_same_run_with_or_without_minutes(tmp_path: Path
 
 
 def test_too_little_time_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is over before a first step"):
+    with pytest.raises(UserError, match="is too short for one step"):
         train(tiny.recipe(steps=1000, minutes=1e-6), tiny.corpus(), tmp_path)

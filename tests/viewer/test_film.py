@@ -1,5 +1,6 @@
 """The film as a GIF and as a page."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,11 @@ def test_a_film_of_chinese_is_drawn() -> None:
 def test_a_page_names_its_frames_by_their_models(tmp_path: Path) -> None:
     film.save(frames(), tmp_path / "f.html")
     html = (tmp_path / "f.html").read_text(encoding="utf-8")
-    assert '"name":"untrained"' in html and '"name":"step 250"' in html and '"name":"step 1,000"' in html
+    assert re.findall(r'"name":"([^"·]*) · 0.87 nats per byte"', html) == [
+        "untrained",
+        "step 250",
+        "step 1,000",
+    ]
 
 
 def test_between_goes_from_one_to_the_other() -> None:

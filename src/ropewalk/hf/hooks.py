@@ -54,7 +54,8 @@ class Increments(nn.Module):
         computed = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
         with torch.autocast(kind, enabled=False), loaded(self):
             r = self.parametrization(
-                x.to(torch.bfloat16 if computed == torch.bfloat16 else torch.float32), x[..., 0]
+                x.to(torch.bfloat16 if computed == torch.bfloat16 else torch.float32),
+                x.new_zeros(x.shape[:2], dtype=torch.long),  # a graft does not read the token ids
             )
         return r.expand(*x.shape[:2], self.num_rows)
 
