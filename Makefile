@@ -26,7 +26,7 @@ checks: .venv/ready-dev
 	$(BIN)/python docs/verified.py --check
 
 tests: .venv/ready-dev
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 3 --dist loadscope
 
 setup: .venv/ready-dev
 
