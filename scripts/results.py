@@ -90,8 +90,8 @@ def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
     return [
         f"Loss, in nats per byte against integer RoPE, over {layers['pairs'] if layers else 0} pairs of seeds of the CPU study: "
         f"increments of each layer {_compared(layers)}; shared increments {_compared(shared)}.",
-        f"What increments are: against one learned scale for each layer, those of each layer differ by {against[0]}, against a "
-        f"learned table of bytes by {against[1]}, and against networks that read the byte alone by {against[2]}.",
+        f"Whether content lowers the loss: increments of each layer minus one learned scale for each layer {against[0]}, minus a "
+        f"learned table of bytes {against[1]}, minus networks that read the byte alone {against[2]}.",
         f"The flagship needs its spacing: with every increment set to 1 it loses {inside(one, 'nats')} nats per byte; with every "
         f"increment replaced by the mean of its byte, that is without context, it loses {inside(byte, 'nats', 4)}: "
         f"{_content(knocked)}.",

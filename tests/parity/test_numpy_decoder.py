@@ -18,7 +18,7 @@ from tiny import config, moved
 from ropewalk import loading
 from ropewalk.errors import UserError
 from ropewalk.measure import capture
-from ropewalk.native import checkpoint, pretrained
+from ropewalk.native import checkpoint, numpy_decoder, pretrained
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
 from ropewalk.native.numpy_checkpoint import read_numpy_decoder
@@ -148,6 +148,15 @@ def test_tokens_that_a_parametrization_sees_alike_advance_alike() -> None:
 def test_other_models_need_torch(tmp_path: Path, other: dict[str, Any]) -> None:
     folder = saved(tmp_path / "model", moved(Decoder(config(decoder=other), seed=0), scale=0.1))
     with pytest.raises(UserError, match=r"has .*, which needs PyTorch; run: pip install 'ropewalk\[torch\]'"):
+        traced(folder, "cat")
+    assert loading.quickest_backend(folder, "cat") == "auto"
+
+
+def test_a_parametrization_that_numpy_does_not_compute_needs_torch(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(numpy_decoder, "RUNS", frozenset({"integer"}))
+    with pytest.raises(UserError, match="has parametrization bounded, which needs PyTorch"):
         traced(folder, "cat")
     assert loading.quickest_backend(folder, "cat") == "auto"
 

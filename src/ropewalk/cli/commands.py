@@ -34,7 +34,7 @@ GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Look at a text": (show.show, page.page, view.view, page.film, gallery.gallery, demo.demo),
     "Measure": (trace.trace, measure.measure, measure.analyze, vocabulary.vocabulary),
     "Train": (train.prepare, train.train, train.freeze, model.generate, model.info, study.study),
-    "Real models": (verify.verify, probe.probe, graft_train.graft_train, graft_study.graft_study),
+    "Hugging Face models": (verify.verify, probe.probe, graft_train.graft_train, graft_study.graft_study),
     "Export": (export.export_site, export.export_llama),
 }
 

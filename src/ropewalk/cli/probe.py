@@ -35,9 +35,10 @@ class ProbeOptions:
         int | None,
         typer.Option(help="Equal surroundings: read this many tokens before each gap (16 with --window)."),
     ] = None
-    draws: Annotated[int, typer.Option(min=2, help="Random draws: one backward pass each.")] = 16
+    draws: Annotated[int, typer.Option(min=2, help="Random samples: one backward pass each.")] = 16
     exact: Annotated[
-        bool, typer.Option("--exact", help="No drawing: differentiate forward, one pass per gap and row.")
+        bool,
+        typer.Option("--exact", help="No sampling: forward-mode differentiation, one pass per gap and row."),
     ] = False
     batch_size: Annotated[int, typer.Option(help="Windows of text at a time.")] = 16
     per_head: Annotated[
@@ -47,7 +48,7 @@ class ProbeOptions:
     heads: Annotated[
         str | None, typer.Option(help="Measure only these key/value heads, such as 0,3 (with --per-head).")
     ] = None
-    seed: Annotated[int, typer.Option(help="Seed of the draws.", min=0, max=MAX_SEED)] = 0
+    seed: Annotated[int, typer.Option(help="Seed of the samples.", min=0, max=MAX_SEED)] = 0
 
 
 @option_groups

@@ -40,7 +40,7 @@ def show(
 ) -> None:
     """Show how far apart the model puts the tokens of a text, layer by layer.
 
-    A short text is read with NumPy alone, before PyTorch would have loaded. A model without learned increments has the same
+    Without output files, a short text is read with NumPy, which starts faster than PyTorch. A model without learned increments has the same
     gap everywhere; for such a model the picture is a quick probe: how much its predictions depend on each gap.
 
     Examples:

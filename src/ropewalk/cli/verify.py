@@ -24,10 +24,10 @@ def verify(
     ] = "float32",
     json: Annotated[Path | None, typer.Option(help="Write the rows and the versions as JSON.")] = None,
 ) -> None:
-    """Check that a model works with ropewalk on this machine: one row for each promise.
+    """Check that a model works with ropewalk on this machine: one row for each check.
 
     A fresh graft must change nothing, a detached one must leave nothing, decoding with a cache or padding must give what one
-    pass gives, tokens must lie where their text is, and losses must be those of the model itself. The exit status is 1
+    pass gives, token spans must match the text, and losses must be those of the model itself. The exit status is 1
     where a check fails. Nothing is trained or kept.
 
     Examples:

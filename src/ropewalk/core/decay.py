@@ -1,4 +1,4 @@
-"""Decay: an attention bias that grows with distance, in nats.
+"""Decay: a penalty on attention scores that grows with distance, in nats.
 
 A decay emits a(t) <= 0 per token and head, shape (B, T, H); the attention score of query t and key s gains the sum of
 a over the tokens after s up to t: c(t) - c(s), c the running sum. ALiBi emits a constant per head (arXiv 2108.12409); a forget gate emits log sigmoid

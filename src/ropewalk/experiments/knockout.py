@@ -1,4 +1,4 @@
-"""Experiment: what other increments than its own cost a trained model."""
+"""Experiment: how much a trained model's loss rises when its increments are replaced."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Finds where a Hugging Face decoder can be grafted: its rotary embedding and the attentions that rotate by it.
+"""Finds where a Hugging Face decoder can be grafted: its rotary embedding and the attention modules that use it.
 
 Works without a list of families. An attention is a module inside a decoder layer that takes the rotary embedding's
-output; one forward pass over a few tokens shows whether it uses it. UserError names a host that does not fit and what
+output; one forward pass over a few tokens shows whether the module uses that output. UserError names a host that does not fit and what
 to do instead.
 """
 

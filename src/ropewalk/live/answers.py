@@ -35,12 +35,12 @@ class Model:
     host: Host
 
     def read(self, text: str) -> TokenizedText:
-        """The text as the host reads it, the prefix before its first window only."""
+        """The tokens of a text; the host's prefix goes before the first window only."""
         return replace(encode_for(self.host, text), repeat_prefix=False)
 
 
 class Answers:
-    """Asks one model at a time; remembers the last untouched traces, for gaps that hold the later layers."""
+    """Asks one model at a time; keeps the last traces without edits, which an edit that fixes the later layers' increments needs."""
 
     def __init__(self, models: Mapping[str, Model]) -> None:
         if not models:

@@ -68,8 +68,8 @@ def trace_many(
 ) -> list[Trace]:
     """The traces of many texts, in their order; arguments as in `trace`, and equal to it up to rounding.
 
-    Windows of similar length share a pass, padded at their ends. A thread keeps up to 256 MB of the memory that its passes
-    free, see `ropewalk.system.allocator`.
+    Windows of similar length share a pass, padded at their ends. Each thread keeps up to 256 MB of freed memory for
+    reuse, see `ropewalk.system.allocator`.
     """
     given = tokens or [None] * len(texts)
     with opened_host(host, tokenizer) as opened:

@@ -14,7 +14,7 @@ from ropewalk.errors import UserError
 from ropewalk.native import model_folder
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.model_folder import WEIGHTS, Shapes
-from ropewalk.native.numpy_decoder import NumpyDecoder, runs
+from ropewalk.native.numpy_decoder import NumpyDecoder, unusual
 from ropewalk.system.files import read_whole
 
 
@@ -25,8 +25,7 @@ def read_numpy_decoder(folder: str | Path) -> NumpyDecoder:
     path = folder / WEIGHTS
     header = model_folder.read_header(path)
     shape = model_folder.decoder_config(config, folder, header)
-    if not runs(shape):
-        what = f"encoding {shape.encoding}" if shape.decay is None else f"decay {shape.decay}"
+    if what := unusual(shape):
         raise UserError(f"{folder} has {what}, which needs PyTorch; run: pip install 'ropewalk[torch]'")
     expected = parameter_shapes(shape)
     model_folder.check_header(path, header, expected)

@@ -1,7 +1,7 @@
 """The native decoder's forward pass in NumPy, float32, one sequence.
 
 It is here for the base install, which has no torch: tracing a model needs nothing else, and starts ten times faster.
-RoPE without decay, every parametrization. `tests/parity` compares it with `ropewalk.native.decoder`.
+RoPE without decay, the parametrizations in `RUNS`. `tests/parity` compares it with `ropewalk.native.decoder`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,22 @@ from ropewalk.native.host_properties import HostProperties
 
 SATURATION = 30.0  # as in ropewalk.core.increments
 EPS = float(np.finfo(np.float32).eps)
+
+RUNS = frozenset(
+    {
+        "integer",
+        "positive",
+        "bounded",
+        "signed",
+        "constant",
+        "table",
+        "frozen",
+        "random",
+        "free",
+        "coordinate",
+    }
+)
+"""The parametrizations that `NumpyDecoder` computes."""
 
 
 @dataclass(frozen=True)
@@ -119,9 +135,19 @@ class NumpyDecoder(HostProperties):
         return _rms(x, self.config.norm_eps) * self.weights[f"{name}.weight"]
 
 
+def unusual(config: DecoderConfig) -> str | None:
+    """What NumPy does not compute of a model: another encoding than RoPE, a decay, a parametrization not in `RUNS`."""
+    if config.encoding != "rope":
+        return f"encoding {config.encoding}"
+    if config.decay is not None:
+        return f"decay {config.decay}"
+    parametrization = config.increments.parametrization
+    return None if parametrization in RUNS else f"parametrization {parametrization}"
+
+
 def runs(config: DecoderConfig) -> bool:
-    """Whether NumPy runs a model of this architecture: RoPE without decay."""
-    return config.encoding == "rope" and config.decay is None
+    """Whether NumPy runs a model of this architecture."""
+    return unusual(config) is None
 
 
 def nats(logits: np.ndarray, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

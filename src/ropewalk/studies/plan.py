@@ -1,4 +1,4 @@
-"""What every study's plan has: a title, files of segmented sentences, and trainings in folders of their own."""
+"""Parts that all study plans share: a title, files of segmented sentences, and trainings in folders of their own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GoldFiles(BaseModel):
 
 
 class Header(BaseModel):
-    """title: the report's. scale: the share of the recipe's length that is trained, below 1 for a rehearsal.
+    """title: the report's. scale: the share of the recipe's length that is trained, below 1 for a trial run.
     gold_root: the folder that relative gold files start from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,9 +1,9 @@
-"""A training step that the CPU only starts: data, gradients, update and statistics stay on the device.
+"""A training step without synchronization with the CPU: data, gradients, update and statistics stay on the device.
 
 A step gathers its windows from a `DeviceTokens`, accumulates the gradients of all micro-batches, clips them, updates the
 weights by AdamW at a rate read from a table, and writes loss, gradient norm and the statistics of the increments into a
 table on the device. The CPU reads that table once in `advance`. On a GPU the whole step is one captured CUDA graph; on
-a CPU the same function runs directly. A step whose loss, gradient or increments are not usable changes no weight, nor
+a CPU the same function runs directly. A step whose loss or gradient is not finite, or whose increments ran away, changes no weight, nor
 does any later one: the CPU finds the first of them when it reads.
 
 The whole model, its output layer and the loss are compiled as one function without graph breaks. The vocabulary is

@@ -40,7 +40,7 @@ class Finding:
 
 
 def findings(trace: Trace) -> tuple[Finding, ...]:
-    """The findings of a trace; heads count as the mean of their layer."""
+    """The findings of a trace; heads are averaged within each layer."""
     shown = choose(trace)
     drawn = scene(shown)
     kind = describe(trace)
