@@ -91,12 +91,12 @@ def _unrelated(stream: np.random.Generator, seeds: int, heads: int, layers: int 
 @pytest.mark.parametrize("heads", [1, 4])
 def test_depth_alone_decides_nothing_about_attended_distance(heads):
     stream = np.random.default_rng(heads)
-    p = [permutation_p(_unrelated(stream, 3, heads)) for _ in range(60)]
+    p = [permutation_p(_unrelated(stream, 3, heads)) for _ in range(40)]
     assert np.mean(np.array(p) < 0.05) <= 0.10  # 5 % expected; the old interval decided in 60 % of such runs
     old = sum(
-        lookback(_unrelated(stream, 3, heads)).primary.estimate.verdict() != "undecided" for _ in range(20)
+        lookback(_unrelated(stream, 3, heads)).primary.estimate.verdict() != "undecided" for _ in range(10)
     )
-    assert old >= 4  # the interval says how well these heads are measured, and must not decide
+    assert old >= 2  # the interval says how well these heads are measured, and must not decide
 
 
 def test_neutrality_answers_two_questions():

@@ -2,7 +2,6 @@
 
 import json
 import math
-import multiprocessing
 import os
 import random
 import signal
@@ -11,6 +10,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import fresh
 import killed
 import pytest
 import tiny
@@ -104,14 +104,10 @@ def test_an_interrupted_run_goes_on_bit_for_bit(tmp_path: Path, parametrization:
     same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_run_killed_at_ten_random_moments_equals_one_that_was_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Real processes, real SIGKILL; a server that has imported torch already forks them, so that each is quick."""
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+def test_a_run_killed_at_ten_random_moments_equals_one_that_was_not(tmp_path: Path) -> None:
+    """Real processes, real SIGKILL."""
     train(killed.RECIPE, tiny.corpus(), tmp_path / "whole")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed"])
+    context = fresh.context()
     chance = random.Random(11)
     kills, steps = 0, []
     while True:
