@@ -43,9 +43,10 @@ POINTS = 25
 """Of a curve of increments against steps."""
 CURVES = ("per-layer", "shared")
 NOTE = """Numbers in brackets are 95 % intervals; for the flagship, one training, they cover sentences or windows only. "To clear" is
-what 99 random networks on the same activations reach (97.5th percentile); an effect counts only beyond it. Published:
-Brendan Long, "How Far Apart Does a Model Think Its Tokens Are?", 2026, a model of 1.64 GB; a replica is the reference's own
-second run. This page is written by `scripts/results.py` from the tables beside it."""
+what 99 random networks on the same activations reach on the same side of chance: the second largest value, or the second
+smallest for a value below chance. Where random networks have a value, an effect counts only beyond it. Published: Brendan Long,
+"How Far Apart Does a Model Think Its Tokens Are?", 2026, a model that read 1.64 GB; a replica is the reference's own second
+run. This page is written by `scripts/results.py` from the tables beside it."""
 COMMANDS = """    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TORCHINDUCTOR_CPP_WRAPPER=1 ropewalk study recipes/study-cpu.toml \\
       --out studies/cpu --device cpu --set groups.real.recipe.corpus.root=FOLDER --set study.gold_root=FOLDER
     ropewalk train recipes/flagship.toml --out runs/flagship
@@ -62,7 +63,7 @@ def sentences(made: Measured) -> list[str]:
     ratio = made.last["bytes"]["bytes"].primary
     assert ratio
     return [
-        f"What works: increments leave 1 on a CPU once a training takes enough small steps; after {max(made.flagship):,} steps "
+        f"What works: increments move away from 1 on a CPU when training runs for enough optimizer steps; after {max(made.flagship):,} steps "
         f"of {BYTES_A_STEP} bytes ({megabytes:.0f} MB) the flagship's layer 0 spaces white space {ratio.estimate.value:.1f} times "
         "as wide as letters (published: about 6).",
         *_worth(made.study, made.last["knockout"]["knockout"]),
@@ -109,7 +110,7 @@ def _known(last: dict[str, dict[str, Result]]) -> list[str]:
         f"Chinese words: the row chosen on development sentences tells word boundaries with an AUC of {_estimate(own.primary)}; "
         f"a random network may reach {own.primary.null:.3f} and the model's own entropy has {inside(entropy, 'auc')}: "
         f"{_decided(own.primary)}.",
-        f"Names: in English the gap after the first word is smaller than in reversed order in {_names(last)} (published: four "
+        f"Names: in English the gap after the first word is smaller than in reversed order, beyond random networks, in {_names(last)} (published: four "
         "layers, 66 to 78 %); against another second word of equal surprisal, which is the fairer control, the share is "
         f"{_estimate(names)}, to clear {names.null:.3f}: {names.verdict}.",
     ]
@@ -142,17 +143,19 @@ def _content(knocked: Result) -> str:
 
 
 def _compared(row: Row | None) -> str:
-    return "not measured" if row is None else f"{inside(row, 'difference', 4)} ({row['verdict']})"
+    if row is None:
+        return "not measured"
+    return f"{inside(row, 'difference', 4)} (Holm p {float(row['holm'] or 1):.2f}: {row['verdict']})"
 
 
 def _names(tables: dict[str, dict[str, Result]]) -> str:
-    """The rows with an effect in the published direction, with their shares and what random networks reach."""
+    """The rows with an effect in the published direction, larger than random networks reach, with both shares."""
     rows = [
-        f"{row['row']} ({float(row['share'] or 0):.0%}; random networks up to {float(row['chance'] or 0):.0%})"
+        f"{row['row']} ({100 * float(row['share'] or 0):.1f} % of pairs; random networks up to {100 * float(row['chance'] or 0):.1f} %)"
         for row in tables["entities"]["entities"].rows
         if (row["comparison"], row["language"]) == (COMPARISONS[0], "en")
         and float(row["holm"] or 1) < LEVEL
-        and float(row["share"] or 0) > 0.5
+        and float(row["share"] or 0) > max(0.5, float(row["chance"] or 0))
     ]
     return " and ".join(rows) or "no layer"
 
@@ -164,7 +167,9 @@ def _estimate(endpoint: Endpoint, digits: int = 3) -> str:
 
 def _decided(endpoint: Endpoint) -> str:
     if endpoint.verdict in ("above", "below"):
-        return {"above": "known", "below": "known the wrong way round"}[endpoint.verdict]
+        return {"above": "beyond random networks", "below": "beyond random networks, with the opposite sign"}[
+            endpoint.verdict
+        ]
     below = endpoint.estimate.value >= 0.5 and endpoint.estimate.high < endpoint.null
     return "no more than random networks show" if below else endpoint.verdict
 

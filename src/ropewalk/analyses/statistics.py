@@ -3,7 +3,7 @@
 The unit of resampling is a whole sentence (or a pair, or a window), never a single gap: gaps of one sentence are
 not independent. Seeds are few, so they enter intervals through Student's t and not through resampling
 (`over_seeds`). `scripts/coverage.py` measures the coverage of every interval here, `scripts/false_positives.py` the
-false-decision rate of every endpoint. Every function is deterministic: random draws are named by a seed.
+false-decision rate of every endpoint. Every function is deterministic: random draws are seeded.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Estimate:
 def with_interval(
     value: float, *parts: tuple[float, float], bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> Estimate:
-    """A value whose error has independent parts, each a variance with its degrees of freedom; cut at `bounds`.
+    """A value whose error has independent parts, each a variance with its degrees of freedom; clipped to `bounds`.
 
     The half-width is the root of the sum of the squared half-widths that each part would give alone, by Student's t
     (Graybill and Wang's modified large-sample interval). Satterthwaite's degrees of freedom would be too many where a
@@ -156,7 +156,8 @@ def ratio(
 
 
 class Ranking:
-    """The ROC-AUC of scores (n,) for labels (n,), under any weights: the chance that a true one stands higher.
+    """The ROC-AUC of scores (n,) for labels (n,), with optional weights: the probability that a positive scores higher
+    than a negative.
 
     Ties count half. 0.5 is chance; below it the sign is the other way round. NaN where only one class has
     weight.
@@ -225,10 +226,11 @@ def rank_p(value: float, reached: np.ndarray) -> float:
 
 
 def to_clear(value: float, reached: np.ndarray, neutral: float) -> float:
-    """What `value` must lie beyond for a two-sided rank test at 5 % against `reached` (D,), on its side of `neutral`.
+    """The threshold of a two-sided rank test at 5 % against `reached` (D,): the upper one for values above `neutral`, else the
+    lower one.
 
-    `neutral` is what it would be if there were nothing; without draws it is all there is to clear. Infinite where
-    the draws are too few to decide.
+    `neutral` is the value without any effect, and the threshold without draws. Infinite where the draws are too few to
+    decide.
     """
     if not len(reached):
         return neutral

@@ -21,7 +21,9 @@ def gallery(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="The traced model: adds a random network in place of its own as a control."
+            "--model",
+            "-m",
+            help="The traced model: adds untrained increment networks on the same model as a control.",
         ),
     ] = None,
     against: Annotated[
@@ -29,7 +31,7 @@ def gallery(
         typer.Option(help="A folder of the same texts traced with another seed or model; may be repeated."),
     ] = None,
 ) -> None:
-    """Write a page of many texts: each row's widest gaps in context, gaps by the kind of position, a search, and controls.
+    """Write a page of many texts: each row's widest gaps in context, mean gaps at words, punctuation and line ends, a search, controls.
 
     Examples:
 

@@ -60,7 +60,7 @@ def measure(
     windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32,
     out: Out = None,
 ) -> None:
-    """Measure models: run them over a text and print a table with intervals.
+    """Run one measurement on models: a table with intervals, from a text.
 
     Several models of one kind, trained with different seeds, give one table whose intervals cover seeds too.
 

@@ -46,7 +46,7 @@ StartTokens = Annotated[
     str,
     typer.Option(
         metavar="auto|bos|none|ID",
-        help="The tokens before the text: those the tokenizer adds, its begin-of-text token, none, or token ID.",
+        help="The tokens before the text: auto (those the tokenizer adds), bos, none, or the token with this ID.",
     ),
 ]
 

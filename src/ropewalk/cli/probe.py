@@ -65,7 +65,7 @@ def probe(
     graft: GraftFolder = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cost and stop.")] = False,
 ) -> None:
-    """Probe a frozen model: how much its predictions depend on each gap between tokens.
+    """Measure how much a model's predictions depend on each gap between tokens, without training.
 
     Nothing is trained. A large number says that moving the gap would change what the model predicts; it
     does not say which spacing the model would prefer. Without --past and --window the text is read as it is and every

@@ -29,7 +29,9 @@ def show(
     ] = "row",
     placement: Annotated[
         Literal["first", "last"],
-        typer.Option(help="Where a character is drawn: at its 'first' byte, or its 'last', as published."),
+        typer.Option(
+            help="Where a character is drawn: at its 'first' byte, or its 'last' (as in the published pictures)."
+        ),
     ] = "first",
     layers: Annotated[str | None, typer.Option(help="Only these layers, such as 0-5,12.")] = None,
     attention: Annotated[

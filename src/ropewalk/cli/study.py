@@ -26,7 +26,10 @@ def study(
     set: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
     device: Annotated[
-        str, typer.Option(help="Where to train: cpu, cuda, or several runs at once: cuda:0,cuda:1 or cpu:8.")
+        str,
+        typer.Option(
+            help="Where to train: cpu, cuda, or several runs at once: cuda:0,cuda:1, or cpu:8 for eight on the CPU."
+        ),
     ] = "auto",
     report: Annotated[
         bool, typer.Option("--report", help="Train nothing; measure and report what is trained by now.")

@@ -20,7 +20,7 @@ def view(
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.", min=0, max=65535)] = 0,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
 ) -> None:
-    """Open a local page: type a text, and see the layers change; drag a gap, and see the effect on the predictions.
+    """Type a text in a local page and see the layers change; drag a gap, and see the effect on the predictions.
 
     Examples:
 

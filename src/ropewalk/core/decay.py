@@ -55,7 +55,7 @@ class ForgetGate(nn.Module):
 def append_decay(
     q: Float[Tensor, "B T H E"], k: Float[Tensor, "B T K E"], running: Float[Tensor, "B T H"]
 ) -> tuple[Float[Tensor, "B T H F"], Float[Tensor, "B T H F"]]:
-    """Queries and keys, in one head each, whose product is q . k + c(t) - c(s): attention with decay and without a mask.
+    """Queries and keys, repeated for each query head, whose dot product is q . k + c(t) - c(s): attention with decay and without a mask.
 
     running: c, float32. A query gains the features (c(t), 1) and a key (1, -c(s)). In 16-bit dtypes c is the sum of three
     parts, so that products, which accumulate in float32, keep its precision. F is a multiple of 8, as fast kernels need.
@@ -69,7 +69,7 @@ def append_decay(
 
 
 def _parts(x: Tensor, dtype: torch.dtype) -> Tensor:
-    """x (B, T, H) float32 as an exact sum of numbers of a dtype, (B, T, H, parts); the first part has the gradient.
+    """x (B, T, H) float32 as an exact sum of numbers of a dtype, (B, T, H, parts); only the first part carries the gradient.
 
     A part of a 16-bit dtype keeps the upper 16 bits of what is left. It is not made by rounding to the dtype and back, which
     compilers remove.

@@ -34,7 +34,7 @@ class IncrementConfig(BaseModel):
     reads: what the networks read: the input of their own layer, or the embedding of the token alone, so that no context
     reaches them. per_head: one row per key/value head instead of one for all heads. gap: whether a token's increment is the gap
     before it or after it. hidden_size: width of the increment network. max_increment: the largest d of "bounded" and "table".
-    max_position: the position up to which "coordinate" moves tokens. std: the standard deviation of d of "random".
+    max_position: "coordinate" changes only positions below this. std: the standard deviation of d of "random".
     init: "identity" starts at d = 1 exactly, "random" draws the output layer too (published). table: the file of
     "frozen".
     """

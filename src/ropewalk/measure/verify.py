@@ -1,4 +1,4 @@
-"""Checks of a model on this machine: whether what ropewalk promises of every model holds for this one.
+"""Checks of a model on this machine: whether what must hold for every model holds for this one.
 
     identity at the start   a fresh graft changes no logit, bit for bit
     exact detach            a detached graft leaves the model as it was, bit for bit

@@ -1,7 +1,7 @@
 """The Trace: one real number per token and row, with everything needed to read it later.
 
 A row is a layer, a head of a layer, or one row shared by all layers. The number is an increment, a position, a
-sensitivity or a forget gate; increments and positions derive from each other, nothing else does. A Trace is frozen:
+sensitivity or a forget gate; increments and positions can be converted into each other. A Trace is immutable:
 its arrays are read-only, and its hash says whether two are the same. `provenance` says which model it came from.
 
 Gap convention: with gap "before" the increment at token t is the distance between tokens t-1 and t; with gap

@@ -75,8 +75,8 @@ def attention_kernel(attention: Attention) -> AbstractContextManager:
 class FastStep:
     """Steps `first` to `recipe.train.steps` of a training. `advance(n)` does n steps and returns their results.
 
-    model: on its device, as `ropewalk.training.execution.apply_plan` left it. optimizers: AdamW only; its checkpoints stay
-    the ordinary ones. capture: replay one CUDA graph a step, on a GPU.
+    model: on its device, as `ropewalk.training.execution.apply_plan` left it. optimizers: AdamW only; the
+    checkpoint format is the same. capture: replay one CUDA graph a step, on a GPU.
     """
 
     def __init__(

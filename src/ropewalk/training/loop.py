@@ -54,7 +54,8 @@ ProgressCallback = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step was: loss in nats per token, gradient norm before clipping, mean and standard deviation of each row."""
+    """A step: loss in nats per token, gradient norm before clipping, mean and standard deviation of each row in its last
+    micro-batch."""
 
     loss: float
     norm: float
