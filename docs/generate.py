@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer.main
+from generated_page import write_or_check
 from typer.testing import CliRunner
 
 from ropewalk.cli.commands import app
@@ -28,10 +28,7 @@ def pages() -> str:
 
 def main() -> None:
     text = pages()
-    if "--check" not in sys.argv:
-        PATH.write_text(text, encoding="utf-8")
-    elif not PATH.exists() or PATH.read_text(encoding="utf-8") != text:
-        sys.exit("docs/cli.md is out of date; run: make docs")
+    write_or_check(PATH, text)
 
 
 if __name__ == "__main__":

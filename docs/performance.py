@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
+
+from generated_page import write_or_check
 
 DOCS = Path(__file__).parent
 PATH = DOCS / "performance.md"
@@ -116,10 +117,7 @@ def main() -> None:
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))
     }
     text = page(results)
-    if "--check" not in sys.argv:
-        PATH.write_text(text, encoding="utf-8")
-    elif not PATH.exists() or PATH.read_text(encoding="utf-8") != text:
-        sys.exit("docs/performance.md is out of date; run: make docs")
+    write_or_check(PATH, text)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from generated_page import write_or_check
+
 HERE = Path(__file__).parent
 PATH = HERE / "verified.md"
 RECORDS = HERE / "results" / "verified"
@@ -104,10 +106,7 @@ def _families() -> list[str]:
 
 def main() -> None:
     text = page()
-    if "--check" not in sys.argv:
-        PATH.write_text(text, encoding="utf-8")
-    elif not PATH.exists() or PATH.read_text(encoding="utf-8") != text:
-        sys.exit("docs/verified.md is out of date; run: make docs")
+    write_or_check(PATH, text)
 
 
 if __name__ == "__main__":
