@@ -7,24 +7,13 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from commands import mistake, run
 
-from ropewalk import Decoder, DecoderConfig, Trace, UserError
-from ropewalk.cli.commands import app
+from ropewalk import Decoder, DecoderConfig, Trace
 from ropewalk.hf import llama_export
 
 SHAPE = {"context_length": 64, "hidden_size": 16, "num_heads": 2, "num_layers": 2, "intermediate_size": 16}
 TEXT = "ropes, 绳子"
-
-
-def run(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def mistake(*words: object) -> str:
-    result = run(*words)
-    assert isinstance(result.exception, UserError), result.output
-    return str(result.exception)
 
 
 @pytest.fixture(scope="module")

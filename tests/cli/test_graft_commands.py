@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner, Result
+from commands import mistake, run
 
-from ropewalk import Decoder, DecoderConfig, IncrementConfig, Trace, UserError
-from ropewalk.cli import export, graft_train, probe, vocabulary
+from ropewalk import Decoder, DecoderConfig, IncrementConfig, Trace
 from ropewalk.hf import llama_export
 from ropewalk.native import checkpoint
 
@@ -23,19 +21,6 @@ SHAPE: dict[str, Any] = {
     "num_layers": 2,
     "intermediate_size": 16,
 }
-
-
-def run(*words: object) -> Result:
-    app = typer.Typer()
-    for function in (graft_train.graft_train, probe.probe, vocabulary.vocabulary, export.export_llama):
-        app.command()(function)
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def mistake(*words: object) -> str:
-    result = run(*words)
-    assert isinstance(result.exception, UserError), result.output
-    return str(result.exception)
 
 
 @pytest.fixture(scope="module")
