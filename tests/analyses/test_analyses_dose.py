@@ -9,6 +9,7 @@ import tiny
 from ropewalk import experiments
 from ropewalk.analyses.dose import CALIPER, DOSES, dose, match_gaps
 from ropewalk.analyses.gold import from_lines
+from ropewalk.errors import UserError
 from ropewalk.experiments import Inputs
 from ropewalk.native.decoder import Decoder
 
@@ -50,3 +51,10 @@ def test_the_experiment_runs_on_gold_sentences() -> None:
     (result,) = experiments.get("dose").measure(Inputs({"models": [model]}, dev=gold))
     assert len(result.rows) == len(DOSES) and "pairs of a word boundary" in result.notes[0]
     assert experiments.get("dose").run(Inputs({"models": [model]}, dev=gold))[0].rows == result.rows
+
+
+def test_too_few_sentences_for_a_match_are_refused() -> None:
+    gold = from_lines([["我们", "在", "北京", "大学", "学习"]])
+    model = tiny.moved(Decoder(tiny.config()))
+    with pytest.raises(UserError, match="give more segmented sentences"):
+        experiments.get("dose").run(Inputs({"models": [model]}, dev=gold))

@@ -7,6 +7,7 @@ import numpy as np
 from ropewalk.analyses.dose import DOSES, dose, match_gaps
 from ropewalk.analyses.gaps import gaps
 from ropewalk.analyses.result import Result
+from ropewalk.errors import UserError
 from ropewalk.experiments._base import Experiment, Inputs
 from ropewalk.measure.capture import trace
 from ropewalk.measure.dose import AFTER, dose_response
@@ -24,6 +25,11 @@ def run(inputs: Inputs) -> list[Result]:
     token = np.searchsorted(read.spans[:, 0], known.characters.starts[known.characters.candidate])
     inside = (token >= AFTER) & (token < len(read.tokens) - AFTER - 1)
     pairs = match_gaps(known.labels, known.first, known.signals["surprisal"], inside, count=GAPS)
+    if not len(pairs):
+        raise UserError(
+            "no word boundary has a match: another gap with the same first byte, similar surprisal and "
+            f"{AFTER} tokens on both sides; give more segmented sentences."
+        )
     at = token[pairs]  # (P, 2): boundary, other
     found = []
     for model in inputs.models:
