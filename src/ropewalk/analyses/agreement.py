@@ -104,7 +104,7 @@ def _compare(
     matching = _correlations(values[a][0], values[b][0])
     rows, found, same = [], [], 0
     for i, j in _match(np.abs(matching)):
-        sign = 1.0 if matching[i, j] >= 0 else -1.0
+        sign = np.sign(statistics.settled(matching[i, j]))
         value, samples = _correlation(values[a][1][i], sign * values[b][1][j], clusters, weights)
         found.append((value, samples))
         same += i == j
@@ -147,17 +147,19 @@ def _drawn(chance: Sequence[Trace], halves: tuple[np.ndarray, np.ndarray], kinds
         scores = []
         for a, b in combinations(drawn, 2):
             matching, later = _correlations(a[0], b[0]), _correlations(a[1], b[1])
+            signs = np.sign(statistics.settled(matching))
             scores.append(
-                np.mean([np.sign(matching[i, j]) * later[i, j] for i, j in _match(np.abs(matching))])
+                np.mean([signs[i, j] * later[i, j] for i, j in _match(np.abs(matching))])
             )
         found.append(float(np.mean(scores)))
     return np.array(found)
 
 
 def _within(values: np.ndarray, kinds: np.ndarray) -> np.ndarray:
-    """values (N, T) minus the mean of each kind."""
+    """values (N, T) minus the mean of each kind; 0 in a row that is constant within kinds but for rounding."""
     counts = np.maximum(np.bincount(kinds), 1)
-    return np.stack([row - (np.bincount(kinds, row) / counts)[kinds] for row in values])
+    left = np.stack([row - (np.bincount(kinds, row) / counts)[kinds] for row in values])
+    return np.where(np.abs(left).max(1, keepdims=True) > statistics.TOLERANCE, left, 0.0)
 
 
 def _correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:

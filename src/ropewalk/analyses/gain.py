@@ -147,6 +147,6 @@ def _signals(part: Part) -> Columns:
 
 def _squared(dev: np.ndarray, test: np.ndarray) -> Columns:
     """Rows (N, n) as features with their own squares, not their products."""
-    center, scale = dev.mean(1), np.maximum(dev.std(1), 1e-12)
+    center, scale = dev.mean(1), logistic.deviation(dev.T)
     own, scored = (np.column_stack([x.T, ((x.T - center) / scale) ** 2]) for x in (dev, test))
     return own, scored

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ropewalk.analyses.statistics import TOLERANCE
+
 RIDGE = 1.0
 """Added to the diagonal of the Hessian, the weight of about one gap: negligible for thousands, a guard for few."""
 STEPS = 50
@@ -31,9 +33,8 @@ class Logistic:
 
 
 def fit(x: np.ndarray, labels: np.ndarray) -> Logistic:
-    """The model of x (n, k) and labels (n,); a feature that never changes gets no weight."""
-    center, scale = x.mean(0), x.std(0)
-    scale = np.where(scale > 1e-12, scale, 1.0)
+    """The model of x (n, k) and labels (n,); a feature that never changes, but for rounding, gets no weight."""
+    center, scale = x.mean(0), deviation(x)
     a = np.column_stack([np.ones(len(x)), (x - center) / scale])
     y = labels.astype(np.float64)
     w = np.zeros(a.shape[1])
@@ -53,5 +54,11 @@ def fit(x: np.ndarray, labels: np.ndarray) -> Logistic:
 def squares(x: np.ndarray, like: np.ndarray) -> np.ndarray:
     """x (n, k), its squares and the products of its columns, centered as `like` (m, k)."""
     k = x.shape[1]
-    c = (x - like.mean(0)) / np.where(like.std(0) > 1e-12, like.std(0), 1.0)
+    c = (x - like.mean(0)) / deviation(like)
     return np.column_stack([x, *(c[:, i] * c[:, j] for i in range(k) for j in range(i, k))])
+
+
+def deviation(x: np.ndarray) -> np.ndarray:
+    """The standard deviation of each column; 1 where it is rounding, so that rounding stays small."""
+    std = x.std(0)
+    return np.where(std > TOLERANCE, std, 1.0)

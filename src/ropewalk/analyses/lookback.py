@@ -40,7 +40,8 @@ def lookback(found: Sequence[Lookback]) -> Result:
 
     e, inside = estimate(within=False), estimate(within=True)
     p = permutation_p(found)
-    verdict = WORDS[int(np.sign(e.value))] if p < statistics.LEVEL and e.value else "undecided"
+    decided = p < statistics.LEVEL and abs(e.value) > statistics.TOLERANCE
+    verdict = WORDS[1 if e.value > 0 else -1] if decided else "undecided"
     what = (
         "undefined: the heads of a layer share one row"
         if np.isnan(inside.value)
@@ -69,7 +70,7 @@ def permutation_p(found: Sequence[Lookback], seed: int = 0) -> float:
     """p of the mean correlation over seeds under permutations of layers, and of heads within layers."""
     distance = [f.distance.mean(0) for f in found]  # (L, H) each
     increment = [f.increments.mean(0) for f in found]
-    if all((d == d[:, :1]).all() for d in increment):  # a row per layer, or one for all
+    if all(_share_a_row(d) for d in increment):  # a row per layer, or one for all
         distance, increment = (
             [v.mean(1, keepdims=True) for v in distance],
             [v[:, :1] for v in increment],
@@ -117,6 +118,11 @@ def _correlation(found: Lookback, weights: np.ndarray, within: bool) -> np.ndarr
         return np.mean(
             [statistics.spearman(increment[:, i], distance[:, i]) for i in range(distance.shape[1])], 0
         )
-    if (increment == increment[:, :, :1]).all():
+    if _share_a_row(increment):
         return statistics.spearman(increment.mean(2), distance.mean(2))
     return statistics.spearman(increment.reshape(len(weights), -1), distance.reshape(len(weights), -1))
+
+
+def _share_a_row(increment: np.ndarray) -> bool:
+    """Whether the heads (the last axis) of every layer have one increment, but for rounding."""
+    return bool((np.ptp(increment, axis=-1) <= statistics.TOLERANCE).all())

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ropewalk.analyses.gaps import Characters
+from ropewalk.analyses.statistics import TOLERANCE, settled
 
 
 def f1(counts: np.ndarray) -> np.ndarray:
@@ -53,14 +54,16 @@ def word_counts(known: Characters, chosen: np.ndarray, everywhere: bool = False)
 
 
 def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
-    """The threshold t whose choice `scores >= t` has the highest boundary F1; the highest of equal ones."""
+    """The threshold t whose choice `scores >= t` has the highest boundary F1; the highest of equal ones. It lies between
+    scores that differ by more than rounding."""
+    scores = settled(scores)
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     right, proposed = np.cumsum(labels[order]), np.arange(1, len(order) + 1)
     quality = 2 * right / (proposed + labels.sum())
     last = np.append(ordered[1:] != ordered[:-1], True)
     quality[~last] = -1.0
-    return float(ordered[int(np.argmax(quality))])
+    return float(ordered[int(np.argmax(quality))] - TOLERANCE / 2)
 
 
 def every_other(known: Characters) -> np.ndarray:

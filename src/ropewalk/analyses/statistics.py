@@ -21,8 +21,9 @@ from ropewalk.errors import UserError
 REPLICATES = 1_000
 PERMUTATIONS = 2_000
 LEVEL = 0.05
-TOLERANCE = 1e-6
-"""Differences of increments smaller than this are rounding and count as no difference."""
+DIGITS = 6
+TOLERANCE = 10.0**-DIGITS
+"""Differences smaller than this (of increments, nats, correlations, AUCs) are rounding and count as no difference."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +39,31 @@ class Estimate:
     parts: tuple[tuple[float, float], ...] = field(default=(), compare=False)
 
     def verdict(self, null: float = 0.0) -> str:
-        """ "above" or "below" `null` when the whole interval is, else "undecided"."""
-        if self.low > null:
+        """ "above" or "below" `null` when the whole interval is, by more than rounding; else "undecided"."""
+        if self.low > null + TOLERANCE:
             return "above"
-        return "below" if self.high < null else "undecided"
+        return "below" if self.high < null - TOLERANCE else "undecided"
 
     def p(self, null: float = 0.0) -> float:
-        """Two-sided p of `null`: the level at which the interval would just reach it; NaN without an interval."""
+        """Two-sided p of `null`: the level at which the interval would just reach it; 1 where the value differs from
+        `null` by rounding alone, NaN without an interval."""
         distance = abs(self.value - null)
         if not self.parts:
             return float("nan")
-        if not any(variance for variance, _ in self.parts):
-            return 0.0 if distance else 1.0
-        if distance == 0:
+        if distance <= TOLERANCE:
             return 1.0
+        if not any(variance for variance, _ in self.parts):
+            return 0.0
         low, high = -16.0, 0.0  # bisection over log10(p)
         for _ in range(50):
             middle = (low + high) / 2
             low, high = (low, middle) if _reach(self.parts, 10**middle) < distance else (middle, high)
         return float(10**high)
+
+
+def settled(values: np.ndarray) -> np.ndarray:
+    """Values without their rounding, so that comparing and ranking them is comparing and ranking what was measured."""
+    return np.round(np.asarray(values, np.float64), DIGITS)
 
 
 def with_interval(
@@ -159,13 +166,14 @@ class Ranking:
     """The ROC-AUC of scores (n,) for labels (n,), with optional weights: the probability that a positive scores higher
     than a negative.
 
-    Ties count half. 0.5 is chance; below it the sign is the other way round. NaN where only one class has
-    weight.
+    Ties count half, also those that only rounding breaks. 0.5 is chance; below it the sign is the other way round. NaN
+    where only one class has weight.
     """
 
     def __init__(self, scores: np.ndarray, labels: np.ndarray) -> None:
         if not np.isfinite(scores).all():
             raise UserError("scores must be finite numbers; the signal is undefined at some of the gaps.")
+        scores = settled(scores)
         self.order = np.argsort(scores, kind="stable")
         ordered = scores[self.order]
         self.starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -221,7 +229,7 @@ def rank_p(value: float, reached: np.ndarray) -> float:
     """
     if not len(reached):
         return float("nan")
-    tail = min((reached >= value).sum(), (reached <= value).sum())
+    tail = min((reached >= value - TOLERANCE).sum(), (reached <= value + TOLERANCE).sum())
     return float(min(1.0, 2 * (1 + tail) / (1 + len(reached))))
 
 
@@ -248,9 +256,9 @@ def cleared(e: Estimate, level: float, neutral: float) -> str:
     level: of `to_clear`. The interval answers "is it more than nothing", the level "is it more than any function
     of the same activations would show".
     """
-    if e.low > neutral and e.value > level:
-        return "above"
-    return "below" if e.high < neutral and e.value < level else "undecided"
+    side = e.verdict(neutral)
+    beyond = {"above": e.value > level + TOLERANCE, "below": e.value < level - TOLERANCE}
+    return side if beyond.get(side) else "undecided"
 
 
 def permutation_p(value: float, permuted: np.ndarray) -> float:
@@ -275,9 +283,9 @@ def orders(size: int, seed: int = 0, most: int = PERMUTATIONS) -> Iterator[np.nd
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Spearman's correlation row by row, (B, n) and (B, n) -> (B,); NaN where one is constant."""
+    """Spearman's correlation row by row, (B, n) and (B, n) -> (B,); NaN where one is constant but for rounding."""
     rank = stats().rankdata
-    x, y = (rank(v, axis=1) for v in (a, b))
+    x, y = (rank(settled(v), axis=1) for v in (a, b))
     x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
     scale = np.sqrt((x**2).sum(1) * (y**2).sum(1))
     return np.where(scale > 0, (x * y).sum(1) / np.where(scale > 0, scale, 1), np.nan)

@@ -16,6 +16,7 @@ import numpy as np
 import regex
 
 from ropewalk.analyses.result import Chart, Result
+from ropewalk.analyses.statistics import TOLERANCE, settled
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
@@ -208,7 +209,7 @@ def pattern(table: Vocabulary, random: Vocabulary) -> Result:
         null = np.array(
             [v for v, other in zip(drawn, random.rows, strict=True) if row.layer in (None, other.layer)]
         )
-        above = bool(own[number] > null.max())
+        above = bool(own[number] > null.max() + TOLERANCE)
         rows.append(
             {
                 "row": str(row),
@@ -292,13 +293,13 @@ def compare(first: Vocabulary, second: Vocabulary) -> Result:
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
-    if a.std() == 0 or b.std() == 0:
+    if min(a.std(), b.std()) <= TOLERANCE:
         return None
     return float(np.corrcoef(a, b)[0, 1])
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(settled(values), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts + 1) / 2)[place]
 
 

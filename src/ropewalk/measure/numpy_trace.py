@@ -16,4 +16,4 @@ def run(host: NumpyDecoder, builders: Sequence[TraceBuilder]) -> None:
         for builder in builders:
             for window in builder.windows():
                 increments, logits = host(window.tokens)
-                builder.add_window(window, increments, logits, nats)
+                builder.add_window(window, increments, *nats(logits[window.predicting :], window.following))

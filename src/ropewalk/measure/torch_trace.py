@@ -32,7 +32,8 @@ def run(host: Host, builders: Sequence[TraceBuilder], edit: Edit | None, tokens_
         increments = increments_of(output).numpy(force=True)
         for row, (builder, window) in enumerate(batch):
             length = len(window.tokens)
-            builder.add_window(window, increments[row, :, :length], output.logits[row, :length], nats)
+            logits = output.logits[row, window.predicting : length]
+            builder.add_window(window, increments[row, :, :length], *nats(logits, window.following))
 
 
 Piece = tuple[TraceBuilder, Window]
@@ -51,7 +52,7 @@ def _batches(pieces: list[Piece], tokens_per_pass: int) -> Iterator[list[Piece]]
 
 
 def nats(logits: Tensor, following: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Surprisal of the tokens (T,) after logits (T, V), and the entropy before each, a piece at a time."""
+    """Surprisal of the tokens `following` (S,) logits (S, V), and the entropy before each."""
     targets = torch.from_numpy(following).to(logits.device)
     size = max(1, LOGITS_AT_ONCE // logits.shape[-1])
     parts = [

@@ -1,11 +1,11 @@
 """Builds a Trace from what a host computes, window by window.
 
-Works on arrays: the caller runs the host, and brings the function that turns its logits into nats.
+Works on arrays: the caller runs the host on each window and turns its logits into nats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -23,9 +23,6 @@ BYTES_PER_NUMBER = 16
 
 LOGITS_BYTES = 1 << 31
 """Bytes of a window's float32 logits: hosts with large vocabularies read shorter windows."""
-
-Nats = Callable[[Any, np.ndarray], tuple[Any, Any]]
-"""nats(logits (T, V), following (T,)) -> surprisals (T,) and entropies (T,), as NumPy reads them."""
 
 
 class HostDescription(Protocol):
@@ -47,13 +44,16 @@ class HostDescription(Protocol):
 class Window:
     """Tokens for one pass: those of the sequence from `first` on, after `extra` tokens of a repeated prefix.
 
-    Measurements are kept from token `keep` of the sequence on.
+    Measurements are kept from token `keep` of the sequence on. Of the pass's logits (T, V), those from `predicting` on
+    predict `following` (S,), of which the last is a placeholder: no token follows the end of the window.
     """
 
     tokens: np.ndarray
     first: int
     keep: int
     extra: int
+    predicting: int
+    following: np.ndarray
 
 
 class TraceBuilder:
@@ -85,20 +85,25 @@ class TraceBuilder:
         repeated = np.array(self.prefix if self.tokens.repeat_prefix else (), np.int64)
         for first, keep, last in windows(len(self.sequence), self.window - len(repeated)):
             extra = repeated if first else repeated[:0]
-            yield Window(np.concatenate([extra, self.sequence[first:last]]), first, keep, len(extra))
+            predicted = max(keep, first + 1)
+            yield Window(
+                tokens=np.concatenate([extra, self.sequence[first:last]]),
+                first=first,
+                keep=keep,
+                extra=len(extra),
+                predicting=len(extra) + predicted - first - 1,
+                following=np.concatenate([self.sequence[predicted:last], self.sequence[-1:]]),
+            )
 
-    def add_window(self, window: Window, increments: np.ndarray, logits: Any, nats: Nats) -> None:
-        """Adds a window's increments (N, T) and logits (T, V)."""
-        first, keep, extra = window.first, window.keep, window.extra
-        increments, logits = increments[:, extra:], logits[extra:]
-        last = first + len(logits)
-        self.values[:, keep:last] = increments[:, keep - first :]
-        old = max(keep, first + 1)
-        expected = logits[old - first - 1 :]  # of the tokens old..last, and of the one after
-        following = np.concatenate([self.sequence[old:last], self.sequence[-1:]])
-        surprisal, entropy = nats(expected, following)
-        self.signals[0, old:last] = surprisal[:-1]
-        self.signals[1, old:last] = entropy[:-1]
+    def add_window(
+        self, window: Window, increments: np.ndarray, surprisal: np.ndarray, entropy: np.ndarray
+    ) -> None:
+        """Adds a window's increments (N, T), and surprisal and entropy (S,), in nats, of the tokens it predicts."""
+        keep, last = window.keep, window.first + len(window.tokens) - window.extra
+        self.values[:, keep:last] = increments[:, keep - last :]
+        predicted = last - len(surprisal) + 1
+        self.signals[0, predicted:last] = surprisal[:-1]
+        self.signals[1, predicted:last] = entropy[:-1]
         self.signals[2, keep:last] = entropy[keep - last :]
 
     def trace(self, host: HostDescription) -> Trace:
