@@ -183,6 +183,17 @@ def test_settings_are_those_of_increments() -> None:
     assert RopewalkConfig(per="shared", std=0.5).increments == IncrementConfig(per="shared", std=0.5)
 
 
+def test_a_graft_and_an_adapter_with_increments_exclude_each_other() -> None:
+    from ropewalk.hf import graft
+
+    config = RopewalkConfig(task_type="CAUSAL_LM")
+    with pytest.raises(UserError, match="has a PEFT adapter with increments; unload"):
+        graft(peft.get_peft_model(host("llama"), config).base_model.model)
+    grafted = graft(host("llama"))
+    with pytest.raises(UserError, match="already has a graft; detach"):
+        peft.get_peft_model(grafted.model, config)
+
+
 def test_lora_around_the_increments_is_refused() -> None:
     from ropewalk.hf import graft
 

@@ -9,14 +9,14 @@ No host code is edited or copied. A graft is a `ropewalk.Host`, so everything th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import nn
 
 from ropewalk.core import increments
 from ropewalk.core.increment_config import IncrementConfig
@@ -73,13 +73,13 @@ class Graft(Grafted):
             raise UserError(f"{type(model).__name__} already has a graft; detach that one first.")
         structure = inspect_model(model)
         owners = owners_of(structure, config)
+        if any(NAME in owner._modules for owner in owners):
+            raise UserError(f"{structure.name} has a PEFT adapter with increments; unload that one first.")
         self.increment_modules = nn.ModuleList(build(structure, config) for _ in owners)
         init_weights(self.increment_modules, seed)
         for owner, module in zip(owners, self.increment_modules, strict=True):
             owner.add_module(NAME, module.to(module_device(owner)))
-        super().__init__(
-            model, config, structure, attach(structure, config, active_increments), tokenizer=tokenizer
-        )
+        super().__init__(model, config, structure, attach(structure, config), tokenizer=tokenizer)
         self._owners = owners
         self._frozen: list[nn.Parameter] = []
         model.__dict__["ropewalk_graft"] = self
@@ -155,13 +155,9 @@ def owners_of(structure: HostStructure, config: IncrementConfig) -> list[nn.Modu
     )
 
 
-def attach(
-    structure: HostStructure,
-    config: IncrementConfig,
-    increments_of: Callable[[nn.Module, Tensor], Tensor | None],
-) -> GraftHooks:
-    """Hooks on a host. `increments_of` gives an owner's increments for its input, None where it has none."""
-    hooks = GraftHooks(structure, config.gap, structure.num_kv_heads if config.per_head else 1, increments_of)
+def attach(structure: HostStructure, config: IncrementConfig) -> GraftHooks:
+    """Hooks on a host, for the increments that its modules hold or will hold."""
+    hooks = GraftHooks(structure, config.gap, structure.num_kv_heads if config.per_head else 1)
     if config.per == "shared":
         hooks.attach_shared()
     else:
@@ -184,9 +180,3 @@ def build(structure: HostStructure, config: IncrementConfig) -> Increments:
         config, hidden_size=structure.hidden_size, num_kv_heads=structure.num_kv_heads, vocab_size=1
     )
     return Increments(module, structure.num_kv_heads if config.per_head else 1)
-
-
-def active_increments(owner: nn.Module, x: Tensor) -> Tensor | None:
-    """The increments of the module in an owner, for its input."""
-    module = owner._modules.get(NAME)
-    return None if module is None else module(x)

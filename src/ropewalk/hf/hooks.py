@@ -78,16 +78,10 @@ class Recording:
 
 
 class GraftHooks:
-    """The hooks on one host. `increments_of` gives a module's increments for its input, None where none are active."""
+    """The hooks on one host, whose modules hold their increments as a child called `NAME`."""
 
-    def __init__(
-        self,
-        structure: HostStructure,
-        gap: positions.Gap,
-        rows: int,
-        increments_of: Callable[[nn.Module, Tensor], Tensor | None],
-    ) -> None:
-        self.structure, self.gap, self.rows, self.increments_of = structure, gap, rows, increments_of
+    def __init__(self, structure: HostStructure, gap: positions.Gap, rows: int) -> None:
+        self.structure, self.gap, self.rows = structure, gap, rows
         self.recording: Recording | None = None
         self.handles: list[RemovableHandle] = []
         self._shared_pass: dict[str, Any] = {}
@@ -129,7 +123,7 @@ class GraftHooks:
         if not torch.compiler.is_compiling():
             self._attended = True
         x = args[0] if args else kwargs["hidden_states"]
-        r = self.increments_of(attention, x)
+        r = _increments(attention, x)
         if r is None:
             return None
         n = _integers(kwargs)
@@ -161,7 +155,7 @@ class GraftHooks:
         x, n, layer_type = _rotary_arguments(args, kwargs)
         state = self._shared_pass
         if "p" not in state:
-            r = self.increments_of(self.structure.decoder, x)
+            r = _increments(self.structure.decoder, x)
             if r is None:
                 return None
             cache, index = state.get("cache"), self._shared_index
@@ -195,6 +189,12 @@ class GraftHooks:
         if self.recording is not None:
             self.recording.p[layer] = p
         return p, ends
+
+
+def _increments(owner: nn.Module, x: Tensor) -> Tensor | None:
+    """r (B, T, G) of an owner for its input x (B, T, C); None where it has none, or none are active."""
+    module = owner._modules.get(NAME)
+    return None if module is None else module(x)
 
 
 def restarts(n: Tensor, offset: Tensor | None) -> Tensor:

@@ -16,7 +16,7 @@ from ropewalk.hf.hooks import NAME
 from ropewalk.hf.offload import stored
 
 SAMPLES = 16
-ADAPTERS = (f".{NAME}.", ".ropewalk.", ".lora_", ".modules_to_save.", ".original_module.")
+ADAPTERS = (f".{NAME}.", ".lora_", ".modules_to_save.", ".original_module.")
 """Parts of the names of parameters that belong to adapters and not to the base."""
 
 

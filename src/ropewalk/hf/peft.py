@@ -23,12 +23,13 @@ from ropewalk.core.init import init_weights
 from ropewalk.errors import UserError, first_problem
 from ropewalk.hf import grafting
 from ropewalk.hf.grafted import Grafted
-from ropewalk.hf.hooks import GraftHooks
+from ropewalk.hf.hooks import NAME, GraftHooks, Increments
 from ropewalk.hf.identity import identity, is_quantized
 from ropewalk.hf.inspect_model import HostStructure, inspect_model
 from ropewalk.hf.offload import META, module_device
 
-NAME = "ropewalk"
+METHOD = "ropewalk"
+"""What PEFT calls this method."""
 
 
 def _peft_type(name: str) -> Any:
@@ -43,7 +44,7 @@ def _peft_type(name: str) -> Any:
     return PeftType[name]
 
 
-TYPE = _peft_type(NAME.upper())
+TYPE = _peft_type(METHOD.upper())
 SETTINGS = tuple(name for name in IncrementConfig.model_fields if name != "table")
 """The fields of `IncrementConfig` that an adapter has."""
 
@@ -109,7 +110,7 @@ class IncrementsLayer(nn.Module, BaseTunerLayer):
             module.to(module_device(self.get_base_layer()))
         self.set_adapter([name], inference_mode=inference)
 
-    def increments(self, x: Tensor) -> Tensor | None:
+    def forward(self, x: Tensor) -> Tensor | None:
         """r of the active adapter for an input x (B, T, C); None when none is active."""
         if self.disable_adapters:
             return None
@@ -179,8 +180,10 @@ class RopewalkTuner(BaseTuner):
         structure, config = self._structure(), peft_config.increments
         if not any(target is owner for owner in grafting.owners_of(structure, config)):
             return
+        if isinstance(target._modules.get(NAME), Increments):
+            raise UserError(f"{structure.name} already has a graft; detach that one first.")
         if self.__dict__.get("hooks") is None:
-            self.__dict__["hooks"] = grafting.attach(structure, config, active_increments)
+            self.__dict__["hooks"] = grafting.attach(structure, config)
             self.__dict__["increment_config"] = config
         elif _form(config) != _form(self.__dict__["increment_config"]):
             raise UserError(
@@ -245,12 +248,6 @@ def peft_host(model: Any, tokenizer: Any = None) -> Grafted:
     )
 
 
-def active_increments(owner: nn.Module, x: Tensor) -> Tensor | None:
-    """The increments of the adapter that is active on an owner, for its input."""
-    layer = owner._modules.get(NAME)
-    return layer.increments(x) if isinstance(layer, IncrementsLayer) else None
-
-
 def _form(config: IncrementConfig) -> tuple[str, str, bool]:
     return config.gap, config.per, config.per_head
 
@@ -261,7 +258,7 @@ def register() -> None:
 
     if TYPE not in PEFT_TYPE_TO_CONFIG_MAPPING:
         register_peft_method(
-            name=NAME, config_cls=RopewalkConfig, model_cls=RopewalkTuner, is_mixed_compatible=True
+            name=METHOD, config_cls=RopewalkConfig, model_cls=RopewalkTuner, is_mixed_compatible=True
         )
 
 
