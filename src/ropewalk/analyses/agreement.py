@@ -148,9 +148,7 @@ def _drawn(chance: Sequence[Trace], halves: tuple[np.ndarray, np.ndarray], kinds
         for a, b in combinations(drawn, 2):
             matching, later = _correlations(a[0], b[0]), _correlations(a[1], b[1])
             signs = np.sign(statistics.settled(matching))
-            scores.append(
-                np.mean([signs[i, j] * later[i, j] for i, j in _match(np.abs(matching))])
-            )
+            scores.append(np.mean([signs[i, j] * later[i, j] for i, j in _match(np.abs(matching))]))
         found.append(float(np.mean(scores)))
     return np.array(found)
 
