@@ -73,6 +73,24 @@ def test_one_outlier_does_not_make_the_scale_of_all_rows(open_page: Any) -> None
     assert "or more" in opened.locator(".legend").inner_text()
 
 
+def test_an_outlier_does_not_break_the_rows_of_many_layers(open_page: Any) -> None:
+    words = ["The", *(" " + word for word in ("old", "rope", "maker", "of", "New", "York") * 5)]
+    values = np.exp(np.random.default_rng(0).normal(0, 0.5, (30, len(words))))
+    values[3, 20] = 500.0
+    trace = token_trace("".join(words), words, values, kind="sensitivity", unit="nats")
+    opened = open_page(page.html(trace), width=1280)
+    opened.get_by_role("radio", name="Rows").click()
+    drawn = opened.evaluate(
+        """() => {
+          const [picture] = window.ropewalk.stage.pictures, { panels, scenes, now } = picture;
+          const [x, left] = [now.x[4][20], now.left[4][20]];
+          return [Math.min(...panels.slice(0, -1).map(({ start, end }) => end - start)), x - left, scenes.row.gap[4][20]];
+        }"""
+    )
+    assert drawn[0] >= 6 and drawn[1] == pytest.approx(10) and drawn[2] > 25  # the numbers stay what they are
+    assert "// above 10× the mean: cut short" in opened.locator(".legend").inner_text()
+
+
 def test_a_page_of_sensitivities_never_speaks_of_distances(open_page: Any) -> None:
     trace = sample(
         kind="sensitivity",

@@ -218,3 +218,26 @@ def test_a_trace_of_another_model_needs_no_bytes() -> None:
     figure = draw(trace)
     assert [text.get_text() for text in letters(figure, 1)] == ["◆", "New", "York", "◆"]
     assert "How far apart a model sets its tokens" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_a_probe_of_few_rows_is_drawn_with_its_outlier_cut_short() -> None:
+    values = np.ones((3, 12))
+    values[1, 6] = 500.0
+    words = [" rope"] * 12
+    trace = token_trace(
+        "".join(words), words, values, kind="sensitivity", unit="nats", error=np.full_like(values, 0.1)
+    )
+    figure = draw(trace)
+    wide = [np.ptp([text.get_position()[0] for text in letters(figure, row)]) for row in (1, 2)]
+    assert wide[1] < 2 * wide[0]
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts.count("//") == 1 and "a sensitivity above 10 times the mean, cut short" in " ".join(texts)
+
+
+def test_letters_on_top_of_each_other_are_left_out_and_counted() -> None:
+    trace = byte_trace("rope", [[1, 0.02, 0.02, 3]])
+    figure = draw(trace)
+    assert "".join(text.get_text() for text in letters(figure, 1)) == "re"
+    assert "2 letters or words are too close" in " ".join(
+        text.get_text() for text in figure.axes[0].texts
+    ).replace("\n", " ")

@@ -39,7 +39,7 @@ def test_a_large_standard_error_is_called_noise() -> None:
     clear = findings(byte_trace("abcd", values, error=np.full((1, 4), 0.01), **parts))[0]
     silent = findings(byte_trace("abcd", values, **parts))[0]
     assert noisy.noise and "standard error 1; this may be noise" in noisy.text
-    assert not clear.noise and "(standard error 0.01)" in clear.text
+    assert not clear.noise and clear.text.endswith("1.5 × its mean (2, standard error 0.01).")
     assert "no standard error was recorded" in silent.text
 
 
@@ -53,5 +53,10 @@ def test_gaps_that_were_not_measured_are_left_out() -> None:
 def test_places_are_named_in_context() -> None:
     cells = tuple(byte_trace("a cat.\n猫").cells())
     assert [place(cells, n) for n in (1, 2, 5, 6, 7)] == [
-        "the space after “a”", "“c” of “cat”", "“.” after “cat”", "the line end", "“猫”",
+        "the space after “a”", "“c” of “cat”", "“.” after “cat”", "the line end after “.”", "“猫”",
     ]  # fmt: skip
+
+
+def test_a_word_that_occurs_twice_is_told_by_the_one_before_it() -> None:
+    cells = tuple(token_trace("of the in the", ["of", " the", " in", " the"], np.ones((1, 4))).cells())
+    assert [place(cells, n) for n in (1, 3)] == ["“the” after “of”", "“the” after “in”"]

@@ -64,17 +64,21 @@ def _widest(trace: Trace, drawn: Scene, kind: Kind) -> Finding:
     row, cell = np.unravel_index(int(np.nanargmax(gaps)), gaps.shape)
     ratio, value = float(gaps[row, cell]), float(gaps[row, cell] / drawn.factor[row])
     name = _row_name(drawn, int(row))
-    ordinary = " (1 in an ordinary model)" if trace.unit == "token-equivalents" else ""
-    text = f"{name} {kind.widest} before {place(drawn.cells, int(cell))}: {_number(value)}{ordinary}, {_number(ratio)} × its mean"
-    noise = False
-    if trace.error is not None:
-        error = float(trace.error[row, _gap_token(trace, drawn.cells, int(cell))])
-        if np.isfinite(error):
-            noise = bool(value - drawn.mean[row] < NOISE * error)
-            text += f" (standard error {_number(error)}{'; this may be noise' if noise else ''})"
-    elif trace.kind == "sensitivity":
-        text += " (no standard error was recorded)"
-    return Finding(text + ".", str(drawn.rows[row]), int(cell), value, ratio, noise)
+    start, times = (
+        f"{name} {kind.widest} before {place(drawn.cells, int(cell))}: ",
+        f"{_number(ratio)} × its mean",
+    )
+    error = (
+        np.nan if trace.error is None else float(trace.error[row, _gap_token(trace, drawn.cells, int(cell))])
+    )
+    noise = bool(np.isfinite(error) and value - drawn.mean[row] < NOISE * error)
+    if trace.kind == "sensitivity":  # its unit says little to most readers: the ratio comes first
+        known = f"standard error {_number(error)}" if np.isfinite(error) else "no standard error was recorded"
+        text = f"{start}{times} ({_number(value)}, {known}{'; this may be noise' if noise else ''})."
+    else:
+        ordinary = " (1 in an ordinary model)" if trace.unit == "token-equivalents" else ""
+        text = f"{start}{_number(value)}{ordinary}, {times}."
+    return Finding(text, str(drawn.rows[row]), int(cell), value, ratio, noise)
 
 
 def _pattern(drawn: Scene, kind: Kind) -> Finding | None:
@@ -122,17 +126,16 @@ def _variation(drawn: Scene, kind: Kind) -> Finding | None:
 
 
 def place(cells: tuple[Cell, ...], cell: int) -> str:
-    """A cell in its context: “Y” of “York”, the space after “New”, “.” after “mat”."""
+    """A cell in its context: “Y” of “York”, the space after “New”, “.” after “mat”, “the” after “of”."""
     text = cells[cell].text
+    before = _word(cells, cell - 1) or (cells[cell - 1].text.strip() if cell else "")
+    after = f" after “{visible(before)}”" if before else ""
     if text.isspace() and text:
-        before = _word(cells, cell - 1)
-        what = "the line end" if "\n" in text else "the space"
-        return f"{what} after “{before}”" if before else what
+        return ("the line end" if "\n" in text else "the space") + after
     label, word = visible(text).strip("␣") or visible(text), _word(cells, cell)
     if word and word != label:
         return f"“{label}” of “{word}”"
-    before = "" if word else _word(cells, cell - 1)
-    return f"“{label}” after “{before}”" if before else f"“{label}”"
+    return f"“{label}”" + ("" if word and not text[:1].isspace() else after)
 
 
 def _word(cells: tuple[Cell, ...], cell: int) -> str:

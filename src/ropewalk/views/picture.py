@@ -20,6 +20,7 @@ from ropewalk.views import ink as inking
 from ropewalk.views.findings import findings
 from ropewalk.views.kinds import describe
 from ropewalk.views.labels import explain, one_line
+from ropewalk.views.long_gaps import LONGEST, cut_short
 from ropewalk.views.panels import balanced
 from ropewalk.views.rows import head_count
 from ropewalk.views.scene import MAGNITUDES, Scene, scene
@@ -28,7 +29,7 @@ from ropewalk.views.shades import STOPS, shade, top
 # Lengths are points; SIZE, PITCH, BAND, BETWEEN: letters, row to row, tint, panel to panel.
 SIZE, PITCH, BAND, BETWEEN = 11.0, 31.0, 16.0, 16.0
 LEFT, RIGHT, TOP, BOTTOM, LEADING = 66.0, 66.0, 62.0, 56.0, 11.5
-NARROW, WIDE, MOST, SMALLEST = 400.0, 850.0, 60, 0.62
+NARROW, WIDE, MOST, SMALLEST, CLOSEST = 400.0, 850.0, 60, 0.62, 0.55
 TEXT, MUTED, FAINT = "#1b1b1b", "#6b6f76", "#b8bdc4"
 SHADES = LinearSegmentedColormap.from_list("gaps", STOPS)
 FRAME = {"boxstyle": "round,pad=0.15", "facecolor": "none", "edgecolor": FAINT, "linewidth": 0.6}
@@ -58,7 +59,7 @@ class Picture:
         words = title + self.model + self.unit_name + self.finding
         self.ink = inking.prepare(texts, trace.text, extra=words)
 
-        one = replace(shown, rows=shown.rows[:1], values=shown.values[:1])
+        one = replace(shown, rows=shown.rows[:1], values=shown.values[:1], error=None)
         integer = scene(one, "integer", drawn.placement)
         # On one scale the picture's unit is the trace's own, if that is a distance between tokens.
         self.raw = drawn.scale == "same" and trace.kind not in MAGNITUDES
@@ -66,6 +67,9 @@ class Picture:
         self.x, self.left = (np.concatenate(parts) for parts in zip(*rows, strict=True))
         tinted = scene(shown, "row", drawn.placement) if drawn.scale == "integer" else drawn
         self.gaps = (self.x - self.left)[1:] if self.raw else tinted.gaps
+        self.cut = np.zeros_like(self.x, dtype=bool)
+        if not self.raw:
+            self.x, self.left, self.cut = cut_short(self.x, self.left)
         self.mean = tinted.mean
         self.names = ["even", *map(str, drawn.rows)]
         slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
@@ -139,6 +143,8 @@ class Picture:
         self.axes.add_collection(PolyCollection(bands, facecolors=colors or "none", linewidths=0, zorder=2))
         for row, height in enumerate(heights):
             self._row(row, height, across[row], cells)
+            for cell in np.flatnonzero(self.cut[row, cells]):
+                self._write((begun[row, cell] + across[row, cell]) / 2, height, "//", SIZE, weight="bold")
 
     def _row(self, row: int, y: float, across: np.ndarray, cells: slice) -> None:
         steps = len(self.trace.tokens) if self.scene.placement == "first" else len(self.scene.cells)
@@ -147,7 +153,10 @@ class Picture:
         self._write(self.width - RIGHT + 18, y, mean, 9 if row else 8, MUTED, ha="left")
         labels, widths, boxed = self.ink.labels[cells], self.ink.widths[cells], self.ink.boxed[cells]
         sizes = SIZE * _fit(np.abs(np.diff(across)), SIZE * np.array(widths))
-        for x, size, label, box in zip(across, sizes, labels, boxed, strict=True):
+        legible = _legible(across, SIZE * np.array(widths))
+        for x, size, label, box, shown in zip(across, sizes, labels, boxed, legible, strict=True):
+            if not shown:
+                continue  # its thread remains
             color = MUTED if not row or box or inking.MARK.fullmatch(label) else TEXT
             if box:
                 self._write(x, y, label, size * 0.4, color, va="center", bbox=FRAME, linespacing=0.95)
@@ -195,11 +204,25 @@ class Picture:
             parts.append("Read from right to left.")
         if (self.gaps < 0).any():
             parts.append("Blue: steps backwards.")
+        if self.cut.any():
+            parts.append(f"//: a {describe(self.trace).noun} above {LONGEST:g} times the mean, cut short.")
         if symbols := explain(self.ink.labels):
             parts.append(f"{symbols[0].upper()}{symbols[1:]}.")
+        if hidden := self._hidden():
+            parts.append(f"{hidden} letters or words are too close to the one before to be printed.")
         if any(self.ink.boxed):
             parts.append("Boxed numbers: characters without a glyph on this machine.")
         return " ".join(parts)
+
+    def _hidden(self) -> int:
+        """Labels that are left out on all rows."""
+        widths = SIZE * np.array(self.ink.widths)
+        legible = [
+            _legible(row[start:end] * self.unit, widths[start:end])
+            for row in self.x
+            for start, end in self.panels
+        ]
+        return sum(int((~one).sum()) for one in legible)
 
     def _write(self, x: float, y: float, text: str, size: float, color: str = TEXT, **more: Any) -> None:
         style = {"ha": "center", "va": "baseline", "family": list(self.ink.families)} | more
@@ -210,6 +233,15 @@ class Picture:
 def _in_own_unit(one: Scene) -> tuple[np.ndarray, np.ndarray]:
     """x and left (N, C) of a scene in the unit of its trace."""
     return one.x / one.factor[:, None], one.left / one.factor[:, None]
+
+
+def _legible(across: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Which labels (C,) do not lie on the last one that is printed."""
+    shown, last = np.ones(len(across), dtype=bool), 0
+    for cell in range(1, len(across)):
+        shown[cell] = abs(across[cell] - across[last]) >= CLOSEST * (widths[cell] + widths[last]) / 2
+        last = cell if shown[cell] else last
+    return shown
 
 
 def _fit(distances: np.ndarray, widths: np.ndarray) -> np.ndarray:

@@ -1,6 +1,6 @@
 // The heat map: a square for every row and token, for traces of many rows or a long text. A brush opens its rows below.
 import { arcStyle, attended } from "./attention.js";
-import { clamp, displayRows, el, number, plural, state } from "./base.js";
+import { clamp, displayRows, el, number, state } from "./base.js";
 import { mix, palette } from "./color.js";
 import { FONT, labelWidth, wrap } from "./layout.js";
 import { sceneOf } from "./scene.js";
@@ -32,8 +32,8 @@ export function layOutAtlas(picture) {
   const rows = picture.rows.length - 1, labels = entry.cells.map(({ label }) => label);
   const roomy = Math.max(16, ...labels.map((label) => labelWidth(label, LABEL) + 8)), fits = roomy <= 90 && roomy * labels.length <= width - LEFT - 4;
   picture.turned = !fits && labels.some((label) => label.length > 1 && labelWidth(label, LABEL) > 22);
-  const across = clamp((width - LEFT - 4) / labels.length, 1, 18), long = labels.length > 600, least = long ? 7 : picture.turned ? 9 : 8;
-  picture.square = fits ? roomy : Math.max(least * state.size, Math.min(across, 16 * state.size));
+  const across = clamp((width - LEFT - 4) / labels.length, 1, 26), long = labels.length > 600, least = long ? 7 : picture.turned ? 9 : 8;
+  picture.square = fits ? roomy : Math.max(least * state.size, Math.min(across, 26 * state.size));
   const tall = clamp(310 / rows, 5, 16), longest = long ? 38 : 64;
   picture.tall = rows > 12 && labels.length > 300 ? Math.min(tall, 4) : tall;
   const under = picture.turned ? 8 + Math.max(...labels.map((label) => Math.min(longest, labelWidth(label, LABEL)))) : 17;
@@ -99,7 +99,7 @@ export function squareOf(picture, panel, cell, row) {
 }
 
 function paintBand(picture, panel) {
-  const { entry, rows, square, tall, limits, turned } = picture, context = panel.canvas.getContext("2d"), ratio = window.devicePixelRatio || 1;
+  const { entry, rows, square, tall, limits, turned } = picture, context = panel.canvas.getContext("2d"), ratio = window.devicePixelRatio || 1, half = Math.min(square * 0.2, tall * 0.4);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, picture.width, picture.height);
   for (let r = 1; r < rows.length; r++) {
@@ -112,8 +112,8 @@ function paintBand(picture, panel) {
         context.fillStyle = "#fff";
         context.beginPath();
         context.moveTo(x + square / 2, y + tall * 0.25);
-        context.lineTo(x + square * 0.7, y + tall * 0.75);
-        context.lineTo(x + square * 0.3, y + tall * 0.75);
+        context.lineTo(x + square / 2 + half, y + tall * 0.75);
+        context.lineTo(x + square / 2 - half, y + tall * 0.75);
         context.fill();
       }
     }
@@ -220,6 +220,5 @@ export function atlasLegend(picture) {
   const { low, high, logarithmic } = picture.limits, strip = el("i", { class: "ramp", role: "presentation" });
   strip.style.background = `linear-gradient(to right, ${Array.from({ length: 11 }, (_, n) => mix(palette.heat, n / 10)).join()})`;
   return [el("span", {}, `${number(low, 3)}×`), strip, el("span", {}, `${number(high, 3)}×`),
-    el("span", {}, `${picture.entry.words.noun} before a token; the middle is the row's mean (1×)${logarithmic ? ", on a logarithmic scale" : ""}; △ beyond the scale`),
-    el("span", {}, `${plural(picture.rows.length - 1, "row")}. Drag over a part of the text to open its rows; click a square for its numbers.`)];
+    el("span", {}, `${picture.entry.words.noun} before a token; in the middle 1×, the row's mean${logarithmic ? "; logarithmic" : ""}; △ beyond the scale; gray: none`)];
 }

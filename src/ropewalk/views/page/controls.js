@@ -182,7 +182,7 @@ function options() {
 
 export function refreshControls() {
   bar.replaceChildren(...[
-    choice("Scale", SCALES, () => state.scale, setScale),
+    layoutOf() === "rows" || stage.pictures.some((picture) => !picture.atlas) ? choice("Scale", SCALES, () => state.scale, setScale) : null, // squares have one scale
     payload.mode !== "film" ? choice("Layout", LAYOUTS, layoutOf, setLayout) : null,
     group("show", ...strips(), ...overlayToggles(), ...attentionToggles()),
     payload.mode === "page" ? copyButton() : null,

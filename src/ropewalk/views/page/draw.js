@@ -62,6 +62,7 @@ function drawBands(pen, picture, { start, end }, r, y, at, top, foot) {
     const a = at(now.left[r][c], r), b = at(now.x[r][c], r);
     if (!picture.difference && c && Number.isNaN(now.gap[r][c])) pen.box(Math.min(a, b), y + foot - 4, Math.max(1, Math.abs(b - a)), 4, palette.faint, 0.6);
     if (color) pen.box(Math.min(a, b), y - top, Math.max(1, Math.abs(b - a)), top + foot, color, 1, 2);
+    if (now.cut?.[r][c]) pen.text("//", (a + b) / 2, y, picture.sizes.size, palette.ink, { weight: "600" });
     if (picture.difference) picture.drawBar(pen, picture, r, c, a, b, y, foot);
   }
 }
@@ -98,7 +99,7 @@ function drawName(pen, picture, row, r) {
   }
   const folded = row.heads > 1 && row.members.length > 1 ? " ▸" : row.heads > 1 ? " ▾" : "";
   pen.text(row.label + folded, 4, y - small * 0.55, small * 1.15, palette.ink, { anchor: "left", weight: "600" });
-  pen.text(picture.nameNote ? picture.nameNote(r) : `mean ${number(picture.mean[r], 3)}`, 4, y + small * 0.75, small * 0.9, palette.soft, { anchor: "left" });
+  pen.text(picture.nameNote ? picture.nameNote(r) : `mean ${picture.entry.cells.length > 1 ? number(picture.mean[r], 3) : "–"}`, 4, y + small * 0.75, small * 0.9, palette.soft, { anchor: "left" });
 }
 
 // A ghost of the character that ended the panel before: the first gap of a panel begins there. None where it would

@@ -1,6 +1,6 @@
 // What stands out, in sentences that were computed with the trace; pressing one shows its place.
 import { openPart } from "./atlas.js";
-import { el, state } from "./base.js";
+import { el } from "./base.js";
 import { setFocus } from "./selection.js";
 import { stage } from "./stage.js";
 
@@ -8,13 +8,14 @@ export const findingsNode = el("section", { class: "findings", "aria-label": "Wh
 
 export function updateFindings() {
   const shown = stage.pictures.filter((picture) => !picture.zoomed && !picture.difference);
-  const items = shown.flatMap((picture) => picture.entry.findings.map((finding) => {
-    const name = state.view === "one" ? "" : `${picture.entry.name}: `;
-    const text = isolated(`${name}${finding.text}`);
-    return el("li", {}, ...(finding.cell === null ? text : [el("button", { type: "button", class: "finding", onclick: () => showPlace(picture, finding) }, ...text)]));
-  }));
-  findingsNode.hidden = !items.length;
-  findingsNode.replaceChildren(el("h2", {}, "What stands out"), el("ul", {}, ...items));
+  const lists = shown.map((picture, n) => el("div", {}, el("h2", {}, shown.length > 1 ? `What stands out in ${"AB"[n]} ${picture.entry.name}` : "What stands out"),
+    el("ul", {}, ...picture.entry.findings.map((finding) => {
+      const text = isolated(finding.text);
+      return el("li", {}, ...(finding.cell === null ? text : [el("button", { type: "button", class: "finding", onclick: () => showPlace(picture, finding) }, ...text)]));
+    }))));
+  findingsNode.hidden = !shown.some(({ entry }) => entry.findings.length);
+  findingsNode.classList.toggle("two", shown.length > 1);
+  findingsNode.replaceChildren(...lists);
 }
 
 // Quoted words by themselves, so that a word written from right to left moves no number.

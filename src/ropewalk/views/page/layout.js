@@ -1,7 +1,7 @@
 // From scene units to pixels: letter widths, panels that wrap the text, and the size of a unit.
 import { clamp, state } from "./base.js";
 import { quantile } from "./color.js";
-import { sceneOf } from "./scene.js";
+import { cutShort, sceneOf } from "./scene.js";
 
 export const FONT = 'ui-sans-serif, system-ui, "Segoe UI", "Noto Sans", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", sans-serif';
 const LINE_END = /[\n\r\u2028\u2029]$/u;
@@ -79,22 +79,23 @@ export function reach(x, left, start, end) {
 // `partner` is another entry of the same cells, whose panels must be the same.
 // Panels, and the pixels that one unit takes in each scale; breaks are the same in every scale, so that characters
 // move along their row when the scale changes.
-export function arrange(entry, rows, width, factors, partner = null) {
+export function arrange(entry, rows, width, factors, { partner = null, cut = true } = {}) {
   const sizes = metrics(width), available = width - sizes.gutter - sizes.right - sizes.size * 1.4;
   const scenes = {};
   for (const scale of ["row", "same", "integer"]) scenes[scale] = sceneOf(entry, rows, scale, factors && factors[scale]);
   const wide = entry.cells.map((cell) => labelWidth(cell.label, sizes.size) / (cell.end - cell.start));
+  const placed = Object.fromEntries(Object.keys(scenes).map((scale) => [scale, cut ? cutShort(scenes[scale]) : scenes[scale]]));
   const roomy = clamp(sizes.size * 0.3 + quantile(wide, 0.8), 4, 60), whole = { start: 0, end: entry.cells.length };
-  const nearly = available / Math.max(extent(scenes.row, whole), extent(scenes.integer, whole));
+  const nearly = available / Math.max(extent(placed.row, whole), extent(placed.integer, whole));
   const ideal = nearly >= roomy * 0.8 && nearly < roomy ? nearly * 0.999 : roomy; // a little narrower, rather than one word left over
-  const partnerScenes = partner ? ["row", "integer"].map((scale) => sceneOf(partner.entry, partner.rows, scale)) : [];
-  const panels = wrap([scenes.row, scenes.integer, ...partnerScenes], entry.cells, available / ideal);
-  const base = Math.max(...["row", "integer"].map((scale) => Math.max(...panels.map((p) => extent(scenes[scale], p)))));
+  const partnerScenes = partner ? ["row", "integer"].map((scale) => cutShort(sceneOf(partner.entry, partner.rows, scale))) : [];
+  const panels = wrap([placed.row, placed.integer, ...partnerScenes], entry.cells, available / ideal);
+  const base = Math.max(...["row", "integer"].map((scale) => Math.max(...panels.map((p) => extent(placed[scale], p)))));
   const stretched = panels.length === 1 ? clamp(available / base, ideal, ideal * 1.5) : ideal;
   const unit = {};
   for (const scale of Object.keys(scenes)) {
     const partners = partnerScenes.length && scale !== "same" ? [partnerScenes[scale === "row" ? 0 : 1]] : [];
-    const widest = Math.max(...panels.flatMap((panel) => [scenes[scale], ...partners].map((one) => extent(one, panel))));
+    const widest = Math.max(...panels.flatMap((panel) => [placed[scale], ...partners].map((one) => extent(one, panel))));
     unit[scale] = widest > 0 ? Math.min(stretched, available / widest) : stretched;
   }
   return { sizes, panels, scenes, unit };

@@ -4,6 +4,7 @@ import { SCALES, displayRows, el, isMagnitude, number, plural, state } from "./b
 import { palette, warm } from "./color.js";
 import { atCeiling } from "./detail.js";
 import { crowded } from "./picture.js";
+import { LONGEST } from "./scene.js";
 import { stage } from "./stage.js";
 
 export const legend = el("div", { class: "legend" });
@@ -35,14 +36,15 @@ export function updateLegend() {
     strip.style.background = `linear-gradient(to right, ${stops.map(warm).join()})`;
     legend.replaceChildren(el("span", {}, "1×"), strip, el("span", {}, `${number(picture.tops, 3)}×${wider ? " or more" : ""}`),
       el("span", { class: "unit" }, `${what} before a character; 1× is ${unit}`), ...(state.exaggerate > 1 && state.scale !== "integer" ? [el("strong", { class: "badge" }, `deviations ×${state.exaggerate}, not to scale`)] : []),
-      ...(least < 0 ? [el("span", {}, el("i", { class: "mark backward" }), "a step backwards")] : []), ...marks, ...more(picture));
+      ...(least < 0 ? [el("span", {}, el("i", { class: "mark backward" }), "a step backwards")] : []), ...(picture.now.cut ? [el("span", {}, `// above ${LONGEST}× the mean: cut short`)] : []), ...marks, ...more(picture));
   }
 }
 
 // What symbols, the top row and the numbers under the names of rows stand for.
-function more({ entry, atlas }) {
+function more({ entry, atlas, rows }) {
   const parts = [entry.symbols];
-  if (!atlas) parts.push("top row: even spacing, as in an ordinary model", `under a row's name: its mean ${entry.words.noun}`);
+  if (atlas) parts.push(`${plural(rows.length - 1, "row")}: drag over a part of the text to open them`, "click a square for its numbers");
+  else parts.push("top row: even spacing, as in an ordinary model", `under a row's name: its mean ${entry.words.noun}`);
   if (entry.attention && state.arcs) parts.push("point at a character: arcs to what it attends to");
   return [el("span", { class: "more" }, parts.filter(Boolean).join(" · "))]; // a line of its own, so that nothing moves when the first changes
 }
@@ -51,7 +53,7 @@ export function updateNotes() {
   const sentences = [];
   const unit = stage.pictures[0]?.entry.words.unit;
   if (unit) sentences.push(`Numbers are in ${stage.pictures[0].entry.unit}: ${unit}.`);
-  sentences.push(SCALES.find(([name]) => name === state.scale)[2].replace(/^./, (letter) => letter.toUpperCase()) + ".");
+  if (stage.pictures.some((picture) => !picture.atlas)) sentences.push(SCALES.find(([name]) => name === state.scale)[2].replace(/^./, (letter) => letter.toUpperCase()) + ".");
   if (stage.pictures.some(({ entry }) => entry.values.some((row) => row.some(Number.isNaN)))) sentences.push("Gray: gaps that were not measured.");
   for (const picture of stage.pictures.filter((one) => !one.zoomed)) {
     const { entry } = picture, name = state.view !== "one" ? `${entry.name}: ` : "";

@@ -66,7 +66,7 @@ function openRows(atlas, section, brush) {
   old?.holder.parentElement.remove();
   if (!brush) {
     stage.pictures = stage.pictures.filter((one) => one !== old);
-    return;
+    return refreshControls();
   }
   const { entry, start, end } = brush;
   const part = sliceEntry(entry, start, Math.min(end, start + 400)), holder = holderFor(part, "rows of characters");
@@ -78,6 +78,8 @@ function openRows(atlas, section, brush) {
   stage.pictures = [...stage.pictures.filter((one) => one !== old), picture];
   watchPointer(picture);
   watchKeys(holder);
+  refreshControls();
+  updateNotes();
   changed("draw");
 }
 

@@ -5,7 +5,7 @@ import { drawPanel, panelHeight, tooClose } from "./draw.js";
 import { arrange, extent } from "./layout.js";
 import { moveTo } from "./motion.js";
 import { canvasPen } from "./pen.js";
-import { sceneOf, tintsOf } from "./scene.js";
+import { cutShort, sceneOf, tintsOf } from "./scene.js";
 
 export function makePicture(entry, holder, options = {}) {
   const picture = Object.assign(options, { entry, holder, panels: [], rows: [] });
@@ -27,7 +27,7 @@ export function layOut(picture, move = false) {
   const { entry, holder } = picture, width = Math.max(240, Math.floor(holder.clientWidth));
   const before = picture.now, breaks = picture.panels.map((panel) => panel.end).join();
   picture.rows = (picture.makeRows || displayRows)(entry);
-  const laid = arrange(entry, picture.rows, width, picture.factors?.(), picture.partner?.());
+  const laid = arrange(entry, picture.rows, width, picture.factors?.(), { partner: picture.partner?.(), cut: cuts(picture) });
   Object.assign(picture, { sizes: laid.sizes, scenes: laid.scenes, unit: laid.unit, mean: laid.scenes.row.mean });
   picture.strip = stripOf(picture);
   if (laid.panels.map((panel) => panel.end).join() !== breaks || !picture.panels.length) rebuild(picture, laid.panels);
@@ -53,6 +53,9 @@ function sizeCanvas(picture, { canvas }) {
   canvas.style.height = `${height}px`;
 }
 
+// Very wide gaps are cut short, but not under the hand that widens one.
+const cuts = ({ drag, entry }) => !(drag && entry.kind === "increment");
+
 // Distances from even spacing times `state.exaggerate`, and a unit that fits the width.
 function exaggerated(picture, scale, gap) {
   const { entry, sizes, scenes } = picture, drawn = scenes[scale], times = state.exaggerate;
@@ -67,9 +70,10 @@ function exaggerated(picture, scale, gap) {
 
 // The places of all cells in the scale that is chosen now.
 export function target(picture) {
-  const scale = picture.difference ? "integer" : state.scale, { x, left } = picture.scenes[scale];
+  const scale = picture.difference ? "integer" : state.scale;
   const gap = tintsOf(picture.entry, picture.rows, state.scale, picture.factors?.()?.[state.scale === "same" ? "same" : "row"]);
-  return scale === "integer" || state.exaggerate === 1 || picture.difference ? { x, left, gap, unit: picture.unit[scale] } : exaggerated(picture, scale, gap);
+  if (scale !== "integer" && state.exaggerate > 1) return exaggerated(picture, scale, gap);
+  return { ...(cuts(picture) ? cutShort(picture.scenes[scale]) : picture.scenes[scale]), gap, unit: picture.unit[scale] };
 }
 
 export function show(picture, from) {

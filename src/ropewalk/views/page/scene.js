@@ -41,6 +41,24 @@ export function sceneOf(entry, rows, scale, factors = null) {
   return { x, left, gap, end, mean, factor };
 }
 
+export const LONGEST = 10; // see views/long_gaps.py
+
+// The places x and left with every gap at most LONGEST wide, so that one does not push its row out of sight; cut: 1 for those.
+export function cutShort({ x, left }) {
+  if (!x.some((row, r) => row.some((at, c) => at - left[r][c] > LONGEST))) return { x, left, cut: null };
+  const cut = x.map((row, r) => Uint8Array.from(row, (at, c) => at - left[r][c] > LONGEST)), near = [], begun = [];
+  x.forEach((row, r) => {
+    let shift = 0;
+    begun.push(new Float64Array(row.length));
+    near.push(row.map((at, c) => {
+      begun[r][c] = left[r][c] - shift;
+      shift += Math.max(0, at - left[r][c] - LONGEST);
+      return at - shift;
+    }));
+  });
+  return { x: near, left: begun, cut };
+}
+
 // The token whose increment is the gap before a cell; null for the first cell, which has none.
 export function gapToken(entry, c) {
   if (!c) return null;
