@@ -6,6 +6,7 @@ import json
 import sys
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
 from ropewalk.studies import report
 from ropewalk.studies.executor import execute
-from ropewalk.studies.graft import plan, signals, tables
+from ropewalk.studies.graft import perplexity, plan, signals
+from ropewalk.training.graft.paired import Side
 
 ROOT = Path(__file__).parent.parent.parent
 ZH = ["我们 在 北京 大学 学习 语言 。", "今天 天气 很 好 ， 我们 去 公园 。", "他 的 书 在 桌子 上 。"]
@@ -50,6 +52,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         base = "{tmp_path / "native"}"
         seeds = [1, 2]
         main = ["frozen per-layer"]
+        windows = 4
+        sample = 2000
         gold_root = "{tmp_path}"
         scale = 0.01
         [variants."frozen per-layer"]
@@ -77,14 +81,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         batch_size = 2
         precision = "float32"
         device = "cpu"
-        validation_bytes = 200
+        validation_tokens = 200
         checkpoint_minutes = 0
         """
     )
     monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=30))
     monkeypatch.setattr(random_networks, "DRAWS", 2)
-    monkeypatch.setattr(signals, "SAMPLE", 2_000)
-    monkeypatch.setattr(tables, "WINDOWS", 4)
     monkeypatch.setattr(report, "commit", lambda: "a commit")
     return tmp_path
 
@@ -132,6 +134,9 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     }  # fmt: skip
     assert made["graft/frozen/neutrality", "neutrality"]["rows"][0]["pairs"] == 2
     assert made["graft/lora/neutrality", "neutrality"]["rows"][0]["moved"] > 0
+    (row,) = made["graft/lora/neutrality", "perplexity"]["rows"]
+    assert row["published"] == "9.666, 9.653" and row["perplexity"] != row["baseline"] and row["seeds"] == 2
+    assert row["smallest"] == row["mean"] == row["largest"]  # one shared row
     readers = {row["reader"] for row in made["graft/frozen per-layer/signals ours", "signals"]["rows"]}
     assert readers >= {
         "increment L1", "increment row chosen on development", "sensitivity over 1 of the base L0",
@@ -157,6 +162,42 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     again = json.loads((out / "report.json").read_text())
     command = next(t["command"] for t in again["tables"] if t["id"] == "graft/lora/neutrality")
     assert "corpus.root=FOLDER" in command
+
+
+def test_gaps_before_words_are_told_from_those_inside_by_tokens(monkeypatch) -> None:
+    text = "The rope lies. It is unwound."
+    pieces = ["The", " rope", " li", "es", ".", " It", " is", " un", "w", "ound", "."]
+    ends = np.cumsum([len(piece) for piece in pieces])
+    spans = np.stack([ends - [len(piece) for piece in pieces], ends], 1)
+    read = SimpleNamespace(text=text, spans=spans, tokens=np.arange(len(pieces)))
+    monkeypatch.setattr(signals, "trace", lambda host, seen: read)
+    monkeypatch.setattr(signals.SignalTables, "_compare", lambda self, parts, start, title: parts)
+    settings = plan.ProbeSettings(windows=())
+    tables_of_signals = signals.SignalTables("a base", [None], settings)  # type: ignore[list-item]
+    first, second = tables_of_signals.word_starts(np.frombuffer(text.encode(), np.uint8))  # type: ignore[misc]
+    assert first.tokens.tolist() == [1, 2, 3, 5] and first.labels.tolist() == [True, True, False, True]
+    assert second.tokens.tolist() == [6, 7, 8, 9] and second.labels.tolist() == [True, True, False, False]
+
+
+def test_perplexity_is_paired_by_seed() -> None:
+    def side(loss: float, mean: float = 1.0) -> Side:
+        return Side([loss - 0.5, loss + 0.5], [{"row": "all", "mean": mean, "std": 0.1}], 1.0)
+
+    sides = {"lora": {1: side(1.0), 2: side(2.0)}, "x": {1: side(1.1, 1.2), 2: side(2.3), 3: side(9.0)}}
+    (row,) = perplexity.perplexity(sides, "lora", "10 tokens").rows
+    assert row["difference"] == pytest.approx(0.2) and row["seeds"] == 2
+    assert row["baseline"] == pytest.approx((np.e + np.e**2) / 2) and row["mean"] == pytest.approx(1.1)
+    assert row["difference_low"] < 0.1 and row["difference_high"] > 0.3 and row["published"] == ""
+
+
+@pytest.mark.parametrize("variant", plan.read(ROOT / "recipes" / "graft-smollm2.toml").variants)
+def test_the_recipe_of_the_study_on_smollm2_pairs_every_variant(variant: str) -> None:
+    study = plan.read(ROOT / "recipes" / "graft-smollm2.toml")
+    how, _, kind = variant.partition(" ")
+    increments = study.variants[variant].increments
+    assert study.variants[variant].how == how and kind in ("per-layer", "shared", "constant")
+    assert increments.shared == (kind == "shared")
+    assert (increments.parametrization == "constant") == (kind == "constant")
 
 
 def test_the_recipe_that_comes_along_holds() -> None:

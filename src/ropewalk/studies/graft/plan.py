@@ -33,13 +33,17 @@ GROUP = "graft"
 
 class GraftHeader(Header):
     """base: a Hugging Face model, or a native one with integer RoPE, which is exported first. main: the variants whose
-    boundaries are measured. sentences: how many of each gold file. speed: tokens a second to expect, for the plan."""
+    boundaries are measured. sentences: how many of each gold file. speed: tokens a second to expect, for the plan.
+    windows: how many held-out windows the tables of tokens are measured on; sample: bytes of held-out text on which increments
+    are compared with other signals."""
 
     base: str
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...], Field(min_length=1)]
     main: tuple[str, ...] = ()
     sentences: int | None = None
     speed: float = Field(default=4000, gt=0)
+    windows: int = Field(default=256, ge=1)
+    sample: int = Field(default=60_000, ge=100)
 
 
 class Shape(BaseModel):
@@ -62,12 +66,13 @@ class GraftVariant(BaseModel):
 
 
 class ProbeSettings(BaseModel):
-    """gaps: how many of each part. windows: how many tokens after a gap are predicted. See `measure.probe`."""
+    """gaps: how many of each part. windows: how many tokens after a gap are predicted; none leave the probe out. See
+    `measure.probe`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gaps: int = Field(default=600, ge=10)
-    windows: Annotated[tuple[int, ...], Field(min_length=1)] = (1, 12)
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = (1, 12)
     past: int = Field(default=32, ge=1)
     draws: int = Field(default=8, ge=2)
 

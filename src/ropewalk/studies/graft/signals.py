@@ -13,6 +13,7 @@ from ropewalk.analyses.byte_kinds import SURFACE, each, sentences
 from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.gold import Gold
 from ropewalk.analyses.result import Result
+from ropewalk.analyses.vocabulary import category
 from ropewalk.hf.grafting import Graft
 from ropewalk.hf.opening import tokenizer_of
 from ropewalk.measure import probe
@@ -23,10 +24,9 @@ from ropewalk.tokens.utf8_bytes import decode
 from ropewalk.traces.builder import Start
 from ropewalk.traces.trace import Trace
 
-SAMPLE = 60_000
-"""Bytes of held-out text."""
 SIGNALS = {"entropy before": "entropy", "entropy after": "entropy_after", "surprisal": "surprisal"}
 RANDOM = "random networks"
+STARTS, CONTINUES = ("word beginning", "function word"), "word continuation"
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class Part:
 
 @dataclass(frozen=True)
 class SignalTables:
-    """Grafts of one variant, one per seed, on `base`."""
+    """Grafts of one variant, one per seed, on `base`. sample: bytes of held-out text that are read."""
 
     base: str
     grafts: Sequence[Graft]
     settings: ProbeSettings
+    sample: int = 60_000
 
     def between_characters(self, dev: Gold, test: Gold | None) -> Result:
         """At gaps between Chinese characters."""
@@ -60,20 +61,39 @@ class SignalTables:
 
     def white_space(self, tokens: np.ndarray) -> Result:
         """White space and punctuation against letters, on held-out bytes."""
-        text = decode(tokens[:SAMPLE]).replace("\ufffd", "")
-        read = trace(self.grafts[0], text)
+        read = trace(self.grafts[0], self._held_out(tokens))
         first, kind, names = each(read)
         labels = np.isin(kind, [i for i, name in enumerate(names) if name in SURFACE])
+        return self._in_halves(read, first, labels, "White space and punctuation against letters")
+
+    def word_starts(self, tokens: np.ndarray) -> Result:
+        """Tokens that start a word against tokens that continue one, on held-out bytes; for hosts of longer tokens."""
+        read = trace(self.grafts[0], self._held_out(tokens))
+        data = read.text.encode()
+        pieces = [data[start:end].decode("utf-8", "replace") for start, end in read.spans.tolist()]
+        kinds = np.array([category(piece) for piece in pieces])
+        first = np.flatnonzero(np.isin(kinds, (*STARTS, CONTINUES)) & (read.spans[:, 0] > 0))
+        return self._in_halves(
+            read, first, np.isin(kinds[first], STARTS), "Start of a word against inside a word"
+        )
+
+    def _held_out(self, tokens: np.ndarray) -> str:
+        return decode(tokens[: self.sample]).replace("\ufffd", "")
+
+    def _in_halves(self, read: Trace, first: np.ndarray, labels: np.ndarray, title: str) -> Result:
+        """Compares the signals at the tokens `first`: those of the first half fix sign and row, the others are scored."""
         group = sentences(read)[first]
         parts = []
         for half in (group <= np.median(group), group > np.median(group)):
             places = np.flatnonzero(half)
             chosen = places[self._choose(first[places], len(read.tokens))]
-            parts.append(Part(text, first[chosen], labels[chosen], group[chosen]))
-        return self._compare(parts, "auto", "White space and punctuation against letters")
+            parts.append(Part(read.text, first[chosen], labels[chosen], group[chosen]))
+        return self._compare(parts, "auto", title)
 
     def _choose(self, tokens: np.ndarray, length: int) -> np.ndarray:
-        """Which of these tokens are probed: evenly spaced, with enough tokens before and after."""
+        """Which of these tokens are compared: all, or for the probe some, evenly spaced, with enough tokens around them."""
+        if not self.settings.windows:
+            return np.arange(len(tokens))
         last = length - max(self.settings.windows) - 1
         fits = np.flatnonzero((tokens >= self.settings.past) & (tokens < last))
         return fits[np.linspace(0, len(fits) - 1, min(len(fits), self.settings.gaps)).astype(np.int64)]
@@ -89,13 +109,20 @@ class SignalTables:
             chance=[name for name in readers if name.endswith("untrained model")],
             random=random,
             notes=[
-                "Sensitivity: Fisher information of the gap over the next tokens, "
-                f"{self.settings.past} tokens before it, {self.settings.draws} draws; over more than one token it has "
-                "read further than an increment has. Its null is the same of an untrained model; that of the increments "
-                "are random networks on the activations of the first seed. Entropies and surprisal are the base's, at the "
-                "gap's right-hand token."
+                *self._about_sensitivity(),
+                "The null of the increments are random networks on the activations of the first seed. Entropies and "
+                "surprisal are the base's, at the gap's right-hand token.",
             ],
         )
+
+    def _about_sensitivity(self) -> list[str]:
+        if not self.settings.windows:
+            return []
+        return [
+            "Sensitivity: Fisher information of the gap over the next tokens, "
+            f"{self.settings.past} tokens before it, {self.settings.draws} draws; over more than one token it has read "
+            "further than an increment has. Its null is the same of an untrained model."
+        ]
 
     def _readers(self, parts: list[Part], start: Start) -> dict[str, signal_comparison.Reader]:
         readers: dict[str, signal_comparison.Reader] = {}
@@ -108,17 +135,16 @@ class SignalTables:
                 rows = tuple(map(str, found[0].rows))
                 dev, test = (t.values[None] for t in found)
                 readers[f"sensitivity over {window} of {what}"] = signal_comparison.Reader(rows, dev, test)
-        rows = tuple(map(str, self.grafts[0].rows))
-        dev, test = (
-            np.stack([trace(g, part.text, start=start).increments[:, part.tokens] for g in self.grafts])
-            for part in parts
-        )
-        readers["increment"] = signal_comparison.Reader(rows, dev, test)
-        dev, test = (_draws(self.grafts[0], part, start) for part in parts)
-        readers[RANDOM] = signal_comparison.Reader(rows, dev, test)
-        plain = [trace(self._plain(), part.text, start=start) for part in parts]
+        rows, late = tuple(map(str, self.grafts[0].rows)), int(self.grafts[0].gap == "after")
+        texts = list(dict.fromkeys(part.text for part in parts))
+        own = {t: np.stack([trace(g, t, start=start).increments for g in self.grafts]) for t in texts}
+        drawn = {t: _draws(self.grafts[0], t, start) for t in texts}
+        for name, values in (("increment", own), (RANDOM, drawn)):
+            dev, test = (values[part.text][..., part.tokens - late] for part in parts)
+            readers[name] = signal_comparison.Reader(rows, dev, test)
+        plain = {t: trace(self._plain(), t, start=start) for t in texts}
         for name, key in SIGNALS.items():
-            dev, test = (getattr(t, key)[part.tokens] for t, part in zip(plain, parts, strict=True))
+            dev, test = (getattr(plain[part.text], key)[part.tokens] for part in parts)
             readers[name] = signal_comparison.single(dev, test)
         return readers
 
@@ -144,7 +170,7 @@ class SignalTables:
         return graft(model, parametrization="integer", tokenizer=tokenizer_of(self.base))
 
 
-def _draws(graft: Graft, part: Part, start: Start) -> np.ndarray:
-    """(D, layers, n): random networks on the inputs of a graft's increment networks, at the part's gaps."""
-    drawn = random_networks(graft, part.text, start=start)
-    return stack_draws(drawn.values, drawn.rows)[..., part.tokens]
+def _draws(graft: Graft, text: str, start: Start) -> np.ndarray:
+    """(D, layers, T): random networks on the inputs of a graft's increment networks."""
+    drawn = random_networks(graft, text, start=start)
+    return stack_draws(drawn.values, drawn.rows)

@@ -23,6 +23,7 @@ from ropewalk.hf.grafting import Graft
 from ropewalk.hf.opening import tokenizer_of
 from ropewalk.measure import vocabulary as measured
 from ropewalk.measure.windows import cut
+from ropewalk.studies.graft.perplexity import perplexity
 from ropewalk.studies.graft.plan import GROUP, GraftJob, GraftStudy, jobs
 from ropewalk.studies.graft.signals import SignalTables
 from ropewalk.studies.store import Entry
@@ -30,8 +31,6 @@ from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
 from ropewalk.training.graft import paired, trainable
 from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 
-WINDOWS = 256
-"""Held-out windows for the vocabulary."""
 MOVERS = 5
 SOURCE = "ropewalk.studies.graft.tables"
 INCREMENT_COLUMNS = {
@@ -63,10 +62,14 @@ class GraftTables:
         ]
         found += [
             self._entry(f"{name}/vocabulary", self._of_variant(name), self._vocabulary)
-            for name in self.study.variants
+            for name, variant in self.study.variants.items()
+            if variant.increments.parametrization != "constant"
         ]
         if not isinstance(self.reader, ByteTokenizer):
-            return found
+            return found + [
+                self._entry(f"{name}/signals word starts", self._of_variant(name), self._word_starts)
+                for name in self.study.study.main
+            ]
         for name in self.study.study.main:
             own = self._of_variant(name)
             for gold in self.study.gold:
@@ -97,19 +100,24 @@ class GraftTables:
         return [job for job in self.done if job.variant == name]
 
     def _neutrality(self, own: list[GraftJob]) -> list[Result]:
-        """Held-out losses, paired by seed, in nats per byte of text."""
-        losses: dict[str, dict[int, float]] = {}
-        moved: dict[str, float] = {}
+        """Held-out losses, paired by seed, in nats per byte of text; and perplexities."""
+        sides: dict[str, dict[int, paired.Side]] = {}
         for job in own:
-            side = paired.Side.read(job.folder(self.out))
-            losses.setdefault(job.variant, {})[job.seed] = side.loss * self._tokens_per_byte
-            if job.variant in self.study.variants:
-                square = np.mean([(row["std"] / row["mean"]) ** 2 for row in side.spacing])
-                moved[job.variant] = max(moved.get(job.variant, 0.0), float(np.sqrt(square)))
+            sides.setdefault(job.variant, {})[job.seed] = paired.Side.read(job.folder(self.out))
         how = own[0].recipe.model.how
-        if how not in losses or len(losses) < 2:
+        if how not in sides or len(sides) < 2:
             return []
-        return [neutrality(losses, how, moved=moved, seen=own[0].size)]
+        density = self._tokens_per_byte
+        losses = {
+            name: {seed: s.loss * density for seed, s in by_seed.items()} for name, by_seed in sides.items()
+        }
+        moved = {
+            name: max(map(_moved, by.values())) for name, by in sides.items() if name in self.study.variants
+        }
+        return [
+            neutrality(losses, how, moved=moved, seen=own[0].size),
+            perplexity(sides, how, own[0].size),
+        ]
 
     def _vocabulary(self, own: list[GraftJob]) -> list[Result]:
         """Increments by row, by category or byte kind, movers, and the agreement of seeds, over held-out text."""
@@ -167,19 +175,27 @@ class GraftTables:
         return experiments.get("boundaries").measure(inputs)
 
     def _signals(self, own: list[GraftJob], gold: str) -> list[Result]:
-        tables = SignalTables(self.base, self._open(own), self.study.probe)
-        return [tables.between_characters(*self._gold(gold))]
+        return [self._signal_tables(own).between_characters(*self._gold(gold))]
 
     def _surface_signals(self, own: list[GraftJob]) -> list[Result]:
-        tables = SignalTables(self.base, self._open(own), self.study.probe)
-        return [tables.white_space(np.asarray(self._bytes.validation))]
+        return [self._signal_tables(own).white_space(np.asarray(self._bytes.validation))]
+
+    def _word_starts(self, own: list[GraftJob]) -> list[Result]:
+        return [self._signal_tables(own).word_starts(np.asarray(self._bytes.validation))]
+
+    def _signal_tables(self, own: list[GraftJob]) -> SignalTables:
+        return SignalTables(self.base, self._open(own), self.study.probe, self.study.study.sample)
 
     def _measured(self, job: GraftJob) -> vocabulary.Vocabulary:
         """Mean increments of every token over held-out windows, and how often training saw it."""
         graft = self._open([job])[0]
         context, size = self.study.model.context_length, graft.vocab_size
-        held_out = cut(np.asarray(self._tokens.validation), context, WINDOWS)
-        d, counts = measured.in_context(graft, held_out.split(8), size)
+        held_out = cut(np.asarray(self._tokens.validation), context, self.study.study.windows)
+        d, counts = (
+            (measured.every_token(graft, size), np.bincount(held_out[:, 1:].numpy().ravel(), minlength=size))
+            if graft.config.shared  # reads nothing but the token
+            else measured.in_context(graft, held_out.split(8), size)
+        )
         seen = np.zeros(size, np.int64)
         for step in range(job.steps):
             size_of_batch = job.recipe.train.batch_size
@@ -217,3 +233,8 @@ def _in_context(result: Result) -> Result:
     )
     title = "Increment of each kind of byte, over held-out text"
     return replace(result, title=title, primary=None, notes=(note,))
+
+
+def _moved(side: paired.Side) -> float:
+    """The standard deviation within rows over the row's mean, root mean square over rows."""
+    return float(np.sqrt(np.mean([(row["std"] / row["mean"]) ** 2 for row in side.spacing])))
