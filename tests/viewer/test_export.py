@@ -11,10 +11,12 @@ import torch
 from tiny import config, moved
 
 from ropewalk.errors import UserError
+import ropewalk
 from ropewalk.export import onnx, onnx_graph, runtime, site
 from ropewalk.export.lessons import LESSONS, sentence_for
 from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
+from ropewalk.native.pretrained import DEFAULT
 
 SHAPES: dict[str, dict[str, Any]] = {
     "shared": {"parametrization": "positive", "per": "shared"},
@@ -179,6 +181,12 @@ def test_a_failed_site_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytes
 def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="byte model"):
         site(tmp_path / "site", Decoder(config(decoder={"vocab_size": 100})))
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.title)
+def test_the_default_model_shows_every_lesson(lesson: Any) -> None:
+    shown = trace(ropewalk.load(DEFAULT, backend="numpy"), lesson.text)
+    assert "Yes, most of all in L" in sentence_for(lesson, shown)
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.title)

@@ -54,11 +54,11 @@ LESSONS = (
     Lesson(
         "中文",
         "我在北京大学学习，每天去图书馆看书。",
-        "A Chinese character is three bytes. Does the model keep them together?",
-        lambda before, byte: byte >= 0xE0 and _continues(before),
-        "the gap before a character",
-        lambda before, byte: _continues(byte),
-        "the gap between the bytes inside one",
+        "Are clauses kept apart?",
+        lambda before, byte: byte in (0xE3, 0xEF) and _continues(before),  # ， and 。 begin with these bytes
+        "the gap before a comma or full stop",
+        lambda before, byte: 0xE4 <= byte <= 0xE9 and _continues(before),
+        "the gap before another character",
     ),
     Lesson(
         "Code",
