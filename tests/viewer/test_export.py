@@ -10,8 +10,8 @@ import pytest
 import torch
 from tiny import config, moved
 
-from ropewalk.errors import UserError
 import ropewalk
+from ropewalk.errors import UserError
 from ropewalk.export import onnx, onnx_graph, runtime, site
 from ropewalk.export.lessons import LESSONS, sentence_for
 from ropewalk.measure.capture import trace
