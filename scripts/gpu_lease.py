@@ -195,12 +195,12 @@ def settings(words: argparse.Namespace, chosen: dict[str, Any], increments: str)
     windows = BATCH[size]
     values |= {
         "train.batch_size": windows, "train.micro_batch_size": max(1, windows // chosen["parts"]),
-        "train.log_every": 100, "train.checkpoint_minutes": 2, "train.validation_bytes": 1_000_000,
+        "train.log_every": 100, "train.checkpoint_minutes": 2, "train.validation_tokens": 1_000_000,
     }  # fmt: skip
     if words.tiny:
         values |= {
             "train.precision": "float32",
-            "train.validation_bytes": 2000,
+            "train.validation_tokens": 2000,
             "train.log_every": 5,
             "optimizer.warmup": 2,
         }

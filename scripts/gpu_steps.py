@@ -88,7 +88,7 @@ def recipe_of(
             "optimizer": {"clip": 1e9, "warmup": 2},
             "train": {
                 "steps": 1000, "batch_size": windows, "micro_batch_size": max(1, windows // option["parts"]),
-                "precision": option["precision"], "log_every": 100, "validation_bytes": 1000,
+                "precision": option["precision"], "log_every": 100, "validation_tokens": 1000,
             },
         }
     )  # fmt: skip

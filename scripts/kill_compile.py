@@ -35,7 +35,7 @@ steps = 2
 batch_size = 2
 device = "cpu"
 precision = "float32"
-validation_bytes = 64
+validation_tokens = 64
 """
 
 

@@ -72,7 +72,7 @@ def texts(tmp_path) -> Path:
         batch_size = 2
         compile = false
         precision = "float32"
-        validation_bytes = 64
+        validation_tokens = 64
         log_every = 1
         """
     )

@@ -72,7 +72,7 @@ def test_validation_windows_are_even_and_apart(
     tokens = TOKENS[:length]
     if length < context + 1:
         return
-    groups = list(windows.validation(tokens, context=context, bytes=limit, size=size))
+    groups = list(windows.validation(tokens, context=context, limit=limit, size=size))
     assert all(1 <= len(group) <= size for group in groups)
     rows = torch.cat(groups)
     starts = rows[:, 0].tolist()
@@ -93,4 +93,4 @@ def test_a_split_shorter_than_a_window_is_refused(context: int) -> None:
     with pytest.raises(UserError, match=expected):
         windows.batch(tokens, seed=0, step=0, size=1, context=context)
     with pytest.raises(UserError, match=expected):
-        next(windows.validation(tokens, context=context, bytes=None))
+        next(windows.validation(tokens, context=context, limit=None))

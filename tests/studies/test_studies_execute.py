@@ -37,7 +37,7 @@ context_length = 32
 steps = 3
 batch_size = 2
 compile = false
-validation_bytes = 64
+validation_tokens = 64
 """
 
 

@@ -47,7 +47,7 @@ def folder(tmp_path) -> Path:
         "increments = { hidden_size = 4, init = 'random' }"
     )
     train = (
-        "steps = 3000\nbatch_size = 2\nprecision = 'float32'\ncompile = false\nvalidation_bytes = 64\nlog_every = 1\n"
+        "steps = 3000\nbatch_size = 2\nprecision = 'float32'\ncompile = false\nvalidation_tokens = 64\nlog_every = 1\n"
         "validate_every = 2000\ncheckpoint_minutes = 0\nkeep = 50"
     )
     (tmp_path / "study.toml").write_text(

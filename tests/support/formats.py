@@ -268,7 +268,7 @@ def _prepared(folder: Path) -> None:
 def _read_prepared(folder: Path) -> None:
     made = Corpus.open(folder / "made")
     windows.batch(made.train, seed=1, step=1, size=2, context=8)
-    list(windows.validation(made.validation, context=8, bytes=20))
+    list(windows.validation(made.validation, context=8, limit=20))
     made.verify()
 
 

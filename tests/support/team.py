@@ -25,7 +25,7 @@ from ropewalk.training.recipe import Recipe
 def recipe(**more: Any) -> Recipe:
     """Eight windows a step, two at a time, so that two and four processes have two and one backward passes."""
     return tiny.recipe(
-        **{"steps": 8, "batch_size": 8, "micro_batch_size": 2, "validation_bytes": 300, **more}
+        **{"steps": 8, "batch_size": 8, "micro_batch_size": 2, "validation_tokens": 300, **more}
     )
 
 

@@ -81,7 +81,7 @@ def recipe(
         "compile": False,
         "log_every": 1,
         "validate_every": 3,
-        "validation_bytes": 64,
+        "validation_tokens": 64,
         "checkpoint_minutes": 0,
     }
     return Recipe.model_validate(

@@ -150,7 +150,7 @@ def test_torchrun_trains_and_one_speaks(tmp_path: Path) -> None:
         f"[corpus]\nsources = [{{ path = '{tmp_path}' }}]\nvalidation_documents = 1\n"
         "[model]\nhidden_size = 16\nnum_heads = 2\nnum_layers = 1\ncontext_length = 16\n"
         "[train]\nsteps = 2\nbatch_size = 2\ncompile = false\nprecision = 'float32'\ndevice = 'cpu'\n"
-        "validation_bytes = 64\n"
+        "validation_tokens = 64\n"
     )
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "ropewalk"]
     words = ["train", str(tmp_path / "recipe.toml"), "--out", str(tmp_path / "run"), "--resume"]

@@ -82,7 +82,7 @@ def recipe(steps: int, snapshot_minutes: float = 1.0) -> Recipe:
                 "micro_batch_size": 16,
                 "compile": False,
                 "validate_every": max(1, steps // 4),
-                "validation_bytes": 50_000,
+                "validation_tokens": 50_000,
                 "keep": 1_000,
                 "checkpoint_minutes": snapshot_minutes,
             },

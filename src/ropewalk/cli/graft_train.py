@@ -87,7 +87,7 @@ class GraftOptions:
             "train": {
                 "steps": self.steps, "batch_size": self.batch_size, "micro_batch_size": self.micro_batch_size,
                 "seed": self.seed, "device": self.device, "precision": self.precision, "compile": False,
-                "validation_bytes": self.validation_tokens, "validate_every": max(1, self.steps // 10),
+                "validation_tokens": self.validation_tokens, "validate_every": max(1, self.steps // 10),
                 "keep": self.keep,
             },
         }  # fmt: skip

@@ -30,23 +30,23 @@ def batch_starts(tokens: np.ndarray, *, seed: int, step: int, size: int, context
 
 
 def validation(
-    tokens: np.ndarray, *, context: int, bytes: int | None, size: int = 64
+    tokens: np.ndarray, *, context: int, limit: int | None, size: int = 64
 ) -> Iterator[torch.Tensor]:
     """Evenly spaced windows that do not overlap, int64 (n, context + 1), n <= `size`.
 
-    bytes: predict about so many tokens, rounded up to whole windows (None: as many as fit).
+    limit: predict about so many tokens, rounded up to whole windows (None: as many as fit).
     """
-    starts = validation_starts(tokens, context=context, bytes=bytes)
+    starts = validation_starts(tokens, context=context, limit=limit)
     for first in range(0, len(starts), size):
         yield _gather(tokens, starts[first : first + size], context)
 
 
-def validation_starts(tokens: np.ndarray, *, context: int, bytes: int | None) -> np.ndarray:
+def validation_starts(tokens: np.ndarray, *, context: int, limit: int | None) -> np.ndarray:
     """Where the windows of `validation` start, int64 (windows,)."""
     _check(tokens, context)
     count = len(tokens) // (context + 1)
-    if bytes is not None:
-        count = min(count, max(1, -(-bytes // context)))
+    if limit is not None:
+        count = min(count, max(1, -(-limit // context)))
     return np.arange(count, dtype=np.int64) * len(tokens) // count
 
 

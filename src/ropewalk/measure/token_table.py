@@ -19,7 +19,7 @@ def mean_by_token(model: Decoder, corpus: Corpus, *, tokens: int) -> tuple[list[
     size = model.config.vocab_size
     counts = torch.zeros(size, dtype=torch.float64)
     sums: list[Tensor] = []
-    for part in windows.validation(corpus.validation, context=model.context_length, bytes=tokens, size=16):
+    for part in windows.validation(corpus.validation, context=model.context_length, limit=tokens, size=16):
         part = part[:, :-1]
         counts += torch.bincount(part.flatten(), minlength=size)
         increments = model(part).increments

@@ -153,7 +153,7 @@ class FastStep:
         """Loss on the validation windows, nats per token: one read by the CPU."""
         train, context, device = self.recipe.train, self.recipe.model.context_length, self.model.device
         split = self.corpus.validation
-        starts = windows.validation_starts(split, context=context, bytes=train.validation_bytes)
+        starts = windows.validation_starts(split, context=context, limit=train.validation_tokens)
         if not hasattr(self, "held_out"):
             self.held_out = DeviceTokens(split, context, device)
         self.model.eval()

@@ -303,7 +303,7 @@ def validate(
     total = count = 0.0
     size = min(16, micro_batch_size(recipe)) * group.ranks
     for part in windows.validation(
-        corpus.validation, context=recipe.model.context_length, bytes=recipe.train.validation_bytes, size=size
+        corpus.validation, context=recipe.model.context_length, limit=recipe.train.validation_tokens, size=size
     ):
         own = part[group.rank :: group.ranks]
         seen = (own if len(own) else part[:1]).to(

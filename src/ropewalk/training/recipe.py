@@ -30,7 +30,7 @@ class TrainConfig(BaseModel):
     minutes: wall time to train for; the rate is measured before the run begins and `steps` lowered to what fits. cuda_graphs:
     keep the step on the device, on a GPU as one CUDA graph (`ropewalk.training.fast_step`). attention: the kernel of that
     step on a GPU. batch_size: windows a step; micro_batch_size: windows at a time on the device (None: about 8,000 tokens). Counts are in
-    steps, `validation_bytes` in tokens predicted, `checkpoint_minutes` in minutes of wall time.
+    steps, `validation_tokens` in tokens predicted, `checkpoint_minutes` in minutes of wall time.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,7 +47,7 @@ class TrainConfig(BaseModel):
     attention: Literal["auto", "flash", "cudnn"] = "auto"
     log_every: int = Field(default=10, ge=1)
     validate_every: int = Field(default=1_000, ge=1)
-    validation_bytes: int = Field(default=1_000_000, ge=1)
+    validation_tokens: int = Field(default=1_000_000, ge=1)
     checkpoint_minutes: float = Field(default=5.0, ge=0)
     keep: int = Field(default=2, ge=1)
 

@@ -60,7 +60,7 @@ def plan(base: str, how: str = "frozen", steps: int = 3, **more: Any) -> GraftRe
         "batch_size": 4,
         "precision": "float32",
         "device": "cpu",
-        "validation_bytes": 300,
+        "validation_tokens": 300,
         **more,
     }
     return GraftRecipe(
@@ -104,7 +104,7 @@ def test_trains_beside_a_baseline(how: str, base: str, corpus: Corpus, tmp_path:
         from ropewalk.core import loss
         from ropewalk.corpus import windows
 
-        for part in windows.validation(corpus.validation, context=32, bytes=300, size=8):
+        for part in windows.validation(corpus.validation, context=32, limit=300, size=8):
             logits = grafted(part[:, :-1]).logits
             losses += [
                 float(loss.nats(row[None], seen[None])) for row, seen in zip(logits, part[:, 1:], strict=True)
@@ -121,7 +121,7 @@ def test_a_frozen_baseline_is_the_untouched_base(base: str, corpus: Corpus, tmp_
         from ropewalk.core import loss
         from ropewalk.corpus import windows
 
-        first = next(iter(windows.validation(corpus.validation, context=32, bytes=300, size=8)))[:1]
+        first = next(iter(windows.validation(corpus.validation, context=32, limit=300, size=8)))[:1]
         assert float(loss.nats(plain(first[:, :-1]).logits, first[:, 1:])) == pytest.approx(
             report.baseline.losses[0]
         )

@@ -258,7 +258,7 @@ def _measure(trainee: trainable.Trainee, corpus: Corpus, recipe: GraftRecipe, se
     for part in windows.validation(
         corpus.validation,
         context=recipe.model.context_length,
-        bytes=recipe.train.validation_bytes,
+        limit=recipe.train.validation_tokens,
         size=size,
     ):
         part = part.to(next(trainee.parameters()).device)
