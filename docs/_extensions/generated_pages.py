@@ -5,8 +5,8 @@
 - `_build/generated/tree.md`: the packages and their modules, with the first sentence of each docstring.
 - `_build/generated/public.md`: the public names of the package, with their signatures and docstrings.
 - `_build/generated/experiments.md`: the registered experiments.
-- `_build/generated/live.md`: the live page of the gallery, or how to make it.
-- `_build/extra/`: the pages of the gallery; see `gallery_pages`.
+- `_build/generated/live.md`: the live page of the examples, or how to make it.
+- `_build/extra/`: the example pages; see `example_pages`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import gallery_pages
+import example_pages
 
 DOCS = Path(__file__).parents[1]
 PACKAGE = DOCS.parent / "src" / "ropewalk"
@@ -166,12 +166,12 @@ def experiments_page() -> str:
 
 
 def build(app: Any) -> None:
-    gallery_pages.write_all(DOCS / "_build" / "extra")
+    example_pages.write_all(DOCS / "_build" / "extra")
     api()
     write(GENERATED / "messages.md", messages_page())
     write(GENERATED / "tree.md", tree_page())
     write(GENERATED / "public.md", public_page())
-    write(GENERATED / "live.md", gallery_pages.live_section(DOCS / "_build" / "extra"))
+    write(GENERATED / "live.md", example_pages.live_section(DOCS / "_build" / "extra"))
     write(GENERATED / "experiments.md", experiments_page())
 
 

@@ -1,4 +1,4 @@
-"""The pages that the gallery embeds: `ropewalk show --html`, `ropewalk page` and `ropewalk export-site`, run once.
+"""The example pages: `ropewalk show --html`, `ropewalk page` and `ropewalk export-site`, run once.
 
 They are made again when the bundled models change. Each command runs in a process of its own.
 """
@@ -53,7 +53,7 @@ def write_all(extra: Path) -> None:
         except (
             RuntimeError
         ) as error:  # the browser's runtime is downloaded once; without a network there is no live page
-            print(f"The gallery has no live page: {error}", file=sys.stderr)
+            print(f"The examples have no live page: {error}", file=sys.stderr)
     mark.write_text(now)
 
 
