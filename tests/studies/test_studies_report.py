@@ -1,8 +1,9 @@
 """What a report says in plain words follows from the verdicts, and commands stand in it as code."""
 
 import re
+from dataclasses import replace
 
-from ropewalk.analyses.result import Endpoint, Result
+from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.analyses.statistics import Estimate
 from ropewalk.studies.report import Report, anchor, markdown
 from ropewalk.studies.report_page import page
@@ -59,6 +60,23 @@ def test_commands_are_code_on_the_page() -> None:
     content = page(REPORT, {"a": made("above")}, [])
     assert "<code>ropewalk study r.toml</code>" in content and "`" not in content.split("</style>")[1]
     assert "Not replicated at 3 MB" in content
+
+
+def test_the_first_words_count_the_verdicts_and_pictures_are_small_and_described() -> None:
+    charted = replace(made("above")[0], chart=Chart("bars", "row", "row"), rows=({"row": 1.0},))
+    picture = ("a: text", b"PNG", "Layer 0 puts its widest gap before “x”.")
+    content = page(REPORT, {"a": [charted]}, [picture])
+    words = content.split("<h2")[1]
+    assert "One published figure can be judged here: 1 not replicated." in words
+    assert (
+        content.index("In plain words")
+        < content.index("<nav")
+        < content.index("Published figures and ours</h2>")
+    )
+    assert 'alt="a: text Layer 0 puts its widest gap before “x”."' in content
+    assert (
+        '<svg role="img" aria-label="A table"' in content and "</text>" in content
+    )  # letters, not their outlines
 
 
 def test_names_in_each_language_are_in_plain_words() -> None:

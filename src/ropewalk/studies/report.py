@@ -139,10 +139,11 @@ def summary(report: Report, made: Made) -> dict[str, list[str]]:
             found.setdefault(row["verdict"], []).append(
                 f"{row['section']} ({row['id']}): published {row['published']}, here {value(row)}."
             )
+    words[""] += _counts(report.claims)
+    words[""] += _content(made)
     words |= {name[0].upper() + name[1:]: rows for name, rows in sorted(found.items(), key=_firmness)}
     words["Primary endpoints that are decided"] = endpoints(made, decided=True)
-    words[""] += _content(made)
-    words[""] += _languages(made)
+    words["Two-word names, each language by itself"] = _languages(made)
     words[""] += [
         f"{group}: trained once, hence without a verdict: {', '.join(names)}."
         for group, names in report.once.items()
@@ -154,6 +155,25 @@ def summary(report: Report, made: Made) -> dict[str, list[str]]:
     return {head: rows for head, rows in words.items() if rows}
 
 
+def _counts(claims: list[dict[str, Any]]) -> list[str]:
+    """How many published figures ours agree with: all of them, then section by section."""
+    judged = [row for row in claims if row["verdict"] != "no verdict"]
+    if not judged:
+        return []
+    many = f"{len(judged)} published figures" if len(judged) > 1 else "One published figure"
+    lines = [
+        f"{many} can be judged here: {_tally(judged)}. Undecided means that our models are too few, or trained too briefly, to tell."
+    ]
+    by_section = sections(judged)
+    return lines + [f"{title}: {_tally(rows)}." for title, rows in by_section.items() if len(by_section) > 1]
+
+
+def _tally(rows: list[dict[str, Any]]) -> str:
+    """ "1 replicated, 2 undecided": verdicts without the amount of text that they hold for."""
+    words = [str(row["verdict"]).split(" at ")[0].split(",")[0] for row in rows]
+    return ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+
+
 def _content(made: Made) -> list[str]:
     """Whether learned content lowers the loss, by group: against every kind of model without it."""
     against: dict[str, list[str]] = {}
@@ -162,9 +182,9 @@ def _content(made: Made) -> list[str]:
             if r.name == "content" and r.primary is not None:
                 against.setdefault(name.split("/")[0], []).append(r.primary.verdict.split(" at ")[0])
     return [
-        f"{group}: learned content "
-        + ("matters" if all(word == "better" for word in verdicts) else "has not been shown to matter")
-        + f"; kinds of models trained without it to compare with: {len(verdicts)}."
+        f"{group}: increments that read the text "
+        + ("lower" if all(word == "better" for word in verdicts) else "have not been shown to lower")
+        + f" the loss, against {len(verdicts)} kinds of models whose increments cannot read it."
         for group, verdicts in against.items()
     ]
 

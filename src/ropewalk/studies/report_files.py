@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from ropewalk.studies.report import Made, Report, markdown
-from ropewalk.studies.report_page import page
+from ropewalk.studies.report_page import Drawing, page
 from ropewalk.system.files import write_atomically
 
 
-def write_files(report: Report, made: Made, pictures: list[tuple[str, bytes]], out: Path) -> None:
+def write_files(report: Report, made: Made, pictures: list[Drawing], out: Path) -> None:
     """Writes report.html, report.md and report.json into `out`."""
     text = json.dumps(report.to_json(made), indent=1, ensure_ascii=False)
     write_atomically(out / "report.json", text.encode() + b"\n")

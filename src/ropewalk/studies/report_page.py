@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Iterable
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
 
 from ropewalk.analyses.result import Result, sentence
 from ropewalk.core.host import Host
@@ -25,15 +24,19 @@ from ropewalk.studies.report import (
     summary,
 )
 from ropewalk.views import chart, figure
+from ropewalk.views.findings import findings, text_of
 
+Drawing = tuple[str, bytes, str]
+"""A picture: its caption, its PNG, and what stands out in it."""
+COLORS = 48
 STYLE = """
 :root{color-scheme:light dark;--paper:light-dark(#fcfaf6,#16150f);--ink:light-dark(#1d1a16,#f1ede2);--soft:light-dark(#6d665b,#a39c8c);
 --rule:light-dark(#ded6c8,#37332a);--link:light-dark(#0b57a4,#7fb8f5)}
 body{font:1rem/1.55 system-ui,sans-serif;max-width:66rem;margin:0 auto;padding:1.5rem 1rem 4rem;background:var(--paper);color:var(--ink)}
 a{color:var(--link)}h2,h3{scroll-margin-top:4rem}h2{margin-top:2.5rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}td,th{padding:.2rem .8rem .2rem 0;text-align:left;vertical-align:top}
-tbody tr{border-top:1px solid var(--rule)}figure{margin:1rem 0;max-width:46rem}figure>*{width:100%;height:auto}
-code{font-size:.85em;overflow-wrap:anywhere}.note{color:var(--soft)}summary{cursor:pointer;color:var(--soft);min-height:24px}
+tbody tr{border-top:1px solid var(--rule)}figure{margin:1rem 0;max-width:46rem}figure>*{width:100%;height:auto}figure text{font-family:system-ui,sans-serif!important}
+code{font-size:.85em;overflow-wrap:anywhere}.note{color:var(--soft);overflow-wrap:anywhere}summary{cursor:pointer;color:var(--soft);min-height:24px}
 nav li{padding:2px 0}
 .find{position:sticky;top:0;z-index:1;background:var(--paper);padding:.5rem 0;border-bottom:1px solid var(--rule);display:flex;gap:.6rem;flex-wrap:wrap;align-items:center}
 .find input{font:inherit;flex:1 1 14rem;min-width:0;padding:.3rem .6rem;border:1px solid var(--soft);border-radius:7px;background:none;color:inherit}
@@ -58,15 +61,14 @@ document.querySelector(".find").hidden = false;
 """
 
 
-def page(report: Report, made: Made, pictures: list[tuple[str, bytes]]) -> str:
-    """pictures: caption and PNG."""
+def page(report: Report, made: Made, pictures: list[Drawing]) -> str:
+    """pictures: caption, PNG and what stands out in it."""
     e = html.escape
-    parts = [f"<h1>{e(report.title)}</h1><p class=note>{e(report.origin)}</p>", _contents(made)]
-    parts.append(_section("In plain words"))
+    parts = [f"<h1>{e(report.title)}</h1>", _section("In plain words")]
     for head, lines in summary(report, made).items():
-        items = "".join(f"<li>{e(line)}" for line in lines)
-        parts.append((f"<p><b>{e(head)}</b></p>" if head else "") + f"<ul>{items}</ul>")
-    parts.append(_section("Published figures and ours"))
+        items = "<ul>" + "".join(f"<li>{e(line)}" for line in lines) + "</ul>"
+        parts.append(f"<details><summary>{e(head)}</summary>{items}</details>" if head else items)
+    parts += [_contents(made), _section("Published figures and ours")]
     for section, rows in sections(report.claims).items():
         body = [[row["id"], *cells(row)] for row in rows]
         parts.append(_titled(section, f"<h3>{e(section)}</h3>{_table(['claim', *CLAIM.values()], body)}"))
@@ -77,13 +79,14 @@ def page(report: Report, made: Made, pictures: list[tuple[str, bytes]]) -> str:
     parts += [_section("Primary endpoints"), "<ul>", *(f"<li>{e(line)}" for line in endpoints(made)), "</ul>"]
     if pictures:
         parts += ["<h2>Sentences of our own, as the first model of each kind spaces them</h2>"]
-    for name, png in pictures:
+    for name, png, found in pictures:
         data = base64.b64encode(png).decode()
         parts.append(
-            f'<h3>{e(name)}</h3><figure><img alt="{e(name)}" src="data:image/png;base64,{data}"></figure>'
+            f'<h3>{e(name)}</h3><figure><img alt="{e(f"{name} {found}")}" src="data:image/png;base64,{data}"></figure>'
         )
     parts.append(_section("Every table"))
     parts += [_result(name, result) for name, kept in made.items() for result in kept]
+    parts.append(f"<p class=note>{e(report.origin)}</p>")
     head = (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{e(report.title)}</title>'
@@ -117,14 +120,16 @@ def _contents(made: Made) -> str:
     return f'<nav aria-label="Contents">{contents}</nav>{find}'
 
 
-def draw_sentences(caption: str, host: Host) -> list[tuple[str, bytes]]:
-    """Pictures of our own sentences in a host."""
+def draw_sentences(caption: str, host: Host) -> list[Drawing]:
+    """Pictures of our own sentences in a host, in few colors: a page holds several."""
+    from PIL import Image
+
     found = []
     for text in SENTENCES:
-        with TemporaryDirectory() as temporary:
-            path = Path(temporary) / "picture.png"
-            figure.save(trace(host, text), path, title=f"How far apart {caption} sets its tokens")
-            found.append((f"{caption}: {text}", path.read_bytes()))
+        shown, out = trace(host, text), BytesIO()
+        drawn = Image.open(BytesIO(figure.png(shown, title=f"How far apart {caption} sets its tokens")))
+        drawn.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
+        found.append((f"{caption}: {text}", out.getvalue(), text_of(findings(shown))))
     return found
 
 
@@ -134,8 +139,9 @@ def _result(name: str, result: Result) -> str:
     if result.primary is not None:
         parts.append(f"<p><b>Primary endpoint.</b> {e(sentence(result.primary))}</p>")
     if result.chart is not None and result.rows:
-        svg = chart.render(result).decode()
-        parts.append(f"<figure>{svg[svg.index('<svg') :]}</figure>")
+        svg = chart.render(result, letters=True).decode()
+        svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{e(result.title)}"', 1)
+        parts.append(f"<figure>{svg}</figure>")
     parts.append(_table(list(result.columns.values()), [result.cells(row) for row in result.rows]))
     parts += [f"<p class=note>{e(note)}</p>" for note in result.notes]
     parts.append(f"<details><summary>command</summary><code>{e(result.command)}</code></details>")

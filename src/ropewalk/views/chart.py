@@ -44,14 +44,15 @@ def draw(result: Result) -> Any:
         return figure
 
 
-def render(result: Result, suffix: str = ".svg") -> bytes:
-    """The figure as .svg or .png; the same result gives the same bytes."""
+def render(result: Result, suffix: str = ".svg", *, letters: bool = False) -> bytes:
+    """The figure as .svg or .png; the same result gives the same bytes. letters: writing in an .svg stays text, in the
+    reader's font, instead of becoming paths."""
     if suffix not in FORMATS:
         raise UserError(f"expected a figure ending in {', '.join(FORMATS)}, got {suffix}; rename it.")
     figure, out = draw(result), io.BytesIO()
     import matplotlib
 
-    with matplotlib.rc_context({"svg.fonttype": "path", "svg.hashsalt": "ropewalk"}):
+    with matplotlib.rc_context({"svg.fonttype": "none" if letters else "path", "svg.hashsalt": "ropewalk"}):
         figure.savefig(out, format=suffix[1:], dpi=150, metadata=FORMATS[suffix])
     return out.getvalue()
 

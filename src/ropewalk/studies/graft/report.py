@@ -14,7 +14,7 @@ from ropewalk.studies.graft.claims import claims
 from ropewalk.studies.graft.plan import GROUP, GraftStudy, jobs, table
 from ropewalk.studies.graft.tables import entries
 from ropewalk.studies.report_files import write_files
-from ropewalk.studies.report_page import draw_sentences
+from ropewalk.studies.report_page import Drawing, draw_sentences
 from ropewalk.studies.store import results
 from ropewalk.training.graft import trainable
 
@@ -36,7 +36,7 @@ def write(study: GraftStudy, base: str, out: Path) -> dict[str, Any]:
     return found.to_json(made)
 
 
-def _pictures(study: GraftStudy, base: str, out: Path) -> list[tuple[str, bytes]]:
+def _pictures(study: GraftStudy, base: str, out: Path) -> list[Drawing]:
     """Our own sentences, in the first graft of each main variant."""
     found = []
     for job in jobs(study, base):

@@ -14,7 +14,7 @@ from ropewalk.studies.native.plan import Study, jobs, table
 from ropewalk.studies.native.tables import entries
 from ropewalk.studies.plan import job_folder
 from ropewalk.studies.report_files import write_files
-from ropewalk.studies.report_page import draw_sentences
+from ropewalk.studies.report_page import Drawing, draw_sentences
 from ropewalk.studies.store import results
 
 
@@ -57,7 +57,7 @@ def _corpora(study: Study, out: Path) -> dict[str, str]:
     return found
 
 
-def _pictures(study: Study, out: Path) -> list[tuple[str, bytes]]:
+def _pictures(study: Study, out: Path) -> list[Drawing]:
     """Our own sentences, in the first model of each main variant."""
     found = []
     for name, group in study.groups.items():
