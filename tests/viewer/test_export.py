@@ -1,4 +1,4 @@
-"""The ONNX graph equals the model; the runtime is only used when it is the pinned one; a site is whole."""
+"""The ONNX graph takes any length and any edit; the runtime is only used when it is the pinned one; a site is whole."""
 
 import base64
 import hashlib
@@ -18,25 +18,9 @@ from ropewalk.measure.capture import trace
 from ropewalk.native.decoder import Decoder
 from ropewalk.native.pretrained import DEFAULT
 
-SHAPES: dict[str, dict[str, Any]] = {
-    "shared": {"parametrization": "positive", "per": "shared"},
-    "per key head, gap after, with decay": {
-        "per_head": True, "gap": "after", "decoder": {"num_kv_heads": 2, "decay": "alibi"}
-    },
-}  # fmt: skip
-
 
 def model(**how: Any) -> Decoder:
     return moved(Decoder(config(**how), seed=3))
-
-
-@pytest.mark.parametrize("how", SHAPES.values(), ids=SHAPES.keys())
-def test_the_graph_equals_the_model(tmp_path: Path, how: dict[str, Any]) -> None:
-    found = onnx(model(**how), tmp_path / "m.onnx")
-    assert (
-        found["increments"] <= onnx_graph.TOLERANCE["increments"]
-        and found["logits"] <= onnx_graph.TOLERANCE["logits"]
-    )
 
 
 @pytest.fixture(scope="module")
