@@ -71,6 +71,11 @@ def kind_of(name: str | Path) -> Kind:
     if str(name) in model_names():
         return "native"
     path = Path(name)
+    if path.suffix == ".pt" and path.is_file():
+        raise UserError(
+            f"{path} is a file and not a model folder; if it is a checkpoint of the published experiment, convert it: "
+            f"ropewalk import-published {path} FOLDER"
+        )
     if _json(path / "config.json").get("format") == FORMAT:
         return "native"
     if _json(path / "ropewalk.json"):

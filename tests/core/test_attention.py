@@ -11,7 +11,7 @@ from tiny import config, moved, tokens
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ropewalk.core import attention
-from ropewalk.core.decay import Alibi, ForgetGate, append_decay
+from ropewalk.core.decay import Alibi, ForgetGate, SharedForgetGate, append_decay
 from ropewalk.core.kernels import causal_attention
 from ropewalk.native.decoder import Decoder
 
@@ -144,6 +144,25 @@ def test_a_forget_gate_begins_by_remembering() -> None:
     assert a.exp().flatten().tolist() == pytest.approx([0.982] * 8, abs=1e-3)
     model.train()(tokens(1, 9)).logits.square().sum().backward()
     assert gate.gate.weight.grad is not None and gate.gate.weight.grad.abs().max() > 0
+
+
+def test_the_shared_forget_gate_reads_the_embedding_and_decays_alike_in_all_layers() -> None:
+    """The published gate: about 0.999 at the start; training, reading and cached decoding agree once it has moved."""
+    model = Decoder(config("bounded", decoder={"decay": "shared-forget", "num_kv_heads": 2}), seed=0)
+    gate = model.shared_decay
+    assert isinstance(gate, SharedForgetGate) and all(layer.attention.decay is None for layer in model.layers)
+    assert gate(torch.zeros(1, 1, 32)).exp().flatten().tolist() == pytest.approx([0.999] * 4, abs=1e-4)
+    model.train()(tokens(1, 9)).logits.square().sum().backward()
+    assert gate.hidden.weight.grad is not None and gate.hidden.weight.grad.abs().max() > 0
+    plain = moved(model)(tokens(2, 9), activations=["attention.1"])
+    assert torch.allclose(model.train()(tokens(2, 9)).logits, plain.logits, atol=1e-4)
+    cache, model = model.new_cache(), model.eval()
+    parts = [model(tokens(2, 9)[:, cut], kv_cache=cache).logits for cut in (slice(0, 4), slice(4, 9))]
+    assert torch.allclose(torch.cat(parts, 1), plain.logits, atol=1e-4)
+    torch.nn.init.constant_(gate.output.bias, -30.0)
+    nearest = model(tokens(2, 9), activations=["attention.0", "attention.1"]).activations
+    for weights in nearest.values():
+        assert torch.allclose(weights, torch.eye(9).expand(2, 4, 9, 9), atol=1e-4)
 
 
 @pytest.mark.parametrize("decay", [None, "alibi", "forget"])

@@ -267,7 +267,7 @@ def test_tokens_outside_the_vocabulary_are_refused(symbol: int) -> None:
         ({"hidden_size": 30, "num_heads": 4}, "hidden_size 30 must be a multiple of 2 x num_heads = 8"),
         ({"num_heads": 4, "num_kv_heads": 3}, "num_heads 4 must be a multiple of num_kv_heads 3"),
         ({"encoding": "sinus"}, "'rope' or 'pope'"),
-        ({"decay": "fast"}, "'alibi' or 'forget'"),
+        ({"decay": "fast"}, "'alibi', 'forget' or 'shared-forget'"),
         ({"rope_theta": float("inf")}, "finite"),
         ({"depth": 2}, "Extra inputs"),
     ],

@@ -17,6 +17,7 @@ from ropewalk.cli import (
     gallery,
     graft_study,
     graft_train,
+    import_published,
     measure,
     model,
     page,
@@ -35,7 +36,7 @@ GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Measure": (trace.trace, measure.measure, measure.analyze, vocabulary.vocabulary),
     "Train": (train.prepare, train.train, train.freeze, model.generate, model.info, study.study),
     "Hugging Face models": (verify.verify, probe.probe, graft_train.graft_train, graft_study.graft_study),
-    "Export": (export.export_site, export.export_llama),
+    "Import and export": (import_published.import_published, export.export_site, export.export_llama),
 }
 
 START = """ropewalk measures how far apart a language model thinks its tokens are.

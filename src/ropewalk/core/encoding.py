@@ -8,29 +8,43 @@ Llama), and a pair (a, b) becomes (a cos - b sin, a sin + b cos). Angles are flo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
+
+Band = Literal["all", "fast", "slow"]
 
 
 class Encoding(nn.Module):
-    """The frequencies of an encoding, theta^(-c/D) for every `step`-th channel c, and the angles of positions."""
+    """The frequencies of an encoding, theta^(-c/D) for every `step`-th channel c, and the angles of positions.
+
+    band: the frequencies that turn with the positions; the others turn with the integer positions.
+    """
 
     step: int
     frequencies: Tensor
 
-    def __init__(self, head_size: int, num_kv_heads: int, theta: float) -> None:
+    def __init__(self, head_size: int, num_kv_heads: int, theta: float, band: Band = "all") -> None:
         super().__init__()
+        self.band = band
         self.register_buffer("frequencies", _frequencies(head_size, self.step, theta), persistent=False)
 
-    def angles(self, p: Float[Tensor, "B T G"]) -> tuple[Float[Tensor, "B T G F"], Float[Tensor, "B T G F"]]:
-        """Cosines and sines of positions, one per frequency, float32."""
-        angle = p.float()[..., None] * self.frequencies
+    def angles(
+        self, p: Float[Tensor, "B T G"], position_ids: Int[Tensor, "#B T"] | None = None
+    ) -> tuple[Float[Tensor, "B T G F"], Float[Tensor, "B T G F"]]:
+        """Cosines and sines of positions, one per frequency, float32. position_ids: the integer positions, for a band."""
+        p = p.float()[..., None]
+        if self.band != "all":
+            assert position_ids is not None
+            still = position_ids[:, :, None, None].to(p.dtype)
+            fast = torch.arange(len(self.frequencies), device=p.device) < len(self.frequencies) / 2
+            p = torch.where(fast if self.band == "fast" else ~fast, p, still)
+        angle = p * self.frequencies
         return angle.cos(), angle.sin()
 
 
@@ -63,8 +77,8 @@ class Pope(Encoding):
 
     step = 1
 
-    def __init__(self, head_size: int, num_kv_heads: int, theta: float) -> None:
-        super().__init__(head_size, num_kv_heads, theta)
+    def __init__(self, head_size: int, num_kv_heads: int, theta: float, band: Band = "all") -> None:
+        super().__init__(head_size, num_kv_heads, theta, band)
         self.phase_bias = nn.Parameter(torch.zeros(num_kv_heads, head_size))
 
     def forward(

@@ -36,7 +36,8 @@ class IncrementConfig(BaseModel):
     before it or after it. hidden_size: width of the increment network. max_increment: the largest d of "bounded" and "table".
     max_position: "coordinate" changes only positions below this. std: the standard deviation of d of "random".
     init: "identity" starts at d = 1 exactly, "random" draws the output layer too (published). table: the file of
-    "frozen".
+    "frozen". band: the frequencies that turn with the learned positions: all of them, or only the faster or the slower half,
+    while the other half turns with integer positions.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,6 +53,7 @@ class IncrementConfig(BaseModel):
     std: float = Field(default=0.3, gt=0)
     init: Literal["identity", "random"] = "identity"
     table: Path | None = None
+    band: Literal["all", "fast", "slow"] = "all"
 
     @field_validator("parametrization")
     @classmethod

@@ -42,6 +42,7 @@ class _Graph(nn.Module):
     def forward(self, tokens: Tensor, keep: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         model, row = self.model, 0
         x = embedded = F.embedding(tokens, model.embedding)
+        decay = None if model.shared_decay is None else model.shared_decay(embedded)
         n = torch.arange(tokens.shape[1]).expand(tokens.shape)
         increments = []
         for i, module in enumerate(model.layers):
@@ -54,8 +55,8 @@ class _Graph(nn.Module):
                 d = d * keep[:, own] + shift[:, own]
                 increments.append(d)
                 p, _ = positions.positions_from_increments(d.transpose(1, 2) - 1.0, n, gap=model.gap)
-                cos, sin = layer.attention.encoding.angles(p)
-            x = layer(x, cos, sin, torch.zeros_like(tokens))
+                cos, sin = layer.attention.encoding.angles(p, n)
+            x = layer(x, cos, sin, torch.zeros_like(tokens), shared_decay=decay)
         return torch.cat(increments, 1), F.linear(model.norm(x), model.embedding)
 
 

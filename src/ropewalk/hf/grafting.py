@@ -157,7 +157,8 @@ def owners_of(structure: HostStructure, config: IncrementConfig) -> list[nn.Modu
 
 def attach(structure: HostStructure, config: IncrementConfig) -> GraftHooks:
     """Hooks on a host, for the increments that its modules hold or will hold."""
-    hooks = GraftHooks(structure, config.gap, structure.num_kv_heads if config.per_head else 1)
+    rows = structure.num_kv_heads if config.per_head else 1
+    hooks = GraftHooks(structure, config.gap, rows, config.band)
     if config.per == "shared":
         hooks.attach_shared()
     else:

@@ -19,13 +19,14 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ropewalk.core import positions
+from ropewalk.core.encoding import Band
 from ropewalk.core.host import Edit, apply_edit
 from ropewalk.core.rows import Row, layer_rows
 from ropewalk.errors import UserError
 from ropewalk.hf.cache_state import layer_state
 from ropewalk.hf.inspect_model import HostStructure, RotaryLayer
 from ropewalk.hf.offload import loaded
-from ropewalk.hf.rotation import rotation
+from ropewalk.hf.rotation import rotation_in_band
 
 CACHE_ARGUMENTS = ("past_key_values", "layer_past", "past_key_value")
 NAME = "increments"
@@ -80,8 +81,8 @@ class Recording:
 class GraftHooks:
     """The hooks on one host, whose modules hold their increments as a child called `NAME`."""
 
-    def __init__(self, structure: HostStructure, gap: positions.Gap, rows: int) -> None:
-        self.structure, self.gap, self.rows = structure, gap, rows
+    def __init__(self, structure: HostStructure, gap: positions.Gap, rows: int, band: Band = "all") -> None:
+        self.structure, self.gap, self.rows, self.band = structure, gap, rows, band
         self.recording: Recording | None = None
         self.handles: list[RemovableHandle] = []
         self._shared_pass: dict[str, Any] = {}
@@ -132,7 +133,7 @@ class GraftHooks:
         p, ends = self._positions(r, n, offset, layer_rows(layer.index, self.rows), layer.index)
         if held is not None:
             held.keep(ends)
-        changed = rotation(self.structure.rotary, x, p, layer.layer_type)
+        changed = rotation_in_band(self.structure.rotary, x, p, n, layer.layer_type, self.band)
         return args, {**kwargs, "position_embeddings": changed}
 
     def _begin_pass(self, decoder: nn.Module, args: tuple) -> None:
@@ -162,7 +163,7 @@ class GraftHooks:
             held = layer_state(cache, index) if cache is not None and len(cache.layers) > index else None
             offset = None if held is None else held.offset(r.shape[0])
             state["p"], state["ends"] = self._positions(r, n, offset, layer_rows(None, self.rows), 0)
-        return rotation(rotary, x, state["p"], layer_type)
+        return rotation_in_band(rotary, x, state["p"], n, layer_type, self.band)
 
     def _after_decoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
         cache = getattr(output, "past_key_values", None)

@@ -12,9 +12,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ropewalk.core.encoding import Band
 from ropewalk.errors import UserError
 from ropewalk.hf.inspect_model import plain_forward
 from ropewalk.hf.offload import loaded
+
+SMALL = 2.0**-10
+"""A position at which every angle is small, so that its sine has the order of its frequency."""
+
+
+def rotation_in_band(
+    rotary: nn.Module, x: Tensor, p: Tensor, n: Tensor, layer_type: str | None, band: Band
+) -> Any:
+    """`rotation` where only the faster or the slower half of the host's frequencies turns with p; the other half turns with
+    the integer positions n (B, T)."""
+    if band == "all":
+        return rotation(rotary, x, p, layer_type)
+    at = torch.tensor([[[0.0], [SMALL]]], device=p.device)
+    probed = rotation(rotary, x[:1, :2].float(), at, layer_type)
+    angle = probed.angle() if isinstance(probed, Tensor) else probed[1]
+    frequencies = angle[0, 1].abs()
+    fast = frequencies > frequencies.sort().values[(len(frequencies) - 1) // 2]
+    moving = fast if band == "fast" else ~fast
+    turned = rotation(rotary, x, p, layer_type)
+    integers = rotation(rotary, x, n[..., None].float().expand_as(p), layer_type)
+    if isinstance(turned, Tensor):
+        return torch.where(moving, turned, integers)
+    return tuple(_chosen(moving, a, b) for a, b in zip(turned, integers, strict=True))
+
+
+def _chosen(moving: Tensor, a: Any, b: Any) -> Any:
+    if isinstance(a, PerHead):
+        return PerHead(torch.where(moving, a.value, b.value))
+    return torch.where(moving, a, b)
 
 
 def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) -> Any:

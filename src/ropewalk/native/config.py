@@ -10,7 +10,7 @@ from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.core.rows import Row, layer_rows
 
 Encoding = Literal["rope", "pope"]
-Decay = Literal["alibi", "forget"]
+Decay = Literal["alibi", "forget", "shared-forget"]
 
 
 class DecoderConfig(BaseModel):

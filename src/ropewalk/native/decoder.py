@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ropewalk.core import attention, increments, positions
-from ropewalk.core.decay import DECAYS, ForgetGate, append_decay
+from ropewalk.core.decay import DECAYS, ForgetGate, SharedForgetGate, append_decay
 from ropewalk.core.encoding import ENCODINGS, Pope
 from ropewalk.core.host import Edit, Output, apply_edit
 from ropewalk.core.increments import Absolute
@@ -65,8 +65,10 @@ class Attention(nn.Module):
         self.k = Linear(config.kv_heads * head_size, hidden_size)
         self.v = Linear(config.kv_heads * head_size, hidden_size)
         self.o = Linear(hidden_size, config.num_heads * head_size)
-        self.encoding = ENCODINGS[config.encoding](head_size, config.kv_heads, config.rope_theta)
-        self.decay = DECAYS[config.decay](hidden_size, config.num_heads) if config.decay else None
+        self.encoding = ENCODINGS[config.encoding](
+            head_size, config.kv_heads, config.rope_theta, config.increments.band
+        )
+        self.decay = DECAYS[config.decay](hidden_size, config.num_heads) if config.decay in DECAYS else None
 
     def forward(
         self,
@@ -76,6 +78,7 @@ class Attention(nn.Module):
         document_ids: Int[Tensor, "B S"] | None = None,
         kv_cache: LayerKVCache | None = None,
         activations: dict[str, Tensor] | None = None,
+        shared_decay: Float[Tensor, "B T H"] | None = None,
     ) -> Float[Tensor, "B T C"]:
         batch, tokens, _ = x.shape
         if (
@@ -90,8 +93,8 @@ class Attention(nn.Module):
         if kv_cache is not None:
             k, v = kv_cache.extend(k, v)
         bias = decay = None
-        if self.decay is not None:
-            a = self.decay(x)
+        a = shared_decay if self.decay is None else self.decay(x)
+        if a is not None:
             decay = a.float().cumsum(1) if kv_cache is None else kv_cache.extend_decay(a)
         if decay is not None and document_ids is None and kv_cache is None and activations is None:
             q, k = append_decay(q, k, decay)
@@ -142,8 +145,11 @@ class Layer(nn.Module):
         document_ids: Int[Tensor, "B S"] | None = None,
         kv_cache: LayerKVCache | None = None,
         activations: dict[str, Tensor] | None = None,
+        shared_decay: Float[Tensor, "B T H"] | None = None,
     ) -> Float[Tensor, "B T C"]:
-        x = x + self.attention(self.attention_norm(x), cos, sin, document_ids, kv_cache, activations)
+        x = x + self.attention(
+            self.attention_norm(x), cos, sin, document_ids, kv_cache, activations, shared_decay
+        )
         return x + self.mlp(self.mlp_norm(x))
 
 
@@ -170,6 +176,8 @@ class Decoder(HostProperties, nn.Module):
             )
             for _ in range(config.num_increment_modules)
         )
+        shared = config.decay == "shared-forget"
+        self.shared_decay = SharedForgetGate(config.hidden_size, config.num_heads) if shared else None
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         self.compute_dtype = torch.float32
         self.layer_fn = run_layer
@@ -205,7 +213,9 @@ class Decoder(HostProperties, nn.Module):
     @property
     def float32_modules(self) -> list[nn.Module]:
         """The modules that compute with float32 weights whatever `compute_dtype` is."""
-        exact = [module for module in self.modules() if isinstance(module, ForgetGate | Pope)]
+        exact = [
+            module for module in self.modules() if isinstance(module, ForgetGate | SharedForgetGate | Pope)
+        ]
         return [*self.increment_modules, *exact]
 
     def describe(self) -> dict[str, Any]:
@@ -249,6 +259,7 @@ class Decoder(HostProperties, nn.Module):
             return self._training_pass(tokens, position_ids)
         wanted, found = _known_activations(activations, len(self.layers)), dict[str, Tensor]()
         x = embedded = F.embedding(tokens, self.embedding).to(self.compute_dtype)
+        decay = None if self.shared_decay is None else self.shared_decay(embedded)
         emitted: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if f"residual.{i}" in wanted:
@@ -256,12 +267,12 @@ class Decoder(HostProperties, nn.Module):
             if i < len(self.increment_modules):
                 read = embedded if self.config.increments.reads == "embedding" else x
                 r, p = self._positions(i, read, tokens, position_ids, starts, edit, kv_cache)
-                cos, sin = layer.attention.encoding.angles(p)
+                cos, sin = layer.attention.encoding.angles(p, position_ids)
                 emitted.append(r)
             if f"positions.{i}" in wanted:
                 found[f"positions.{i}"] = p
             recorded: dict[str, Tensor] | None = {} if f"attention.{i}" in wanted else None
-            x = layer(x, cos, sin, document_ids, kv_cache.layers[i] if kv_cache else None, recorded)
+            x = layer(x, cos, sin, document_ids, kv_cache.layers[i] if kv_cache else None, recorded, decay)
             if recorded is not None:
                 found[f"attention.{i}"] = recorded["attention"]
         return Output(self._logits(x), tuple(emitted), found)
@@ -300,6 +311,7 @@ class Decoder(HostProperties, nn.Module):
     def run_layers(self, tokens: Tensor, position_ids: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The residual stream after the last layer, before the final norm, and the increments r of each module."""
         x = embedded = F.embedding(tokens, self.embedding).to(self.compute_dtype)
+        decay = None if self.shared_decay is None else self.shared_decay(embedded)
         emitted: list[Tensor] = []
         for i, layer in enumerate(cast(Iterable[Layer], self.layers)):
             if i < len(self.increment_modules):
@@ -312,10 +324,11 @@ class Decoder(HostProperties, nn.Module):
                     tokens,
                     position_ids,
                     self.config.increments.gap,
+                    decay,
                 )
                 emitted.append(r)
             else:
-                x = self.layer_fn(layer, x, cos, sin)
+                x = self.layer_fn(layer, x, cos, sin, decay)
         return x, tuple(emitted)
 
     def _logits(self, x: Tensor) -> Tensor:
@@ -323,10 +336,14 @@ class Decoder(HostProperties, nn.Module):
 
 
 def run_layer(
-    layer: Layer, x: Float[Tensor, "B T C"], cos: Float[Tensor, "B T G ..."], sin: Float[Tensor, "B T G ..."]
+    layer: Layer,
+    x: Float[Tensor, "B T C"],
+    cos: Float[Tensor, "B T G ..."],
+    sin: Float[Tensor, "B T G ..."],
+    shared_decay: Float[Tensor, "B T H"] | None = None,
 ) -> Float[Tensor, "B T C"]:
     """One layer without documents, cache or activations."""
-    out: Tensor = layer(x, cos, sin)
+    out: Tensor = layer(x, cos, sin, shared_decay=shared_decay)
     return out
 
 
@@ -338,14 +355,15 @@ def layer_with_increments(
     tokens: Tensor,
     position_ids: Tensor,
     gap: positions.Gap,
+    shared_decay: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """`run_layer` after the layer's own increments: its output, increments r, cosines and sines. read: their input."""
     r = compute_increments(module, read, tokens, position_ids)
     p, _ = positions.positions_from_increments(
         r, position_ids, gap=gap, absolute=isinstance(module, Absolute)
     )
-    cos, sin = layer.attention.encoding.angles(p)
-    return run_layer(layer, x, cos, sin), r, cos, sin
+    cos, sin = layer.attention.encoding.angles(p, position_ids)
+    return run_layer(layer, x, cos, sin, shared_decay), r, cos, sin
 
 
 def compute_increments(

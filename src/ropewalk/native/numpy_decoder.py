@@ -105,7 +105,12 @@ class NumpyDecoder(HostProperties):
         running = s.cumsum(0) - (0 if self.gap == "before" else s)
         p = (np.arange(len(r))[:, None] + running).astype(np.float32)
         exponent = np.arange(0, self.config.head_size, 2) / self.config.head_size
-        angle = p.T[..., None] * (self.config.rope_theta**-exponent).astype(np.float32)
+        moving = p.T[..., None]
+        if (band := self.config.increments.band) != "all":
+            fast = np.arange(len(exponent)) < len(exponent) / 2
+            still = np.arange(len(r), dtype=np.float32)[:, None]
+            moving = np.where(fast if band == "fast" else ~fast, moving, still)
+        angle = moving * (self.config.rope_theta**-exponent).astype(np.float32)
         return np.cos(angle), np.sin(angle)
 
     def _attention(self, name: str, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:

@@ -71,6 +71,8 @@ class NumpyStep:
         self.embedding, self.to_logits = _array(model.embedding), _after_norm(model.norm, model.embedding)
         frequencies = _array(cast(Rope, layers[0].attention.encoding).frequencies)
         self.signed_frequencies = np.stack([-frequencies, frequencies])
+        fast = np.arange(len(frequencies)) < len(frequencies) / 2
+        self.moving = {"all": None, "fast": fast, "slow": ~fast}[config.increments.band]
         kv_heads = np.arange(self.num_kv_heads)
         self.row_of_head = np.append(np.repeat(kv_heads, self.num_heads // self.num_kv_heads), kv_heads)
 
@@ -111,7 +113,11 @@ class NumpyStep:
     def _angles(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions (B, G) -> cosines and sines (B, 1 or H + K, 2, D/2) of minus the angle and of the angle, so that the
         halves (a, b) of a pair rotate to (a, b) cos + (b, a) sin."""
-        angle = p[:, :, None, None] * self.signed_frequencies
+        moving = p[:, :, None, None]
+        if self.moving is not None:
+            still = self.position_ids.astype(np.float32)[:, None, None, None]
+            moving = np.where(self.moving, moving, still)
+        angle = moving * self.signed_frequencies
         if angle.shape[1] > 1:
             angle = angle[:, self.row_of_head]
         return np.cos(angle), np.sin(angle)
