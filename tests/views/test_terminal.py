@@ -38,9 +38,11 @@ def test_the_legend_gives_each_rows_numbers() -> None:
     assert "every row scaled to mean 1; one blank for each unit above 1; ␣ space" in text
 
 
-def test_steps_inside_a_character_are_no_gaps_and_the_mean_is_the_scenes() -> None:
-    text = str(render(byte_trace("猫が", [[1, 0.1, 0.1, 4, 0.1, 0.1]]), width=100))
-    assert "L0    0.88     4        猫 が     4        猫 が" in text
+def test_a_mean_lies_between_the_narrowest_and_the_widest_step_also_inside_characters() -> None:
+    packed = byte_trace("猫が", [[1, 0.1, 0.1, 4, 0.1, 0.1]])
+    assert "L0    0.88     0.1      inside 猫  4        猫 が" in str(render(packed, width=100))
+    spread = byte_trace("猫が", [[1, 9, 1, 2, 1, 1]] * 9)  # folded: the widest alone
+    assert "L8     ▁  2.8      9        inside 猫" in str(render(spread, width=100))
 
 
 def test_tint_marks_the_wide_gap_only_where_color_is_wanted() -> None:

@@ -33,7 +33,7 @@ class Scene:
     begins, at the last token of the cell before it (with placement "last": where that cell stands);
     the first cell has left = x. end (N,): where the row ends, one unit after its last token, since
     that last gap is not known. mean (N,): the row's mean step in the trace's unit, over all steps between tokens;
-    every view shows this mean. factor (N,): scene units per unit of the trace, so that x / factor is in the trace's
+    every view shows this mean. steps (N, T - 1): these steps, NaN where not measured. factor (N,): scene units per unit of the trace, so that x / factor is in the trace's
     unit. measured (N, C): whether the gap before the cell was measured. A step is one
     token, or one cell with placement "last"; the scene's unit is the mean step of the row (scale
     "row") or of all rows ("same"). A row without a step has mean 1.
@@ -45,6 +45,7 @@ class Scene:
     left: np.ndarray
     end: np.ndarray
     mean: np.ndarray
+    steps: np.ndarray
     factor: np.ndarray
     measured: np.ndarray
     scale: str
@@ -89,14 +90,12 @@ def scene(trace: Trace, scale: str = "row", placement: str = "first") -> Scene:
     factor = np.where(unit > 0, 1 / np.where(unit > 0, unit, 1), 1.0)
     column = factor[:, None]
     end = tail * factor + 1
-    measured = _measured(trace, cells)
-    return Scene(cells, trace.rows, x * column, left * column, end, mean, factor, measured, scale, placement)
-
-
-def _measured(trace: Trace, cells: tuple[Cell, ...]) -> np.ndarray:
-    """Whether the gap before each cell was measured (N, C)."""
-    tokens = [0] + ([c.end - 1 for c in cells[:-1]] if trace.gap == "after" else [c.start for c in cells[1:]])
-    return np.isfinite(trace.values[:, tokens])
+    known = np.isfinite(trace.values[:, :-1] if trace.gap == "after" else trace.values[:, 1:])
+    steps = np.where(known, np.diff(position, axis=1), np.nan)
+    measured = np.concatenate([np.isfinite(trace.values[:, :1]), known[:, first[1:] - 1]], axis=1)
+    return Scene(
+        cells, trace.rows, x * column, left * column, end, mean, steps, factor, measured, scale, placement
+    )
 
 
 def _positions(trace: Trace, scale: str) -> np.ndarray:

@@ -8,6 +8,7 @@ that escape sequences and markup in it have no effect. Time and memory are linea
 """
 
 import textwrap
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -146,40 +147,44 @@ class TerminalView:
         count = max(10, min(len(labels), max(width, NARROWEST) - margin - 40))
         if len(labels) <= count and all(_width(label) == 1 for label in labels):
             yield [("text".ljust(margin) + "".join(labels), Style(dim=True))]
-        head = f"{'':{margin}}{'':{min(count, len(labels))}}  {'mean':<9}{'max':<9}before"
+        head = f"{'':{margin}}{'':{min(count, len(labels))}}  {'mean':<9}{'max':<9}between"
         yield [(head, Style(dim=True))]
         for row, name in enumerate(names):
             pieces: Line = [(name.ljust(margin), None)]
             for mark, share in sparkline(gaps[row], count, darkest):
                 pieces.append((mark, tint(1 + share * (darkest - 1), back=False) if share > 0 else None))
-            known = gaps[row][np.isfinite(gaps[row])]
-            if len(known):
-                cell = int(np.nanargmax(gaps[row]))
-                most = gaps[row, cell] / self.tinted.factor[row]
-                pieces.append(
-                    (f"  {self.tinted.mean[row]:<9.3g}{most:<9.3g}{labels[cell - 1]} {labels[cell]}", None)
-                )
+            steps = self.tinted.steps[row].astype(np.float32)
+            if np.isfinite(steps).any():
+                widest = int(np.nanargmax(steps))
+                numbers = f"  {self.tinted.mean[row]:<9.3g}{steps[widest]:<9.3g}"
+                pieces.append((numbers + self._place(widest, labels), None))
             yield pieces
         yield []
 
     def _table(self, names: list[str], labels: list[str], margin: int) -> Iterator[Line]:
-        """Mean, narrowest and widest gap of every row in the trace's unit, and where the last two are.
+        """Mean, narrowest and widest step of every row in the trace's unit, and where the last two are.
 
-        The mean is the scene's, over all steps between tokens; steps between the bytes of one character are no gaps
-        and are not among the narrowest and widest. Of equal gaps the first is named.
+        All three are over all steps between tokens, also those inside a character of several tokens. Of equal steps the
+        first is named.
         """
-        gaps = (self.tinted.gaps / self.tinted.factor[:, None]).astype(np.float32)
-        known = [row for row in range(len(names)) if np.isfinite(gaps[row]).any()]
-        ends = {row: (int(np.nanargmin(gaps[row])), int(np.nanargmax(gaps[row]))) for row in known}
-        pairs = {row: [f"{labels[cell - 1]} {labels[cell]}" for cell in cells] for row, cells in ends.items()}
+        steps = self.tinted.steps.astype(np.float32)
+        known = [row for row in range(len(names)) if np.isfinite(steps[row]).any()]
+        ends = {row: (int(np.nanargmin(steps[row])), int(np.nanargmax(steps[row]))) for row in known}
+        pairs = {row: [self._place(step, labels) for step in both] for row, both in ends.items()}
         space = max([8, *(cell_len(narrow) for narrow, _ in pairs.values())]) + 2
         head = f"{'mean':<9}{'min':<9}{'between':<{space}}{'max':<9}between"
         yield [(" " * margin + head, Style(dim=True))]
         for row in known:
             (low, high), (narrow, wide) = ends[row], pairs[row]
-            start = f"{names[row].ljust(margin)}{self.tinted.mean[row]:<9.3g}{gaps[row, low]:<9.3g}{narrow}"
-            yield [(f"{start}{' ' * (space - cell_len(narrow))}{gaps[row, high]:<9.3g}{wide}", None)]
+            start = f"{names[row].ljust(margin)}{self.tinted.mean[row]:<9.3g}{steps[row, low]:<9.3g}{narrow}"
+            yield [(f"{start}{' ' * (space - cell_len(narrow))}{steps[row, high]:<9.3g}{wide}", None)]
         yield []
+
+    def _place(self, step: int, labels: list[str]) -> str:
+        """Between which cells a step is, or inside which one."""
+        cell = bisect([c.start for c in self.drawn.cells], step + 1) - 1
+        inside = self.drawn.cells[cell].start <= step
+        return f"inside {labels[cell]}" if inside else f"{labels[cell - 1]} {labels[cell]}"
 
     def _legend(self, labels: list[str], spelled: bool, more: bool) -> str:
         parts = [f"{self.noun} in {self.unit}; {SCALES[self.drawn.scale]}"]
