@@ -28,6 +28,7 @@ from results_tables import (
     inside,
     knockouts,
     loss,
+    once,
     read,
     words,
 )
@@ -67,14 +68,14 @@ def sentences(made: Measured) -> list[str]:
         f"of {BYTES_A_STEP} bytes ({megabytes:.0f} MB) the flagship's layer 0 spaces white space {ratio.estimate.value:.1f} times "
         "as wide as letters (published: about 6).",
         *_worth(made.study, made.last["knockout"]["knockout"]),
-        *_known(made.last),
+        *_known(made.last, made.flagship),
         *_asked(
             made.last.get("dose gsdsimp", {}).get("dose"),
             made.study.get("planted/per-layer/planted", {}).get("planted"),
         ),
         "Untested here: more than one seed of the flagship, and integer RoPE at its size; models of more than 6.4 million "
-        "parameters and more than 20 MB of text; per-head rows, PoPE, ALiBi, forget gates and code; so nothing here says "
-        "what larger or longer trainings would do.",
+        "parameters and more than 20 MB of text; per-head rows, PoPE, ALiBi and forget gates with more than one seed; so nothing "
+        "here says what larger or longer trainings would do.",
     ]
 
 
@@ -99,21 +100,34 @@ def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
     ]
 
 
-def _known(last: dict[str, dict[str, Result]]) -> list[str]:
-    """What the flagship's increments know."""
+def _known(
+    last: dict[str, dict[str, Result]], every_step: dict[int, dict[str, dict[str, Result]]]
+) -> list[str]:
+    """What the flagship's increments know, at its end and, where it was measured, earlier."""
     surface, own = last["spacing english"]["surface"].primary, last["boundaries gsdsimp"]["boundaries"]
     names, entropy = last["entities"]["entities"].primary, find(own, reader="entropy before")
     assert surface and own.primary and names
     return [
         f"What they know: in English, white space and punctuation with an AUC of {_estimate(surface)} (published for the shared "
-        f"model: 0.97; random networks of the same shape reach {surface.null:.3f}): {_decided(surface)}.",
+        f"model: 0.97; random networks of the same shape reach {surface.null:.3f}): {_decided(surface)}"
+        f"{_earlier(every_step, 'spacing english', 'surface')}.",
         f"Chinese words: the row chosen on development sentences tells word boundaries with an AUC of {_estimate(own.primary)}; "
         f"a random network may reach {own.primary.null:.3f} and the model's own entropy has {inside(entropy, 'auc')}: "
-        f"{_decided(own.primary)}.",
+        f"{_decided(own.primary)}{_earlier(every_step, 'boundaries gsdsimp', 'boundaries')}.",
         f"Names: in English the gap after the first word is smaller than in reversed order, beyond random networks, in {_names(last)} (published: four "
         "layers, 66 to 78 %); against another second word of equal surprisal, which is the fairer control, the share is "
-        f"{_estimate(names)}, to clear {names.null:.3f}: {names.verdict}.",
+        f"{_estimate(names)}, to clear {names.null:.3f}: {names.verdict}{_earlier(every_step, 'entities', 'entities')}.",
     ]
+
+
+def _earlier(every_step: dict[int, dict[str, dict[str, Result]]], table: str, name: str) -> str:
+    """The same endpoint at the checkpoints before the last, in brackets; nothing where it was not measured."""
+    found = [
+        f"{step * BYTES_A_STEP / 1e6:.1f} MB: {e.estimate.value:.3f} against {e.null:.3f}, {_decided(e)}"
+        for step, tables in sorted(every_step.items())[:-1]
+        if table in tables and (e := tables[table][name].primary) is not None
+    ]
+    return f" (after {'; after '.join(found)})" if found else ""
 
 
 def _asked(dose: Result | None, planted: Result | None) -> list[str]:
@@ -176,8 +190,10 @@ def _decided(endpoint: Endpoint) -> str:
 
 def sections(made: Measured, folder: Path) -> dict[str, str]:
     """Heading -> text, in the order of the post, then what it lacks."""
-    found = {
-        "Loss against integer RoPE, and content against none": loss(made),
+    found = {"Loss against integer RoPE, and content against none": loss(made)}
+    if single := once(made):
+        found["Every other kind of positions, one training each"] = single
+    found |= {
         "Increments by kind of byte": byte_kinds(made),
         "Chinese words": words(made),
         "Two-word names": entities(made),

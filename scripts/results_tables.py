@@ -98,6 +98,7 @@ def loss(made: Measured) -> str:
             row["verdict"],
         )
         for row in found.rows
+        if row["pairs"] != 1
     ]
     parts = [table(head, rows), *found.notes]
     against = [
@@ -116,6 +117,51 @@ def loss(made: Measured) -> str:
         table(("compared with", "positions", "difference, nats per byte", "p (Holm)", "verdict"), against)
     )
     return "\n\n".join(parts)
+
+
+def once(made: Measured) -> str:
+    """Every other kind of positions, one training each, minus integer RoPE of the same seed and length; "" where there is none."""
+    found = {
+        name: kept["neutrality"]
+        for name in ("real/neutrality", "once/neutrality")
+        if (kept := made.study.get(name))
+    }
+    rows = [
+        (
+            row["variant"],
+            f"{LOSSES[str(row['variant'])]:+.4f}" if row["variant"] in LOSSES else "",
+            name.split("/")[0],
+            row["difference"],
+            row["moved"],
+        )
+        for name, result in found.items()
+        for row in result.rows
+        if row["pairs"] == 1
+    ]
+    if not rows:
+        return ""
+    head = ("positions", "published", "group", "here, nats per byte", "moved")
+    note = (
+        "Exploratory: one seed each, so no interval and no verdict. Group `real`: 25,000 steps, `once`: 10,000 steps; "
+        "each minus integer RoPE of its own group."
+    )
+    notes = [f"Group `once`: {note}" for note in found["once/neutrality"].notes[:1]] if len(found) > 1 else []
+    return "\n\n".join([note, table(head, rows), *notes, *_negative(made)])
+
+
+def _negative(made: Measured) -> list[str]:
+    """The kinds of bytes that get a negative mean increment where increments may be negative."""
+    kept = made.study.get("once/signed/bytes")
+    if kept is None:
+        return []
+    rows = [row for row in kept["bytes"].rows if float(row["min"] or 0) < 0]
+    head = ("row", "kind of byte", "smallest mean of a byte", "largest", "mean of the kind")
+    title = (
+        "Increments that may be negative (`signed`), kinds in which the mean of at least one byte is below zero "
+        "(published: one byte only, the last of the Chinese possessive particle):"
+    )
+    cells = [(row["row"], row["kind"], row["min"], row["max"], row["mean"]) for row in rows]
+    return [title, table(head, cells) if cells else "none."]
 
 
 def byte_kinds(made: Measured) -> str:
