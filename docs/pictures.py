@@ -1,7 +1,7 @@
 """Draws the pictures of README and docs from the bundled model, light and dark: python docs/pictures.py
 
 The dark pictures are the light ones with every color's lightness inverted, so both show the same numbers. Also draws
-docs/flow.svg and docs/flow-dark.svg.
+docs/flow.svg and docs/flow-dark.svg, and docs/film.gif from the traces in docs/film.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from PIL import Image
 
 import ropewalk
-from ropewalk.views import figure
+from ropewalk.traces.trace import Trace
+from ropewalk.views import figure, film
 
 DOCS = Path(__file__).parent
 TEXTS = {
@@ -24,6 +25,8 @@ TEXTS = {
     "picture-code": "def area(width, height): return width * height",
 }
 PAPER = np.array([19, 20, 22]) / 255  # the page's background in dark mode
+
+AGAIN = b"\x21\xff\x0bNETSCAPE2.0\x03\x01\x00\x00\x00"  # makes a GIF repeat
 
 
 def darkened(picture: Image.Image) -> Image.Image:
@@ -54,6 +57,12 @@ def main() -> None:
                 light = picture.convert("RGB")
         for suffix, drawn in (("", light), ("-dark", darkened(light))):
             drawn.save(DOCS / f"{name}{suffix}.png", optimize=True)
+    frames = [Trace.load(path) for path in sorted((DOCS / "film").glob("*.json.gz"))]
+    film.save(frames, DOCS / "film.gif")
+    moving = (DOCS / "film.gif").read_bytes()
+    (DOCS / "film.gif").write_bytes(
+        moving.replace(AGAIN, b"")
+    )  # a page whose pictures move forever is hard to read
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The example pages: `ropewalk show --html`, `ropewalk page` and `ropewalk export-site`, run once.
+"""The example pages: `ropewalk show --html`, `ropewalk export-site` and a film of docs/film, made once.
 
-They are made again when the bundled models change. Each command runs in a process of its own.
+They are made again when the bundled models or the views change. Each command runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ropewalk.traces.trace import Trace
+from ropewalk.views.film import save as write_film
+
 SENTENCES = {
     "english": "The old bridge over New York was closed. Nobody knew why.",
     "chinese": "我们在北京大学学习语言学，他在图书馆工作。",
     "code": "def area(width, height):\n    return width * height\n",
 }
+
+
+FILM = Path(__file__).parents[1] / "film"
+"""Traces of one sentence on the way of the flagship's training, one for each checkpoint."""
 
 
 def ropewalk(folder: Path, *arguments: str) -> None:
@@ -31,7 +38,8 @@ def version() -> str:
     """Changes whenever a bundled model, a view or this file does."""
     package = Path(__file__).parents[2] / "src" / "ropewalk"
     digest = hashlib.sha256()
-    files = [*(package / "native" / "pretrained").rglob("*"), *(package / "views").rglob("*"), Path(__file__)]
+    homes = [package / "native" / "pretrained", package / "views", FILM]
+    files = [*(path for home in homes for path in home.rglob("*")), Path(__file__)]
     for path in sorted(path for path in files if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -46,6 +54,8 @@ def write_all(extra: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in SENTENCES.items():
         ropewalk(folder, "show", text, "--html", f"{name}.html", "--json", f"{name}.json", "--quiet")
+    frames = sorted(FILM.glob("*.json.gz"))
+    write_film([Trace.load(path) for path in frames], folder / "film.html")
     shutil.rmtree(extra / "live", ignore_errors=True)
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxscript"):
         try:

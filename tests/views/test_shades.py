@@ -13,7 +13,7 @@ def lightness(color: str) -> float:
 
 
 def test_wider_gaps_are_darker_without_need_of_hue() -> None:
-    shades = [shade(gap, 5) for gap in np.linspace(1.01, 5, 50)]
+    shades = [shade(gap, 5) for gap in np.linspace(1.03, 5, 50)]
     light = [lightness(color) for color in shades if color]
     assert len(light) == 50 and all(a > b for a, b in itertools.pairwise(light))
     assert shade(5, 5) == shade(50, 5) == STOPS[-1]
@@ -25,7 +25,12 @@ def test_black_letters_stay_readable_on_every_shade() -> None:
 
 
 def test_gaps_up_to_one_unit_are_not_tinted_and_steps_back_are_blue() -> None:
-    assert shade(1, 5) is None and shade(0, 5) is None and shade(float("nan"), 5) is None
+    assert (
+        shade(1, 5) is None
+        and shade(1.015, 1.2) is None
+        and shade(0, 5) is None
+        and shade(float("nan"), 5) is None
+    )
     assert shade(-0.1, 5) == BACKWARD
 
 

@@ -20,7 +20,7 @@ from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS, Scene, scene
 from ropewalk.views.shades import shade, top
 
-LONGEST = 100
+LONGEST, COLORS = 100, 40
 BETWEEN = 4
 HOLD, STEP = 1600, 110  # milliseconds: the first and last frame, and every other one
 WIDE, PITCH, BAND, LEFT, SIZE, DPI = 760.0, 34.0, 18.0, 46.0, 11.0, 100  # points
@@ -84,7 +84,10 @@ def gif(traces: Sequence[Trace], names: Sequence[str]) -> bytes:
         )
     shown = [choose(trace) for trace in traces]
     frames = [Image.open(io.BytesIO(data)) for data in _frames(shown, names)]
-    paletted = [frame.convert("RGB").quantize(colors=96, dither=Image.Dither.NONE) for frame in frames]
+    last = (
+        frames[-1].convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+    )  # its colors do for all frames
+    paletted = [frame.convert("RGB").quantize(palette=last, dither=Image.Dither.NONE) for frame in frames]
     held = [HOLD, *([STEP] * (len(paletted) - 2)), HOLD]
     out = io.BytesIO()
     paletted[0].save(
@@ -136,6 +139,8 @@ class _Canvas:
         from matplotlib.collections import LineCollection, PolyCollection
         from matplotlib.figure import Figure
 
+        from ropewalk.views.ink import legible
+
         width = LEFT + WIDE + 24
         figure = Figure(figsize=(width / 72, self.height / 72), dpi=DPI, facecolor="white")
         FigureCanvasAgg(figure)
@@ -167,7 +172,8 @@ class _Canvas:
         self._write(axes, LEFT, self.height - 20, name, size=13, ha="left", weight="bold")
         for row, label in enumerate(["even", *self.names]):
             self._write(axes, LEFT - 8, y[row], label, size=8.5, ha="right", color=TEXT if row else MUTED)
-            for cell in range(count):
+            shown = legible(x[row], SIZE * np.array(self.ink.widths))
+            for cell in np.flatnonzero(shown):
                 at = (axes, x[row, cell], y[row], self.ink.labels[cell])
                 self._write(
                     *at, size=SIZE * (0.4 if self.ink.boxed[cell] else 0.9), color=TEXT if row else MUTED

@@ -7,12 +7,15 @@ an empty one.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import regex
 
 from ropewalk.views import fonts
 from ropewalk.views.joining import join, right_to_left
 from ropewalk.views.labels import UNSHOWABLE, visible
 
+CLOSEST = 0.55
+"""Labels nearer than this share of their widths would overprint each other."""
 MARK = regex.compile(r"[␣⏎⇥◆�]")
 
 
@@ -47,6 +50,15 @@ def prepare(texts: Sequence[str], text: str, extra: str = "") -> Ink:
             measured[label] = 1.0 if "\n" in label else ems(label, found.families)
     widths = tuple(measured[label] for label in labels)
     return Ink(tuple(labels), widths, tuple(box is not None for box in boxes), *found, leftward)
+
+
+def legible(across: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """Which labels (C,) at these places do not lie on the last one that is printed."""
+    shown, last = np.ones(len(across), dtype=bool), 0
+    for cell in range(1, len(across)):
+        shown[cell] = abs(across[cell] - across[last]) >= CLOSEST * (widths[cell] + widths[last]) / 2
+        last = cell if shown[cell] else last
+    return shown
 
 
 def _number(label: str, missing: frozenset[str]) -> str | None:

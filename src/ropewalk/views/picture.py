@@ -29,7 +29,7 @@ from ropewalk.views.shades import STOPS, shade, top
 # Lengths are points; SIZE, PITCH, BAND, BETWEEN: letters, row to row, tint, panel to panel.
 SIZE, PITCH, BAND, BETWEEN = 11.0, 31.0, 16.0, 16.0
 LEFT, RIGHT, TOP, BOTTOM, LEADING = 66.0, 66.0, 62.0, 56.0, 11.5
-NARROW, WIDE, MOST, SMALLEST, CLOSEST = 400.0, 850.0, 60, 0.62, 0.55
+NARROW, WIDE, MOST, SMALLEST = 400.0, 850.0, 60, 0.62
 TEXT, MUTED, FAINT = "#1b1b1b", "#6b6f76", "#b8bdc4"
 SHADES = LinearSegmentedColormap.from_list("gaps", STOPS)
 FRAME = {"boxstyle": "round,pad=0.15", "facecolor": "none", "edgecolor": FAINT, "linewidth": 0.6}
@@ -153,7 +153,7 @@ class Picture:
         self._write(self.width - RIGHT + 18, y, mean, 9 if row else 8, MUTED, ha="left")
         labels, widths, boxed = self.ink.labels[cells], self.ink.widths[cells], self.ink.boxed[cells]
         sizes = SIZE * _fit(np.abs(np.diff(across)), SIZE * np.array(widths))
-        legible = _legible(across, SIZE * np.array(widths))
+        legible = inking.legible(across, SIZE * np.array(widths))
         for x, size, label, box, shown in zip(across, sizes, labels, boxed, legible, strict=True):
             if not shown:
                 continue  # its thread remains
@@ -218,7 +218,7 @@ class Picture:
         """Labels that are left out on all rows."""
         widths = SIZE * np.array(self.ink.widths)
         legible = [
-            _legible(row[start:end] * self.unit, widths[start:end])
+            inking.legible(row[start:end] * self.unit, widths[start:end])
             for row in self.x
             for start, end in self.panels
         ]
@@ -233,15 +233,6 @@ class Picture:
 def _in_own_unit(one: Scene) -> tuple[np.ndarray, np.ndarray]:
     """x and left (N, C) of a scene in the unit of its trace."""
     return one.x / one.factor[:, None], one.left / one.factor[:, None]
-
-
-def _legible(across: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Which labels (C,) do not lie on the last one that is printed."""
-    shown, last = np.ones(len(across), dtype=bool), 0
-    for cell in range(1, len(across)):
-        shown[cell] = abs(across[cell] - across[last]) >= CLOSEST * (widths[cell] + widths[last]) / 2
-        last = cell if shown[cell] else last
-    return shown
 
 
 def _fit(distances: np.ndarray, widths: np.ndarray) -> np.ndarray:

@@ -9,6 +9,8 @@ import numpy as np
 STOPS = ("#fdf4e3", "#fde5b8", "#fbc272", "#f3953a", "#e0701b")
 BACKWARD = "#c4daf2"
 LEAST = 1.2
+FAINTEST = 1.02
+"""Gaps up to this many units are not tinted, so that a row without contrast looks even; the page has the same in color.js."""
 
 
 def top(gaps: np.ndarray) -> float:
@@ -21,10 +23,10 @@ def top(gaps: np.ndarray) -> float:
 
 
 def shade(gap: float, darkest: float) -> str | None:
-    """Color "#rrggbb" of a gap where `darkest` gets the last stop; None up to one unit and for NaN."""
+    """Color "#rrggbb" of a gap where `darkest` gets the last stop; None up to FAINTEST and for NaN."""
     if gap < 0:
         return BACKWARD
-    if not gap > 1:
+    if not gap > FAINTEST:
         return None
     place = min(1.0, (gap - 1) / (darkest - 1)) * (len(STOPS) - 1)
     low = min(int(place), len(STOPS) - 2)

@@ -2,7 +2,7 @@
 import { changed, clamp, state } from "./base.js";
 
 export const palette = {};
-const RAMP = 5;
+const RAMP = 5, FAINTEST = 1.02; // gaps up to here are not tinted; see views/shades.py
 const HEAT = [0, 0.3, 0.5, 0.65, 0.85, 1]; // places of the heat map's colors on its scale; see views/heat_picture.py
 
 function readPalette() {
@@ -19,7 +19,7 @@ const channels = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 
 export function tint(gap, top) {
   if (!Number.isFinite(gap)) return null;
   if (gap < 0) return palette.backward;
-  return gap <= 1 ? null : warm((gap - 1) / (top - 1));
+  return gap <= FAINTEST ? null : warm((gap - 1) / (top - 1));
 }
 
 // The color at a place 0..1 of the heat map's scale.

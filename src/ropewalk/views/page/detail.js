@@ -81,7 +81,7 @@ function gapTable(picture, hit, title) {
     const error = entry.errors ? (row.members.length === 1 && c ? entry.errors[row.members[0]][gapToken(entry, c)] : NaN) : null;
     const bar = el("i", {});
     bar.style.width = `${width}%`;
-    bar.style.background = share > 1 || share < 0 ? tint(share, picture.tops) : palette.faint;
+    bar.style.background = share > 1 || share < 0 ? tint(share, picture.tops) || palette.faint : palette.faint;
     return el("tr", { class: hit.row === r && hit.picture === picture ? "current" : "" },
       el("th", { scope: "row" }, row.label), el("td", { class: "bar" }, bar),
       el("td", {}, number(gap) + (atCeiling(entry, row, c) ? "*" : "")), el("td", {}, Number.isFinite(share) ? `${number(share, 3)}×` : "not measured"), error === null ? null : el("td", {}, `±${number(error, 2)}`),
