@@ -19,6 +19,7 @@ from ropewalk.errors import UserError
 from ropewalk.loading import kind_of
 from ropewalk.native.decoder import Decoder
 from ropewalk.native.published_checkpoint import LAYER, read_published
+from ropewalk.native.torch_archive import read_archive
 
 WIDE = {"attn_norm": (32,), "ffn_norm": (32,), "ffn.w_down": (32, 48)}
 WIDE |= dict.fromkeys(("attn.wq", "attn.wk", "attn.wv", "attn.wo"), (32, 32))
@@ -143,7 +144,10 @@ def test_code_in_a_checkpoint_is_refused_and_not_run(tmp_path: Path) -> None:
     saved["model_state_dict"]["tok_emb.weight"] = Bomb()
     torch.save(saved, tmp_path / "bomb.pt")
     torch.save(Bomb(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    for name in ("bomb.pt", "old.pt"):
+    saved = checkpoint()
+    saved["extra"] = bytearray(3)
+    torch.save(saved, tmp_path / "bytes.pt")
+    for name in ("bomb.pt", "old.pt", "bytes.pt"):
         with pytest.raises(UserError, match="not a checkpoint of tensors"):
             read_published(tmp_path / name)
     assert not (tmp_path / "made").exists()
@@ -173,7 +177,7 @@ def test_what_cannot_be_computed_or_is_damaged_is_one_sentence(tmp_path: Path) -
     strange["model_state_dict"]["head.weight"] = torch.zeros(3)
     assert "'head.weight'" in refused(strange)
     thin["model_state_dict"]["tok_emb.weight"] = torch.zeros(1, 1).expand(257, 32)
-    assert "'tok_emb.weight'" in refused(thin)
+    assert "tensors and plain values" in refused(thin)
     refused([1, 2])
     torch.save(checkpoint(), path)
     with (
@@ -193,3 +197,23 @@ def test_what_cannot_be_computed_or_is_damaged_is_one_sentence(tmp_path: Path) -
 def test_our_names_are_all_reached() -> None:
     names = [name for name in Decoder(config()).state_dict() if name.startswith("layers.0.")]
     assert {name.removeprefix("layers.0.").removesuffix(".weight") for name in names} == set(LAYER.values())
+
+
+def test_what_torch_writes_of_a_module_is_read_as_torch_reads_it(tmp_path: Path) -> None:
+    """Halves, shared storages, lists and the attributes of a state_dict; a storage that is named twice is read once."""
+    layer, table = torch.nn.Linear(3, 2).half(), torch.arange(12.0)
+    saved = {
+        "state": layer.state_dict(),
+        "views": [table[:4].view(2, 2), table[4:]],
+        "tuple": (1, (2.5, None)),
+        "ok": True,
+    }
+    torch.save(saved, tmp_path / "a.pt")
+    back = read_archive(tmp_path / "a.pt")
+    assert back["tuple"] == (1, (2.5, None)) and back["ok"] is True
+    assert (
+        torch.equal(back["state"]["weight"], layer.weight) and back["state"]["weight"].dtype == torch.float16
+    )
+    first, rest = back["views"]
+    assert torch.equal(first, saved["views"][0]) and torch.equal(rest, saved["views"][1])
+    assert first.untyped_storage().data_ptr() == rest.untyped_storage().data_ptr()

@@ -40,7 +40,8 @@ class Encoding(nn.Module):
         """Cosines and sines of positions, one per frequency, float32. position_ids: the integer positions, for a band."""
         p = p.float()[..., None]
         if self.band != "all":
-            assert position_ids is not None
+            if position_ids is None:
+                raise ValueError("expected the integer positions, which half of the frequencies keep")
             still = position_ids[:, :, None, None].to(p.dtype)
             fast = torch.arange(len(self.frequencies), device=p.device) < len(self.frequencies) / 2
             p = torch.where(fast if self.band == "fast" else ~fast, p, still)

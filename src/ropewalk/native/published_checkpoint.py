@@ -1,9 +1,8 @@
 """Reads a `.pt` checkpoint of the published experiment: https://github.com/brendanlong/learned-position-increments-experiment.
 
-Such a file holds `model_config` (plain values), `model_state_dict` (tensors) and `step`. PyTorch reads tensors and plain
-values only (`weights_only`): code in the file is refused and never run. Shapes are compared with the architecture, and
-sizes with the file, before a model is built. What this decoder cannot compute (LayerNorm, GELU layers, the published form
-of PoPE) is refused.
+Such a file holds `model_config` (plain values), `model_state_dict` (tensors) and `step`. It is not unpickled, see
+`ropewalk.native.torch_archive`. Shapes are compared with the architecture before a model is built. What this decoder
+cannot compute (LayerNorm, GELU layers, the published form of PoPE) is refused.
 
 Differences of form: there neighboring channels rotate together, here channel i and channel i + D/2; there the start
 d = 1 is part of the output bias, here it is part of the activation.
@@ -12,8 +11,6 @@ d = 1 is part of the output bias, here it is part of the activation.
 from __future__ import annotations
 
 import math
-import pickle
-import zipfile
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,8 +22,8 @@ from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.errors import UserError, first_problem
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
-from ropewalk.system.available_memory import require_memory
-from ropewalk.system.files import refuse_pipe, sha256
+from ropewalk.native.torch_archive import read_archive
+from ropewalk.system.files import sha256
 
 SOURCE = "https://github.com/brendanlong/learned-position-increments-experiment"
 MAX_INCREMENT = 10.0
@@ -133,22 +130,10 @@ def decoder_config(published: PublishedConfig, frozen: bool = False) -> DecoderC
 
 
 def _contents(path: Path) -> dict[str, Any]:
-    """The object in a file that `torch.save` wrote, if it is tensors and plain values in a plain archive."""
-    refuse_pipe(path)
-    foreign = f"{path} is not a checkpoint of tensors and plain values; name a .pt file of {SOURCE}."
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise UserError(foreign)
-        require_memory(3 * path.stat().st_size, f"the checkpoint {path}", "close other programs")
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} does not exist; name a .pt file of {SOURCE}.") from error
-    except (OSError, zipfile.BadZipFile, pickle.UnpicklingError, RuntimeError, ValueError, TypeError, EOFError,
-            AttributeError, KeyError, IndexError, AssertionError, NotImplementedError, RecursionError) as error:  # fmt: skip
-        raise UserError(foreign) from error
+    """The object in a checkpoint."""
+    saved = read_archive(path)
     if not isinstance(saved, dict) or not isinstance(saved.get("model_state_dict"), dict):
-        raise UserError(foreign)
+        raise UserError(f"{path} holds no model of the published experiment; name a .pt file of {SOURCE}.")
     return saved
 
 
@@ -169,7 +154,7 @@ def _state(path: Path, saved: dict[Any, Any], published: PublishedConfig, config
         shape = expected.get(ours)
         if ours.endswith(".table") and isinstance(tensor, Tensor) and tensor.dim() == 1:
             tensor = tensor[:, None]
-        if shape is None or not isinstance(tensor, Tensor) or tensor.shape != shape or not _plain(tensor):
+        if shape is None or not isinstance(tensor, Tensor) or tensor.shape != shape:
             raise UserError(
                 f"{path} does not fit its own description at '{str(name)[:80]}', expected {list(shape or ())}; "
                 "copy it again."
@@ -178,16 +163,6 @@ def _state(path: Path, saved: dict[Any, Any], published: PublishedConfig, config
     if missing := sorted(expected.keys() - found.keys()):
         raise UserError(f"{path} lacks the tensor '{missing[0]}'; copy it again.")
     return found
-
-
-def _plain(tensor: Tensor) -> bool:
-    """Whether a tensor has a number in the file for each of its entries."""
-    return (
-        tensor.layout == torch.strided
-        and tensor.is_floating_point()
-        and tensor.untyped_storage().nbytes() >= tensor.numel() * tensor.element_size()
-        and tensor.is_contiguous()
-    )
 
 
 def _name(name: str, config: DecoderConfig) -> str:
