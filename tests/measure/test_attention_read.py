@@ -1,5 +1,6 @@
 """What each token attends to: the weights of torch, for native decoders and grafts, and what even spacing changes."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,14 @@ import torch
 import transformers
 from tiny import config, moved
 
-from ropewalk.errors import UserError
 from ropewalk.hf import graft
+from ropewalk.measure import attention
 from ropewalk.measure.attention import NONE, PREFIX, read_attention
 from ropewalk.measure.reading import read
 from ropewalk.native.decoder import Decoder
 from ropewalk.tokens.tokenized_text import TokenizedText
 from ropewalk.tokens.tokenizer import ByteTokenizer
+from ropewalk.traces.builder import TraceBuilder
 from ropewalk.views.page import details
 
 TEXT = "rope 走 walk"
@@ -88,10 +90,29 @@ def test_the_pages_eight_bits_are_within_half_a_hundredth() -> None:
     np.testing.assert_array_equal(tokens.astype(int) - 2, found.tokens)
 
 
-def test_a_text_that_is_too_long_for_one_pass_is_refused() -> None:
-    model = Decoder(config(), seed=3)
-    with pytest.raises(UserError, match="at most 64 tokens of this model, got 101; choose a shorter text"):
-        read_attention(model, ByteTokenizer().encode("x" * 100))
+@pytest.mark.parametrize("repeat", [True, False])
+def test_a_long_text_is_read_in_the_windows_of_its_trace(repeat: bool) -> None:
+    model = moved(Decoder(config(), seed=3))
+    tokens = replace(ByteTokenizer().encode("a long rope is read in parts, " * 6), repeat_prefix=repeat)
+    places = []
+    found = read_attention(model, tokens, lambda place: places.append(place))
+    assert found.tokens.shape == (2, len(tokens.ids), 8) and found.even is not None
+    assert found.window == 64 - repeat and places[0] == -1 and len(places) > 3
+    windows = list(TraceBuilder(model, "x", tokens).windows())
+    assert places[1:] == [window.first - window.extra - 1 for window in windows[1:]]
+    last = windows[-1]
+    passed = model(torch.from_numpy(last.tokens)[None], activations=["attention.1"])
+    want = passed.activations["attention.1"][0].mean(0)[-1].detach().numpy()  # of the text's last token
+    for m, token in enumerate(found.tokens[1, -1]):
+        at = 0 if token == PREFIX else last.extra + token - (last.first - 1)
+        assert found.weights[1, -1, m] == pytest.approx(want[at], abs=1e-4)
+    assert found.weights[1, -1, 0] == pytest.approx(want.max(), abs=1e-4)
+
+
+def test_weights_that_would_not_fit_are_read_in_shorter_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "WEIGHTS", 2 * 4 * 20**2)
+    found = read_attention(Decoder(config(), seed=3), ByteTokenizer().encode("x" * 50))
+    assert found.window is not None and found.window <= 20 and (found.weights[:, -1] > 0).any()
 
 
 @pytest.mark.parametrize("start", ["auto", "none"])

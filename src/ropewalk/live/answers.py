@@ -64,8 +64,8 @@ class Answers:
                 self._remember(name, text, result)
             more: dict[str, Any] = {}
             if request.get("attention"):
-                change = gaps.edit(wanted, -len(tokens.prefix), held)
-                more["attention"] = details.attention(read_attention(model.host, tokens, change))
+                seen = read_attention(model.host, tokens, lambda place: gaps.edit(wanted, place, held))
+                more["attention"] = details.attention(seen)
         marks, tokenizer = _marks(result), model.host.tokenizer
         loss = result.surprisal[np.isfinite(result.surprisal)]
         return {

@@ -7,6 +7,7 @@ increment 1, in all layers) say what the learned spacing changes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,12 @@ from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure.hosts import eager_attention
 from ropewalk.tokens.tokenized_text import TokenizedText
+from ropewalk.traces.builder import window_length, windows
 
 MOST = 8
 """Attended tokens that are kept for each token."""
 WEIGHTS = 1 << 27
-"""Attention weights that a pass may hold: 512 MB in float32."""
+"""Attention weights that a pass may hold: 512 MB in float32. A larger window is read in parts."""
 NONE, PREFIX = -2, -1
 
 
@@ -32,40 +34,57 @@ class Attention:
     """Arrays are (N, T, M): rows, tokens of the text, attended tokens by falling weight.
 
     tokens: int64, a token of the text, PREFIX for all tokens before the text, NONE where there are fewer. weights: float32, 0
-    for NONE. even: the weights of the same tokens at even spacing, None for a host whose increments are all 1.
+    for NONE. even: the weights of the same tokens at even spacing, None for a host whose increments are all 1. window:
+    tokens of each of several windows, None where the text was read at once.
     """
 
     tokens: np.ndarray
     weights: np.ndarray
     even: np.ndarray | None
+    window: int | None = None
 
 
 @torch.inference_mode()
-def read_attention(host: Host | Any, tokens: TokenizedText, edit: Edit | None = None) -> Attention:
-    """The attention of `host` over a text, read in one pass. edit: see `ropewalk.core.host`.
+def read_attention(
+    host: Host | Any, tokens: TokenizedText, edit: Callable[[int], Edit | None] = lambda place: None
+) -> Attention:
+    """The attention of `host` over a text. A long one is read in windows that overlap by half, as a trace is.
 
-    UserError for a text that is too long for one pass, and for a host that does not return its attention.
+    edit: asked for each window, given the place in the text of its first token; see `ropewalk.core.host`. UserError for a
+    host that does not return its attention.
     """
     layers = _attention_layers(host)
+    skip = len(tokens.prefix)
     sequence = np.concatenate([np.array(tokens.prefix, np.int64), tokens.ids])
+    again = np.array(tokens.prefix if tokens.repeat_prefix else (), np.int64)
+    parts: list[tuple[Tensor, Tensor, Tensor | None]] = []
+    window = _window(host, len(layers)) - len(again)
+    with eager_attention(host):
+        for first, keep, last in windows(len(sequence), window):
+            extra = again if first else again[:0]
+            own = len(extra) + max(0, skip - first)  # tokens of this window that are before the text
+            given, asked = np.concatenate([extra, sequence[first:last]]), edit(first - len(extra) - skip)
+            weights, learned = _weights(host, given, layers, own, asked)
+            weights = weights[:, max(keep, skip) - last :]
+            top, places = weights.topk(min(MOST, weights.shape[-1]), dim=-1)
+            even = None
+            if learned:
+                whole, _ = _weights(host, given, layers, own, lambda _, d: torch.ones_like(d))
+                even = whole[:, max(keep, skip) - last :].gather(-1, places)
+            index = torch.where(places > 0, places - 1 + max(first - skip, 0), PREFIX)
+            parts.append((index.masked_fill(top <= 0, NONE), top, even))
+    index, top = (torch.cat([part[n] for part in parts], 1).numpy() for n in (0, 1))
+    changed = [part[2] for part in parts if part[2] is not None]
+    even = torch.cat(changed, 1).numpy() if len(changed) == len(parts) else None
+    return Attention(index, top, even, window if len(parts) > 1 else None)
+
+
+def _window(host: Any, layers: int) -> int:
+    """Tokens of a window: as in a trace, or fewer where the weights of so many would not fit into memory."""
     structure = getattr(host, "structure", None)
     config: Any = getattr(host if structure is None else structure, "config", None)
     heads = getattr(config, "num_heads", None) or getattr(config, "num_attention_heads", None) or 16
-    longest = min(host.context_length, int((WEIGHTS / (len(layers) * heads)) ** 0.5))
-    if len(sequence) > longest:
-        raise UserError(
-            f"attention can be read for at most {longest} tokens of this model, got {len(sequence)}; choose a shorter text."
-        )
-    with eager_attention(host):
-        weights, learned = _weights(host, sequence, layers, len(tokens.prefix), edit)
-        even = None
-        if learned:
-            even, _ = _weights(host, sequence, layers, len(tokens.prefix), lambda _, d: torch.ones_like(d))
-    kept = min(MOST, weights.shape[-1])
-    top, places = weights.topk(kept, dim=-1)
-    index = places - 1
-    index[top <= 0] = NONE
-    return Attention(index.numpy(), top.numpy(), None if even is None else even.gather(-1, places).numpy())
+    return min(window_length(host), int((WEIGHTS / (layers * heads)) ** 0.5))
 
 
 def _weights(
@@ -81,7 +100,7 @@ def _weights(
             raise UserError("this model does not return its attention weights; leave out the attention.")
         found[layer] = _without_prefix(whole[0].float().cpu(), skip)
     rows = torch.stack([_of_row(row, host.rows, found) for row in host.rows])
-    return rows, any(bool((r != 0).any()) for r in output.increments)
+    return rows, any(bool((r != 0).any()) for r in output.r)
 
 
 def _without_prefix(weights: Tensor, skip: int) -> Tensor:

@@ -59,23 +59,8 @@ class Picture:
         words = title + self.model + self.unit_name + self.finding
         self.ink = inking.prepare(texts, trace.text, extra=words)
 
-        one = replace(shown, rows=shown.rows[:1], values=shown.values[:1], error=None)
-        integer = scene(one, "integer", drawn.placement)
-        # On one scale the picture's unit is the trace's own, if that is a distance between tokens.
-        self.raw = drawn.scale == "same" and trace.kind not in MAGNITUDES
-        rows = [_in_own_unit(one) if self.raw else (one.x, one.left) for one in (integer, drawn)]
-        self.x, self.left = (np.concatenate(parts) for parts in zip(*rows, strict=True))
-        tinted = scene(shown, "row", drawn.placement) if drawn.scale == "integer" else drawn
-        self.gaps = (self.x - self.left)[1:] if self.raw else tinted.gaps
-        self.cut = np.zeros_like(self.x, dtype=bool)
-        if not self.raw:
-            self.x, self.left, self.cut = cut_short(self.x, self.left)
-        self.mean = tinted.mean
+        self._place()
         self.names = ["even", *map(str, drawn.rows)]
-        slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
-        self.unit = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
-        if self.raw:
-            self.unit /= max(1.0, float(drawn.mean.mean()))
         self.panels = balanced(self.left, self.x, WIDE / self.unit, MOST, texts)
         widest = max(self._extent(*panel) for panel in self.panels)
         if len(self.panels) == 1:
@@ -104,6 +89,27 @@ class Picture:
         for number, panel in enumerate(self.panels):
             self._panel(*panel, edge=self.height - TOP - number * self.block)
         self._legend(below - 14, caption)
+
+    def _place(self) -> None:
+        """Where the cells of every row stand, even spacing first, in units; and the points that a unit takes."""
+        one = replace(self.shown, rows=self.shown.rows[:1], values=self.shown.values[:1], error=None)
+        integer = scene(one, "integer", self.scene.placement)
+        # On one scale the picture's unit is the trace's own, if that is a distance between tokens.
+        self.raw = self.scene.scale == "same" and self.trace.kind not in MAGNITUDES
+        rows = [_in_own_unit(one) if self.raw else (one.x, one.left) for one in (integer, self.scene)]
+        self.x, self.left = (np.concatenate(parts) for parts in zip(*rows, strict=True))
+        tinted = (
+            scene(self.shown, "row", self.scene.placement) if self.scene.scale == "integer" else self.scene
+        )
+        self.gaps = (self.x - self.left)[1:] if self.raw else tinted.gaps
+        self.cut = np.zeros_like(self.x, dtype=bool)
+        if not self.raw:
+            self.x, self.left, self.cut = cut_short(self.x, self.left)
+        self.mean = tinted.mean
+        slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
+        self.unit = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
+        if self.raw:
+            self.unit /= max(1.0, float(self.scene.mean.mean()))
 
     def _extent(self, start: int, end: int) -> float:
         """Points that the widest row needs for the cells start..end and the gap before them."""

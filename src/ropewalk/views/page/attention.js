@@ -8,8 +8,8 @@ const bytes = (text) => Uint8Array.from(atob(text), (character) => character.cha
 function attentionOf(entry) {
   const given = entry.attention;
   if (!given || given.unpacked) return given;
-  const { count, tokens, weights, even } = given;
-  return entry.attention = { unpacked: true, count, tokens: new Uint16Array(bytes(tokens).buffer), weights: bytes(weights), even: even && bytes(even) };
+  const { count, tokens, weights, even, window: long } = given;
+  return entry.attention = { unpacked: true, count, window: long, tokens: new Uint16Array(bytes(tokens).buffer), weights: bytes(weights), even: even && bytes(even) };
 }
 
 // The cells that a cell's last token attends to most in a row, each with its weight and the weight at even spacing (null

@@ -55,6 +55,7 @@ def attention(found: Attention, first: int = 0) -> dict[str, Any]:
     """Attention as the page reads it: `count` attended tokens for each row and token, base64 of little-endian arrays.
 
     tokens: uint16, the token plus 2, so that 0 is none and 1 what comes before the text. weights, even: uint8, 255 for 1.
+    window: tokens of each window of a long text.
     first: the token of the text that the page calls 0.
     """
     tokens = found.tokens[:, first:]
@@ -63,6 +64,7 @@ def attention(found: Attention, first: int = 0) -> dict[str, Any]:
         "count": tokens.shape[-1],
         "tokens": _base64((tokens - NONE).astype("<u2")),
         "weights": _bytes(found.weights[:, first:]),
+        "window": found.window,
         "even": None if found.even is None else _bytes(found.even[:, first:]),
     }
 

@@ -62,6 +62,7 @@ export function updateNotes() {
     if (entry.context.windows > 1) {
       sentences.push(`${name}the text is longer than the model's context of ${entry.context.window} tokens: it was read in ${entry.context.windows} overlapping windows.`);
     }
+    if (entry.attention?.window) sentences.push(`${name}attention was read in windows of ${plural(entry.attention.window, "token")} that overlap by half.`);
     const rows = displayRows(entry).filter((row) => row.members.length);
     const capped = rows.map((row) => [row.label, entry.cells.filter((_, c) => atCeiling(entry, row, c)).length]).filter(([, count]) => count);
     if (capped.length) {
