@@ -36,6 +36,8 @@ def test_sixty_tokens_of_thirty_layers_fit_a_screen(open_page: Any) -> None:
     assert len(html.encode()) < 400_000
     assert opened.get_by_role("radio", name="Heat map").get_attribute("aria-checked") == "true"
     assert opened.evaluate("() => document.querySelector('.stage').getBoundingClientRect().bottom") <= 800
+    assert "The warmer a square" in opened.locator(".lead").inner_text()
+    assert opened.get_by_role("radio", name="One scale").count() == 0  # squares have one scale
 
 
 def test_1477_tokens_are_less_than_three_screens(open_page: Any) -> None:

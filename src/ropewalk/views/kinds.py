@@ -7,7 +7,7 @@ from ropewalk.traces.trace import Trace
 
 @dataclass(frozen=True)
 class Kind:
-    """Words for a trace: the noun for one number and for many, the sentence above a picture, and what the unit means.
+    """Words for a trace: the noun for one number and for many, the sentence above rows and above a heat map, what the unit means.
 
     widest, pattern: how a finding begins, after the name of a row.
     """
@@ -16,6 +16,7 @@ class Kind:
     plural: str
     title: str
     lead: str
+    squares: str
     unit: str
     widest: str
     pattern: str
@@ -24,6 +25,10 @@ class Kind:
 _SPACING = (
     "Each row is a layer of the model, and every character stands where that layer puts it. The wider and warmer the "
     "gap before a character, the further the layer keeps it from the one before."
+)
+_SQUARES = (
+    "Each row of squares is a layer of the model, and each column is a character or token of the text below. The warmer a "
+    "square, {warm}; blue is less than the row's mean."
 )
 _POSITION_STEPS = (
     "Each row is a layer or head, and every character stands at the position that the model gives it."
@@ -36,6 +41,9 @@ _FORGETTING = (
     "Each row is a layer whose attention fades with distance. The wider and warmer the space before a token, the more of "
     "everything before it the layer forgets there."
 )
+_FURTHER = "the further the layer keeps that token from the one before it"
+_DEPENDS = "the more the model's predictions depend on the distance from that token to the one before it"
+_FORGETS = "the more of everything before that token the layer forgets there"
 _UNITS = {
     "token-equivalents": "1 is the fixed distance between neighboring tokens in an ordinary model",
 }
@@ -46,11 +54,16 @@ def describe(trace: Trace) -> Kind:
     unit = _UNITS.get(trace.unit, "")
     if trace.kind == "sensitivity":
         title, begin = "Which gaps do a model's predictions depend on?", "depends most on the gap"
-        return Kind("sensitivity", "sensitivities", title, _SENSITIVITY, unit, begin, "is most sensitive")
+        squares = f"{_SQUARES.format(warm=_DEPENDS)} It does not say which distance would be better."
+        return Kind(
+            "sensitivity", "sensitivities", title, _SENSITIVITY, squares, unit, begin, "is most sensitive"
+        )
     if trace.kind == "forget":
         title, begin = "Where does a model forget what came before?", "forgets most"
         unit = "at 1, the weight of everything before the token falls to 37%" if trace.unit == "nats" else ""
-        return Kind("decay", "decays", title, _FORGETTING, unit, begin, "forgets most")
+        squares = _SQUARES.format(warm=_FORGETS)
+        return Kind("decay", "decays", title, _FORGETTING, squares, unit, begin, "forgets most")
     title = "How far apart does a model think its tokens are?"
     lead = _POSITION_STEPS if trace.kind == "position" else _SPACING
-    return Kind("gap", "gaps", title, lead, unit, "puts its widest gap", "has wide gaps")
+    squares = _SQUARES.format(warm=_FURTHER)
+    return Kind("gap", "gaps", title, lead, squares, unit, "puts its widest gap", "has wide gaps")

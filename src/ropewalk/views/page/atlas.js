@@ -220,5 +220,5 @@ export function atlasLegend(picture) {
   const { low, high, logarithmic } = picture.limits, strip = el("i", { class: "ramp", role: "presentation" });
   strip.style.background = `linear-gradient(to right, ${Array.from({ length: 11 }, (_, n) => mix(palette.heat, n / 10)).join()})`;
   return [el("span", {}, `${number(low, 3)}×`), strip, el("span", {}, `${number(high, 3)}×`),
-    el("span", {}, `${picture.entry.words.noun} before a token; in the middle 1×, the row's mean${logarithmic ? "; logarithmic" : ""}; △ beyond the scale; gray: none`)];
+    el("span", {}, `${picture.entry.words.noun} before a token; in the middle 1×, the row's mean${logarithmic ? "; logarithmic" : ""}; △ beyond the scale; gray: not measured`)];
 }

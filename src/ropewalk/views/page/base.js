@@ -20,7 +20,7 @@ export function readEntry(given) {
     cells: given.cells.map(([start, end, text, label]) => ({ start, end, text, label })),
     leftward: given.leftward, symbols: given.symbols || "", attention: given.attention || null, overlays: given.overlays, expected: given.expected || null,
     errors: file.rows[0].errors ? file.rows.map((row) => row.errors) : null, findings: given.findings || [],
-    words: given.words || { noun: "gap", title: "", lead: "", unit: "" },
+    words: given.words || { noun: "gap", title: "", lead: "", squares: "", unit: "" },
   };
 }
 

@@ -25,9 +25,10 @@ export function updateDetail() {
   }
   if (state.pins.length === 1) parts.push(el("p", { class: "hint" }, "One character is pinned. Pin another to measure between them."));
   if (!parts.length) {
-    parts.push(el("p", { class: "hint" }, matchMedia("(hover: none)").matches
-      ? "Tap a character for its numbers; pin two to measure between them."
-      : "Point at a character for its numbers. Click to pin it; pin two to measure between them. Arrow keys move too."));
+    const touch = matchMedia("(hover: none)").matches, point = touch ? "Tap" : "Point at";
+    parts.push(el("p", { class: "hint" }, stage.pictures[0]?.atlas ? `${point} a square for its numbers. ${touch ? "Drag" : "Click it, or drag"} over a part of the text, to open its rows below.`
+      : touch ? "Tap a character for its numbers; pin two to measure between them."
+        : "Point at a character for its numbers. Click to pin it; pin two to measure between them. Arrow keys move too."));
     if (stage.pictures[0]?.drag) parts.push(el("p", { class: "hint" }, "Drag a character along its row to widen or narrow the gap before it, and see what the model makes of that."));
   }
   if (picture || state.pins.length) parts.unshift(el("button", { type: "button", class: "close", "aria-label": "close", onclick: clearSelection }, "×"));

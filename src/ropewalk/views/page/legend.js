@@ -43,7 +43,7 @@ export function updateLegend() {
 // What symbols, the top row and the numbers under the names of rows stand for.
 function more({ entry, atlas, rows }) {
   const parts = [entry.symbols];
-  if (atlas) parts.push(`${plural(rows.length - 1, "row")}: drag over a part of the text to open them`, "click a square for its numbers");
+  if (atlas) parts.push(plural(rows.length - 1, "row"));
   else parts.push("top row: even spacing, as in an ordinary model", `under a row's name: its mean ${entry.words.noun}`);
   if (entry.attention && state.arcs) parts.push("point at a character: arcs to what it attends to");
   return [el("span", { class: "more" }, parts.filter(Boolean).join(" · "))]; // a line of its own, so that nothing moves when the first changes
@@ -54,7 +54,7 @@ export function updateNotes() {
   const unit = stage.pictures[0]?.entry.words.unit;
   if (unit) sentences.push(`Numbers are in ${stage.pictures[0].entry.unit}: ${unit}.`);
   if (stage.pictures.some((picture) => !picture.atlas)) sentences.push(SCALES.find(([name]) => name === state.scale)[2].replace(/^./, (letter) => letter.toUpperCase()) + ".");
-  if (stage.pictures.some(({ entry }) => entry.values.some((row) => row.some(Number.isNaN)))) sentences.push("Gray: gaps that were not measured.");
+  if (stage.pictures.some(({ atlas, entry }) => !atlas && entry.values.some((row) => row.some(Number.isNaN)))) sentences.push("Gray: gaps that were not measured.");
   for (const picture of stage.pictures.filter((one) => !one.zoomed)) {
     const { entry } = picture, name = state.view !== "one" ? `${entry.name}: ` : "";
     const hidden = picture.difference || picture.atlas ? 0 : crowded(picture);

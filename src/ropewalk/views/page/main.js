@@ -108,7 +108,7 @@ function header() {
   const lead = el("p", { class: "lead" }), sentence = () => {
     if (payload.mode === "film") return "A sentence leaves even spacing while the model is trained.";
     if (state.view === "difference") return "Characters stand at even spacing. Between them, a bar goes up where A's gap is wider and down where B's is.";
-    return words()?.lead || "";
+    return (layoutOf() === "heat" ? words()?.squares : words()?.lead) || "";
   };
   synced(lead, () => lead.textContent = sentence());
   lead.textContent = sentence();
