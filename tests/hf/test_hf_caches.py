@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from families import host, perturb, tokens
-from transformers import DynamicCache
+from transformers import DynamicCache, StaticCache
 
 from ropewalk.errors import UserError
 from ropewalk.hf import graft
@@ -65,22 +65,46 @@ def test_a_rebuilt_cache_is_refused(model: Any) -> None:
             continued(model, ids, other)
 
 
-def test_keys_that_were_cut_by_hand_are_refused(model: Any) -> None:
-    ids = tokens(1, 14)
-    cache = prefix(model, ids)
-    for layer in cache.layers:
-        layer.keys, layer.values = layer.keys[..., :5, :], layer.values[..., :5, :]
-    with pytest.raises(UserError, match="holds 5 tokens but the running positions of 8"):
-        continued(model, ids, cache, 5)
+def cut(layer: Any) -> None:
+    layer.keys, layer.values = layer.keys[..., :5, :], layer.values[..., :5, :]
 
 
-def test_rows_that_were_chosen_by_hand_are_refused(model: Any) -> None:
+def choose(layer: Any) -> None:
+    layer.keys, layer.values = layer.keys[:1], layer.values[:1]
+
+
+def exchange(layer: Any) -> None:
+    layer.keys, layer.values = layer.keys.flip(0), layer.values.flip(0)
+
+
+def exchange_in_place(layer: Any) -> None:
+    layer.keys.copy_(layer.keys.flip(0))
+    layer.values.copy_(layer.values.flip(0))
+
+
+@pytest.mark.parametrize("change", [cut, choose, exchange, exchange_in_place])
+def test_keys_that_were_changed_by_hand_are_refused(model: Any, change: Any) -> None:
     ids = tokens(2, 14)
     cache = prefix(model, ids)
     for layer in cache.layers:
-        layer.keys, layer.values = layer.keys[:1], layer.values[:1]
-    with pytest.raises(UserError, match="rebuilt, or changed"):
-        continued(model, ids[:1], cache)
+        change(layer)
+    with pytest.raises(UserError, match="changed outside its own methods"):
+        continued(model, ids.flip(0)[: len(cache.layers[0].keys)], cache)
+
+
+def rewind(layer: Any) -> None:
+    layer.cumulative_length.fill_(5)
+
+
+@pytest.mark.parametrize("change", [exchange, rewind])
+def test_a_static_cache_that_was_changed_by_hand_is_refused(model: Any, change: Any) -> None:
+    ids = tokens(2, 14)
+    cache = StaticCache(config=model.config, max_cache_len=16)
+    continued(model, ids[:, :8], cache, 0)
+    for layer in cache.layers:
+        change(layer)
+    with pytest.raises(UserError, match="changed outside its own methods"):
+        continued(model, ids[:, 5:9], cache, 0)
 
 
 def test_continuous_batching_is_refused(model: Any) -> None:

@@ -2,8 +2,8 @@
 
 A cache layer becomes an instance of a subclass of its own class that also holds the running sums, so that whatever
 the host does with its keys (reordering beams, cropping rejected tokens, repeating or selecting rows, copying, pickling)
-happens to the sums as well. Sums are float64 where the device has it. A layer that holds keys without their sums, or
-with sums of other tokens, is refused: its keys were rebuilt or changed outside the cache's own methods.
+happens to the sums as well. Sums are float64 where the device has it. A layer that holds keys without their sums, sums
+of other tokens, or keys that were put there or rewound by anything but the cache's own methods is refused.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ def _restore(kind: Any) -> Any:
     return made.__new__(made)
 
 
+def _state(layer: Any) -> tuple[Any, int | None, int]:
+    """What a layer holds: its keys, how often they were written to where torch counts that, and how many tokens they are."""
+    keys = layer.keys
+    version = keys._version if isinstance(keys, Tensor) and not keys.is_inference() else None
+    return keys, version, int(layer.get_seq_length()) if layer.is_initialized else 0
+
+
 @functools.cache
 def _with_offsets(kind: Any) -> Any:
     """A subclass of a cache layer's class whose running sums follow its keys.
@@ -58,8 +65,16 @@ def _with_offsets(kind: Any) -> Any:
         sums: Tensor | None = None
         last: Tensor | None = None
 
+        seen: Any = None
+        """The keys that the cache's own methods left, as an object and its version, and how many tokens they are."""
+
         def offset(self, batch: int) -> Tensor | None:
             """(B, G): the sum to continue from, None at the beginning. UserError where it does not fit the keys."""
+            if self.seen is not None and not torch.compiler.is_compiling() and not self._is_as_seen():
+                raise UserError(
+                    "the keys of this cache were changed outside its own methods, so the running positions no longer belong to "
+                    "them; use its methods (reorder_cache, batch_select_indices, crop, reset), or read the tokens again."
+                )
             if self.last is not None:
                 return self.last
             held = int(self.get_seq_length()) if self.is_initialized else 0
@@ -81,10 +96,32 @@ def _with_offsets(kind: Any) -> Any:
                     self.last.copy_(ends[:, -1])
             else:
                 self.sums = ends if self.sums is None else torch.cat([self.sums, ends], 1)
+            self._remember()
+
+        def _is_as_seen(self) -> bool:
+            (keys, *state), (own, *own_state) = self.seen, _state(self)
+            return keys is own and state == own_state
+
+        def _remember(self) -> None:
+            self.seen = None if torch.compiler.is_compiling() else _state(self)
+
+        def update(self, *args: Any, **kwargs: Any) -> Any:
+            found = super().update(*args, **kwargs)
+            self._remember()
+            return found
+
+        def offload(self) -> None:
+            super().offload()
+            self._remember()
+
+        def prefetch(self) -> None:
+            super().prefetch()
+            self._remember()
 
         def _change_rows(self, change: Callable[[Tensor], Tensor]) -> None:
             self.sums = None if self.sums is None else change(self.sums)
             self.last = None if self.last is None else change(self.last)
+            self._remember()
 
         def reorder_cache(self, beam_idx: Tensor) -> None:
             super().reorder_cache(beam_idx)
@@ -104,15 +141,21 @@ def _with_offsets(kind: Any) -> Any:
             removed = int(before - self.get_seq_length())
             if self.sums is not None and removed:
                 self.sums = self.sums[:, : self.sums.shape[1] - removed]
+            self._remember()
 
         def reset(self) -> None:
             super().reset()
             self.sums = None
             if self.last is not None:
                 self.last.zero_()
+            self._remember()
 
         def __reduce_ex__(self, protocol: Any) -> Any:
-            return _restore, (kind,), self.__dict__
+            return (
+                _restore,
+                (kind,),
+                self.__dict__ | {"seen": None},
+            )  # a copy's keys have a version of their own
 
     WithOffsets.__name__ = WithOffsets.__qualname__ = f"{kind.__name__}WithOffsets"
     return WithOffsets
