@@ -51,6 +51,9 @@ VARIANTS: dict[str, Variant] = {
     "pope per-layer": Variant({"encoding": "pope", **_increments("bounded", per="layer")}),
     "alibi": Variant({"decay": "alibi", **_increments("integer")}),
     "forget gate": Variant({"decay": "forget", **_increments("integer")}),
+    "published forget gate": Variant({"decay": "shared-forget", **_increments("integer")}),
+    "fast band": Variant(_increments("bounded", per="layer", band="fast")),
+    "slow band": Variant(_increments("bounded", per="layer", band="slow")),
     "free": Variant(_increments("free", per="layer")),
     "coordinate": Variant(_increments("coordinate", per="layer")),
 }
