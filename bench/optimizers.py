@@ -39,7 +39,7 @@ def recipe(name: str, rate: float, seed: int, root: Path, steps: int | None = No
     content = {
         "optimizer.name": name,
         "optimizer.lr": lr,
-        "optimizer.increments_lr": round(INCREMENTS / lr, 3),
+        "optimizer.increments_lr_multiplier": round(INCREMENTS / lr, 3),
     }
     content |= {"train.seed": seed, "corpus.root": f'"{root}"'}
     content |= {"optimizer.muon_lr": rate} if name == "muon" else {}

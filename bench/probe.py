@@ -4,7 +4,7 @@ python bench/probe.py --model FOLDER [--busy] [--gaps N]
 
 A token pass is one token read forward or differentiated backward. Version 0.1.0 read each gap in a segment of its own,
 drew labels, and differentiated the whole segment once per draw. Both methods measure the same quantity here: gaps of a
-60-token text with the whole text around them, or with equal surroundings (32 tokens before, 16 after). The exact values
+60-token text with the whole text around them, or with equal context (32 tokens before, 16 after). The exact values
 are computed by forward-mode differentiation.
 """
 
@@ -155,7 +155,7 @@ def main() -> None:
     for title, segments in (
         ("whole text", list(probing._windows(tokens, host.context_length))),
         (
-            f"equal surroundings, {PAST} tokens before and {WINDOW} after",
+            f"equal context, {PAST} tokens before and {WINDOW} after",
             list(probing._planned(tokens, plan)),
         ),
     ):
@@ -164,12 +164,12 @@ def main() -> None:
         fewer = rows[OLD]["token_passes"] / rows[NEW]["token_passes"]
         gain = (rows[OLD]["standard_error"] / rows[NEW]["standard_error"]) ** 2
         findings.append(
-            f"{title.capitalize()}: {fewer:.1f} times fewer token passes a gap, and {gain:.1f} times less variance with as many "
+            f"{title.capitalize()}: {fewer:.1f} times fewer token passes per gap, and {gain:.1f} times less variance with as many "
             f"draws; {rows[NEW]['agree']:.0%} of the values agree with those of 0.1.0 within two standard errors of the "
             "difference."
         )
         targets.append(
-            [f"{title}, token passes a gap of 0.1.0 over ours at equal variance", fewer * gain, ">=", 5.0]
+            [f"{title}, token passes a gap that 0.1.0 needs over ours, at equal variance", fewer * gain, ">=", 5.0]
         )
         print(findings[-1], flush=True)
     harness.report("probe", {"tables": tables, "findings": findings, "targets": targets})

@@ -38,7 +38,7 @@ def plain(model: Decoder, text: str) -> dict[str, np.ndarray]:
     """Increments, positions and signals of a text that fits into one pass."""
     ids = [END, *text.encode()]
     output = model(torch.tensor([ids]))
-    increments = torch.cat([1 + r[0].double() for r in output.increments], 1)[1:].T.numpy()
+    increments = torch.cat([1 + r[0].double() for r in output.r], 1)[1:].T.numpy()
     log = output.logits[0].double().log_softmax(-1).numpy()
     entropy = -(np.exp(log) * log).sum(1)
     positions = np.zeros_like(increments)

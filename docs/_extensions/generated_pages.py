@@ -150,7 +150,7 @@ def experiments_page() -> str:
         "text": "`--text FILE` (held-out text)",
         "tokens": "`--text FILE` (held-out text)",
         "gold": "`--dev FILE` and perhaps `--test FILE` (segmented sentences)",
-        "baseline": "`--against MODEL` (integer-RoPE models of the same seeds)",
+        "baseline": "`--baseline MODEL` (integer-RoPE models of the same seeds)",
     }
     parts = []
     for name in REGISTRY:

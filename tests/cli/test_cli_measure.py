@@ -101,7 +101,7 @@ def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, tex
             words = [word for one in sets for word in ("--set", one)]
             assert ropewalk("train", texts / "recipe.toml", "--out", run, *words).status == 0
             models.setdefault(parametrization, []).append(run / "model")
-    even = [word for path in models["integer"] for word in ("--against", path)]
+    even = [word for path in models["integer"] for word in ("--baseline", path)]
     (texts / "text.txt").write_text("A line of text that nobody has trained on. " * 20)
     reads = ("--text", texts / "text.txt", "--windows", 3)
     answer = ropewalk("measure", "knockout", *models["bounded"], *reads, *even)
@@ -130,7 +130,7 @@ def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, tex
         (["measure", "spacing", "x"], "needs --text"),
         (["measure", "boundaries", "x"], "needs --dev"),
         (["measure", "bytes", "nowhere"], "nowhere"),
-        (["measure", "neutrality", "x"], "needs --against"),
+        (["measure", "neutrality", "x"], "needs --baseline"),
         (["analyze", "nothing", "x"], "must be one of"),
         (["analyze", "boundaries", "x"], "--gold"),
         (["analyze", "spacing", "nowhere.json"], "nowhere.json"),

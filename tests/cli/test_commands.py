@@ -70,7 +70,7 @@ def test_train_resume_generate_info_freeze(ropewalk, texts):
     assert first == ropewalk("generate", "The ", "--model", run / "model", "--length", "8", "--seed", "3").out
     assert first.startswith("The ")
     table = texts / "table.safetensors"
-    frozen = ropewalk("freeze", run / "model", table, "--recipe", texts / "recipe.toml")
+    frozen = ropewalk("token-table", run / "model", table, "--recipe", texts / "recipe.toml")
     assert frozen.status == 0, frozen.err
     parametrization = [
         "--set",

@@ -78,7 +78,7 @@ def test_what_cannot_work_is_one_sentence(llama: Path, tmp_path: Path) -> None:
     for words in (
         ("export-llama", llama, tmp_path / "x"),
         ("export-site", tmp_path / "x", "--model", llama),
-        ("freeze", llama, tmp_path / "x.safetensors", "--recipe", tmp_path / "none.toml"),
+        ("token-table", llama, tmp_path / "x.safetensors", "--recipe", tmp_path / "none.toml"),
         ("measure", "bytes", llama),
         ("measure", "knockout", llama, "--text", tmp_path / "t.txt"),
     ):

@@ -99,7 +99,7 @@ OTHER = {
     ),
     "frozen without table": (
         ["train", "TMP/recipe.toml", "--set", "model.increments.parametrization=frozen", "--out", "TMP/run"],
-        "freeze",
+        "token-table",
     ),
     "corpus file missing": (["prepare", "TMP/recipe.toml", "--set", "corpus.root=/nowhere"], "texts.jsonl"),
     "out is a file": (["train", "TMP/recipe.toml", "--out", "TMP/good.txt"], "good.txt"),

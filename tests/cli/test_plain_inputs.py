@@ -146,15 +146,15 @@ def test_a_boolean_in_a_json_is_no_number(tmp_path: Path, changes: dict[str, Any
 def test_a_rate_of_zero_is_zero(tmp_path: Path) -> None:
     from ropewalk.cli.graft_train import GraftOptions
 
-    assert GraftOptions(lr=0.0).table("x")["optimizer"]["increments_lr"] == 0.0
+    assert GraftOptions(lr=0.0).table("x")["optimizer"]["increments_lr_multiplier"] == 0.0
     assert GraftOptions(lr=0.0, base_lr=0.0).table("x")["optimizer"] == {
-        "lr": 0.0, "increments_lr": 0.0, "warmup": 100,
+        "lr": 0.0, "increments_lr_multiplier": 0.0, "warmup": 100,
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("tokens", ["0", "-5"])
 def test_freeze_reads_at_least_one_token(ropewalk, texts: Path, model: Path, tokens: str) -> None:
-    words = ("freeze", model, texts / "t.safetensors", "--recipe", texts / "recipe.toml", "--tokens", tokens)
+    words = ("token-table", model, texts / "t.safetensors", "--recipe", texts / "recipe.toml", "--tokens", tokens)
     refused(ropewalk(*words), "--tokens", 2)
 
 

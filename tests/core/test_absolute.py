@@ -21,7 +21,7 @@ def test_the_free_form_is_the_integer_position_plus_what_the_network_says():
     expected = torch.arange(30)[None, :, None] + model.increment_modules[1].z(x)
     assert torch.allclose(out.activations["positions.1"], expected, atol=1e-4)
     p = out.activations["positions.1"][0, :, 0]
-    assert torch.allclose(1 + out.increments[1][0, 1:, 0], p.diff(), atol=1e-4)
+    assert torch.allclose(1 + out.r[1][0, 1:, 0], p.diff(), atol=1e-4)
 
 
 def test_the_coordinate_stays_within_its_reach_and_beyond_it_is_the_integer():
@@ -59,7 +59,7 @@ def test_an_absolute_parametrization_has_no_gap_after():
 @pytest.mark.parametrize("spread", [0.1, 0.5])
 def test_random_increments_are_positive_of_the_spread_asked_for_and_never_trained(spread):
     model = Decoder(tiny.config("random", std=spread, decoder={"hidden_size": 128}), seed=3)
-    d = torch.cat([1 + r for r in model(tiny.tokens(8, 64)).increments])
+    d = torch.cat([1 + r for r in model(tiny.tokens(8, 64)).r])
     assert (d > 0).all()
     assert (d.std() / d.mean()).item() == pytest.approx(spread, rel=0.6)
     assert not any(

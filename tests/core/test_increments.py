@@ -80,7 +80,7 @@ def test_every_learned_parametrization_starts_at_exactly_zero_and_learns(
     shape = config(parametrization, per=per, per_head=per_head, decoder={"num_kv_heads": 2})
     model = Decoder(shape, seed=3).train()
     output = model(tokens(2, 12))
-    for r in output.increments:
+    for r in output.r:
         assert r.shape == (2, 12, 2 if per_head else 1)
         assert r.dtype == torch.float32
         assert torch.equal(r, torch.zeros_like(r))
@@ -147,14 +147,14 @@ def test_a_frozen_parametrization_looks_its_table_up_and_never_learns() -> None:
 def test_unit_knows_one_line_whatever_is_asked() -> None:
     shape = config("integer", per_head=True, per="layer")
     model = Decoder(shape, seed=0)
-    (r,) = model(tokens(1, 5)).increments
+    (r,) = model(tokens(1, 5)).r
     assert r.shape == (1, 5, 1) and not r.any()
     assert [str(row) for row in model.rows] == ["all"]
 
 
 def test_constant_does_not_read_the_text() -> None:
     model = moved(Decoder(config("constant", per_head=True), seed=0))
-    for r in model(tokens(2, 9)).increments:
+    for r in model(tokens(2, 9)).r:
         assert torch.equal(r, r[:1, :1].expand_as(r))
         assert r.unique().numel() == 4
 
@@ -167,14 +167,14 @@ def test_without_context_a_token_has_one_increment_in_each_layer(settings: dict)
     model = moved(Decoder(config(**settings), seed=0))
     text = tokens(3, 20) % 5
     with torch.inference_mode():
-        for r in model(text).increments:
+        for r in model(text).r:
             for token in range(5):
                 seen = r[text == token]
                 assert torch.allclose(seen, seen[:1].expand_as(seen), atol=1e-6)
             assert r.std() > 0.01
-        first, second = model(text).increments
+        first, second = model(text).r
     assert not torch.allclose(first, second)
-    context = moved(Decoder(config(), seed=0))(text).increments[1]
+    context = moved(Decoder(config(), seed=0))(text).r[1]
     assert context[text == 0].std() > 0.01
 
 

@@ -151,10 +151,10 @@ def test_a_cast_host_keeps_float32_increments() -> None:
     output = grafted(ids, activations=["positions.1"])
     assert (
         output.activations["positions.1"].dtype == torch.float32
-        and output.increments[0].dtype == torch.float32
+        and output.r[0].dtype == torch.float32
     )
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(grafted(ids).increments[0], output.increments[0])
+        assert torch.equal(grafted(ids).r[0], output.r[0])
 
 
 def test_detaching_thaws_what_was_frozen() -> None:

@@ -119,7 +119,7 @@ def test_generation_and_measuring_through_peft() -> None:
     assert torch.equal(cached, full)
     with torch.no_grad():
         output = host_of(model)(ids)
-    assert len(output.increments) == 2 and all(r.abs().max() > 0 for r in output.increments)
+    assert len(output.r) == 2 and all(r.abs().max() > 0 for r in output.r)
 
 
 def test_the_wrong_base_and_merging_are_refused(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_target_modules_choose_layers() -> None:
     stir(model)
     with torch.no_grad():
         output = host_of(model)(ids)
-    assert [str(row) for row in host_of(model).rows] == ["L1"] and len(output.increments) == 1
+    assert [str(row) for row in host_of(model).rows] == ["L1"] and len(output.r) == 1
     with pytest.raises(UserError, match="name no module that can have increments"):
         peft.get_peft_model(host("llama"), RopewalkConfig(target_modules=["mlp"]))
 

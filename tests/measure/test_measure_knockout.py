@@ -97,7 +97,7 @@ def test_jitter_gives_each_layer_its_own_standard_deviation():
     assert not np.allclose(first, last, atol=1e-7) and not np.allclose(pooled, last, atol=1e-7)
     found = measure_knockouts(model(), tokens, byte_kind_numbers)
     with torch.no_grad():
-        d = 1 + torch.cat([r.transpose(1, 2) for r in model()(tokens[:, :-1]).increments], 1)
+        d = 1 + torch.cat([r.transpose(1, 2) for r in model()(tokens[:, :-1]).r], 1)
     for layer in range(3):
         assert found.std[layer] == pytest.approx(float(d[:, layer].double().std(unbiased=False)), rel=1e-4)
 
@@ -145,7 +145,7 @@ def test_the_mean_attended_distance_by_hand():
     total = sum(weights[t, s] for t in range(20) for s in range(1, t + 1))
     far = sum(weights[t, s] * (t - s) for t in range(20) for s in range(1, t + 1))
     assert got.distance[2, 1, 3] == pytest.approx(far / total, rel=1e-4)
-    assert got.increments[2, 1, 3] == pytest.approx(1 + float(out.increments[1][2, 1:, 3].mean()), rel=1e-5)
+    assert got.increments[2, 1, 3] == pytest.approx(1 + float(out.r[1][2, 1:, 3].mean()), rel=1e-5)
     one = read_lookback(model("positive", per="shared"), tokens)
     assert (one.increments == one.increments[:, :1, :1]).all()
 

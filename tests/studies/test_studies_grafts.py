@@ -203,7 +203,7 @@ def test_the_recipe_of_the_study_on_smollm2_pairs_every_variant(variant: str) ->
 def test_the_recipe_that_comes_along_holds() -> None:
     study = plan.read(ROOT / "recipes" / "graft.toml")
     jobs = list(plan.jobs(study, "a base"))
-    rates = {job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr for job in jobs}
+    rates = {job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr_multiplier for job in jobs}
     assert rates["frozen per-layer, fast"] == pytest.approx(1e-2) and rates["full shared"] == pytest.approx(
         1e-3
     )

@@ -64,7 +64,7 @@ def test_a_half_life_in_tokens_sets_the_second_beta() -> None:
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_increment_networks_have_a_rate_of_their_own(name: Any) -> None:
     model = Decoder(tiny.config(), seed=0)
-    config = OptimizerConfig(name=name, lr=0.01, increments_lr=3.0, muon_lr=0.5)
+    config = OptimizerConfig(name=name, lr=0.01, increments_lr_multiplier=3.0, muon_lr=0.5)
     optimizers = Optimizers(model, config)
     rate = {id(p): peak for group, peak in optimizers.peaks for p in group["params"]}
     assert len(rate) == len(list(model.parameters()))

@@ -71,7 +71,7 @@ def test_the_published_recipe_is_the_posts_to_the_letter() -> None:
         10,
         "random",
     )
-    assert (optimizer.name, optimizer.lr, optimizer.increments_lr) == ("adamw", 1e-3, 1)
+    assert (optimizer.name, optimizer.lr, optimizer.increments_lr_multiplier) == ("adamw", 1e-3, 1)
     assert (optimizer.weight_decay, optimizer.warmup, optimizer.clip) == (0.01, 500, 1.0)
     assert (train.steps, train.batch_size, train.seed, train.precision) == (50_000, 64, 42, "bfloat16")
     assert train.steps * train.batch_size * model.context_length == pytest.approx(1.64e9, rel=0.01)

@@ -23,7 +23,7 @@ class GraftOptions:
     """The settings of a graft's training that are set most often; `--set` reaches every other."""
 
     how: Annotated[
-        Literal["frozen", "lora", "full"], typer.Option(help="What learns besides the increments.")
+        Literal["frozen", "lora", "full"], typer.Option(help="Which weights train besides the increments: none, LoRA adapters, or all.")
     ] = "frozen"
     parametrization: Annotated[str, typer.Option(help="bounded, positive, signed or constant.")] = "bounded"
     per: Annotated[
@@ -36,9 +36,9 @@ class GraftOptions:
         Literal["before", "after"],
         typer.Option(help="The gap before a token, or after it as in the published graft."),
     ] = "before"
-    steps: Annotated[int, typer.Option(help="Steps of each of the two trainings.")] = 1000
-    batch_size: Annotated[int, typer.Option(help="Windows in a step, over all processes.")] = 32
-    micro_batch_size: Annotated[int | None, typer.Option(help="Windows on a device at a time.")] = None
+    steps: Annotated[int, typer.Option(help="Steps of each of the two runs.")] = 1000
+    batch_size: Annotated[int, typer.Option(help="Global batch size, in windows.")] = 32
+    micro_batch_size: Annotated[int | None, typer.Option(help="Windows of one forward and backward pass on a device.")] = None
     context_length: Annotated[int, typer.Option(help="Tokens in a window.")] = 512
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of the increments (default 1e-3).")] = (
         None
@@ -46,17 +46,17 @@ class GraftOptions:
     base_lr: Annotated[float | None, typer.Option(help="Peak learning rate of LoRA or the base.")] = None
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
     precision: Annotated[
-        Literal["auto", "float32", "bfloat16"], typer.Option(help="What the base is computed in.")
+        Literal["auto", "float32", "bfloat16"], typer.Option(help="Compute dtype of the base.")
     ] = "auto"
-    seed: Annotated[int, typer.Option(help="Data order and first weights.", min=0, max=MAX_SEED)] = 42
+    seed: Annotated[int, typer.Option(help="Determines data order and initial weights.", min=0, max=MAX_SEED)] = 42
     validation_documents: Annotated[int, typer.Option(help="Documents held out of --corpus.")] = 50
     validation_tokens: Annotated[int, typer.Option(help="Held-out tokens to compare on.")] = 100_000
     keep: Annotated[
-        int, typer.Option(min=1, help="Checkpoints to keep during a training; none are kept after it.")
+        int, typer.Option(min=1, help="Checkpoints to keep during a run; none are kept after it.")
     ] = 1
     start: StartTokens = "auto"
     checkpointing: Annotated[
-        bool, typer.Option("--checkpointing", help="Recompute activations, to save memory.")
+        bool, typer.Option("--gradient-checkpointing", help="Recompute activations, to save memory.")
     ] = False
     shard: Annotated[
         bool, typer.Option("--shard", help="Split the model over the processes (FSDP2) instead of DDP.")
@@ -69,7 +69,7 @@ class GraftOptions:
 
         usual = rates(self.how, self.steps)
         base_lr = usual.lr if self.base_lr is None else self.base_lr
-        lr = usual.lr * usual.increments_lr if self.lr is None else self.lr
+        lr = usual.lr * usual.increments_lr_multiplier if self.lr is None else self.lr
         increments = {
             "parametrization": self.parametrization,
             "per": self.per,
@@ -82,7 +82,7 @@ class GraftOptions:
                 "checkpointing": self.checkpointing, "shard": self.shard, "increments": increments,
             },
             "optimizer": {
-                "lr": base_lr, "increments_lr": lr / base_lr if base_lr else lr, "warmup": usual.warmup,
+                "lr": base_lr, "increments_lr_multiplier": lr / base_lr if base_lr else lr, "warmup": usual.warmup,
             },
             "train": {
                 "steps": self.steps, "batch_size": self.batch_size, "micro_batch_size": self.micro_batch_size,
@@ -113,9 +113,9 @@ def graft_train(
 ) -> None:
     """Graft learned increments onto a Hugging Face model and train them next to a baseline without them.
 
-    Both trainings see the same data for the same steps; the report gives the difference in held-out loss
-    with a 95 % interval. The estimated memory and time are printed first. A frozen base without increments learns nothing,
-    so its baseline is only measured. Several GPUs: start it with torchrun or
+    Both runs see the same data for the same steps; the report gives the difference in held-out loss
+    with a 95 % interval. The estimated memory and time are printed first. With --how frozen the baseline has nothing to train
+    and is only evaluated. Several GPUs: start it with torchrun or
     accelerate.
 
     Examples:
@@ -196,7 +196,7 @@ def _check_memory(plan: GraftRecipe, team: Any, dry_run: bool) -> None:
         for line in (*estimate.describe(team.ranks, "graft-train"), time_estimate.describe(plan, machine)):
             echo(line, err=True)
     if not dry_run:
-        instead = "lower --micro-batch-size or --context-length, or give --checkpointing"
+        instead = "lower --micro-batch-size or --context-length, or give --gradient-checkpointing"
         estimate.require(machine, distributed.SINGLE_PROCESS, instead)
 
 

@@ -20,9 +20,9 @@ OPTIONS = {
     "text": "--text FILE",
     "tokens": "--text FILE",
     "gold": "--dev FILE",
-    "baseline": "--against MODEL",
+    "baseline": "--baseline MODEL",
 }
-NATIVE = ("bytes", "curve", "lookup", "neutrality", "planted", "scopes")
+NATIVE = ("bytes", "code", "curve", "entities", "jieba", "lookup", "names", "neutrality", "planted", "scopes")
 """Experiments about how native models were trained, or about single bytes."""
 WITHOUT_INCREMENTS = ("dose",)
 """Experiments that change gaps, whatever they are."""
@@ -32,7 +32,7 @@ Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md a
 
 
 def measure(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}.")],
+    name: Annotated[str, typer.Argument(help="What to measure, from the list above.")],
     models: Annotated[
         list[str], typer.Argument(help="Models of one kind, one per seed: bundled names, folders, or grafts.")
     ],
@@ -43,15 +43,17 @@ def measure(
         ),
     ] = None,
     dev: Annotated[
-        Path | None, typer.Option(help="Segmented sentences to choose row and threshold on.")
+        Path | None,
+        typer.Option(help="Segmented sentences for development: row and threshold are chosen on them."),
     ] = None,
     test: Annotated[
-        Path | None, typer.Option(help="Segmented sentences to score; without it --dev is split in halves.")
+        Path | None,
+        typer.Option(help="Segmented sentences that are scored; without it --dev is split in halves."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Read at most this many sentences of each segmented file.")
     ] = None,
-    against: Annotated[
+    baseline: Annotated[
         list[str] | None,
         typer.Option(
             help="Integer-RoPE models of the same seeds (neutrality, knockout, extrapolation, lookup)."
@@ -60,9 +62,9 @@ def measure(
     windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32,
     out: Out = None,
 ) -> None:
-    """Run one measurement on models: a table with intervals, from a text.
+    """Run one measurement on models and print a table with intervals.
 
-    Several models of one kind, trained with different seeds, give one table whose intervals cover seeds too.
+    Several models of one kind, trained with different seeds, give one table whose intervals include the variance over seeds.
 
     Examples:
 
@@ -74,20 +76,20 @@ def measure(
 
       ropewalk measure entities runs/seed-1/model runs/seed-2/model
 
-      ropewalk measure lookup runs/a1/model runs/a2/model --against runs/rope1/model --against runs/rope2/model
+      ropewalk measure lookup runs/a1/model runs/a2/model --baseline runs/rope1/model --baseline runs/rope2/model
 
       ropewalk measure scopes per-layer
 
-      ropewalk measure knockout per-layer --text letter.txt --against runs/rope/model
+      ropewalk measure knockout per-layer --text letter.txt --baseline runs/rope/model
 
-      ropewalk measure neutrality runs/a1/model runs/a2/model --against runs/rope1/model --against runs/rope2/model
+      ropewalk measure neutrality runs/a1/model runs/a2/model --baseline runs/rope1/model --baseline runs/rope2/model
     """
     from ropewalk import experiments
     from ropewalk.errors import UserError
 
     check_folder(out)
     experiment = experiments.get(name)
-    given = {"text": text, "tokens": text, "gold": dev, "baseline": against}
+    given = {"text": text, "tokens": text, "gold": dev, "baseline": baseline}
     missing = [OPTIONS[need] for need in experiment.needs if not given[need]]
     if missing:
         raise UserError(f"measuring {name} needs {missing[0]}; see: ropewalk measure --help")
@@ -98,8 +100,8 @@ def measure(
     from ropewalk.measure.windows import tokens_of
 
     variants = {"models": [_opened(model, experiment) for model in models]}
-    if against:
-        variants[BASELINE] = [native_model(model, f"measure {name}") for model in against]
+    if baseline:
+        variants[BASELINE] = [native_model(model, f"measure {name}") for model in baseline]
     content = read_files(text) if text else ""
     inputs = Inputs(
         variants,
@@ -110,9 +112,13 @@ def measure(
         test=None if test is None else gold.read(test, limit),
         windows=windows,
     )
-    options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--against": against}
+    options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--baseline": baseline}
     options |= {"--windows": windows} if "tokens" in experiment.needs else {}
     show_results(experiment.measure(inputs), _command("measure", name, models, options), out)
+
+
+_LIST = "\n".join(f"      {name:<15}{experiment.help}" for name, experiment in REGISTRY.items())
+measure.__doc__ = f"{measure.__doc__}\n    Measurements:\n\n{_LIST}\n"
 
 
 def _opened(model: str, experiment: Experiment) -> Host:

@@ -29,18 +29,18 @@ class ProbeOptions:
 
     window: Annotated[
         int | None,
-        typer.Option(help="Equal surroundings: predict this many tokens after each gap (8 with --past)."),
+        typer.Option(help="Equal context: predict this many tokens after each gap (8 with --past)."),
     ] = None
     past: Annotated[
         int | None,
-        typer.Option(help="Equal surroundings: read this many tokens before each gap (16 with --window)."),
+        typer.Option(help="Equal context: read this many tokens before each gap (16 with --window)."),
     ] = None
     draws: Annotated[int, typer.Option(min=2, help="Random samples: one backward pass each.")] = 16
     exact: Annotated[
         bool,
         typer.Option("--exact", help="No sampling: forward-mode differentiation, one pass per gap and row."),
     ] = False
-    batch_size: Annotated[int, typer.Option(help="Windows of text at a time.")] = 16
+    batch_size: Annotated[int, typer.Option(help="Windows of one forward pass.")] = 16
     per_head: Annotated[
         bool, typer.Option("--per-head", help="One row per key/value head instead of one per layer.")
     ] = False
@@ -69,7 +69,7 @@ def probe(
 
     Nothing is trained. A large number says that moving the gap would change what the model predicts; it
     does not say which spacing the model would prefer. Without --past and --window the text is read as it is and every
-    gap is measured; with them each gap is read with equally much text around it, and gaps without it are left out.
+    gap is measured; with them each gap is read in a context of the same length, and gaps with less text around them are left out.
     Ctrl-C keeps the gaps that are measured.
 
     Examples:
@@ -120,7 +120,7 @@ def probe(
 def _prepared(
     model: str, content: str, options: ProbeOptions, reading: ReadingOptions, graft: Path | None
 ) -> tuple[Any, str, Any, ProbePlan | None]:
-    """The host with the rows to measure, the text, its tokens, and the plan of equal surroundings, if asked for."""
+    """The host with the rows to measure, the text, its tokens, and the plan of equal context, if asked for."""
     from ropewalk.loading import load
     from ropewalk.measure import probe as probing
     from ropewalk.measure.hosts import with_rows_per_layer

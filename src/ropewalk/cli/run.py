@@ -6,7 +6,10 @@ is a defect of ropewalk and keeps its traceback.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
+import shutil
 import sys
 from typing import Any
 
@@ -24,21 +27,24 @@ PACKAGES = {
 }  # fmt: skip
 """The extra that installs each optional package."""
 EXTRAS = {
-    "train": "train", "prepare": "train", "freeze": "train", "demo": "train,pictures", "graft-train": "hf", "probe": "hf",
+    "train": "train", "prepare": "train", "token-table": "train", "demo": "train,pictures", "graft-train": "hf", "probe": "hf",
     "verify": "hf",     "vocabulary": "hf", "export-llama": "hf", "graft-study": "hf", "view": "view", "study": "study",
     "measure": "study", "export-site": "export",
 }  # fmt: skip
 """The extra that a command asks for when PyTorch is missing, so that one install is enough."""
 
 
+NARROWEST = 24
+"""Columns of a line in any terminal; a narrower one wraps it."""
+
+
 def run() -> None:
     """Run the command in `sys.argv` and exit."""
     from ropewalk.system import allocator
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # consoles and pipes of Windows may know few characters
+    _prepare_output()
     os.environ["MPLBACKEND"] = "agg"  # figures are written to files, never shown in a window
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns of every font without a bold face
     allocator.keep_freed_memory()
     group = command_group()
     try:
@@ -52,12 +58,33 @@ def run() -> None:
     except KeyboardInterrupt:
         _stop("interrupted; no partial file was left behind.", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         sys.exit(1)
     except Exception as error:
         _explain(error)
         raise
     sys.exit(0)
+
+
+def _prepare_output() -> None:
+    """Streams that a parent has closed lead nowhere; characters that a console does not know are question marks; a
+    terminal of no or few columns gets lines of `NARROWEST`."""
+    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # else the next file that is opened would be standard output
+        pass
+    os.close(free)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(getattr(sys, name), "reconfigure"):
+            getattr(sys, name).reconfigure(errors="replace")
+    columns = shutil.get_terminal_size().columns
+    if columns < NARROWEST or os.environ.get("COLUMNS") == "0":
+        os.environ["COLUMNS"] = str(max(columns, NARROWEST))
+
+
+def _discard_output() -> None:
+    """What is left to print goes nowhere, so that ending does not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: Exception) -> None:
@@ -72,6 +99,9 @@ def _explain(error: Exception) -> None:
         _stop(sentence, 1)
     if isinstance(error, OSError) and error.filename is not None:
         _stop(f"cannot use {error.filename}: {error.strerror}; check the name and its permissions.", 1)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO):
+        _discard_output()
+        _stop(f"cannot write the output: {error.strerror}; free some space, or write elsewhere.", 1)
     variables = [
         name for name in ("TORCH_LOGS", "OMP_NUM_THREADS") if name in str(error) and name in os.environ
     ]

@@ -1,4 +1,4 @@
-"""ropewalk prepare, train and freeze: a corpus, a model trained on it, and its increments as a table."""
+"""ropewalk prepare, train and token-table: a corpus, a model trained on it, and its increments as a table."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def stopped(folder: Path, shown: bool) -> typer.Exit:
     return typer.Exit(130)
 
 
-def freeze(
+def token_table(
     model: ModelArgument,
     out: Annotated[Path, typer.Argument(help="The table to write, a .safetensors file.")],
     recipe: Annotated[Path, typer.Option(help="The recipe whose held-out text is read.")],
@@ -126,7 +126,7 @@ def freeze(
 
     Examples:
 
-      ropewalk freeze shared table.safetensors --recipe recipes/cpu.toml
+      ropewalk token-table shared table.safetensors --recipe recipes/cpu.toml
 
       ropewalk train recipes/cpu.toml --set model.increments.parametrization=frozen --set model.increments.per=shared --set model.increments.table=table.safetensors
     """
@@ -135,7 +135,7 @@ def freeze(
     from ropewalk.measure.token_table import save_table
     from ropewalk.training.recipe import read_recipe
 
-    decoder = native_model(model, "freeze")
+    decoder = native_model(model, "token-table")
     corpus = prepare_corpus(read_recipe(recipe, set).corpus)
     counted = save_table(decoder, corpus, out, tokens=tokens)
     echo(f"wrote {out}: {counted} different tokens were seen; the others stay at 1.")

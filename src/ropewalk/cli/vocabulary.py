@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 WINDOW = 512
 DRAWS = 19
-"""Random networks: one in twenty would exceed all of them by chance."""
+"""Random networks: the chance that a value of the same kind exceeds all of them is 1 in 20."""
 
 
 def vocabulary(
@@ -27,16 +27,16 @@ def vocabulary(
     ] = None,
     trained_on: Annotated[
         list[str] | None,
-        typer.Option(help="Text like the training's: tokens not in it are left out; may be repeated."),
+        typer.Option(help="Text from the training corpus: tokens that do not occur in it are left out; may be repeated."),
     ] = None,
     movers: Annotated[
-        int, typer.Option(min=1, help="How many of the biggest movers to list, up and down.")
+        int, typer.Option(min=1, help="How many tokens with the largest and with the smallest increments to list.")
     ] = 8,
     json: Annotated[Path | None, typer.Option(help="Write the tables as JSON.")] = None,
 ) -> None:
-    """Report increments over the vocabulary: by category, and the tokens that moved most.
+    """Report increments by category of token, and the tokens with the largest and smallest increments.
 
-    Shared increments are read for every token by itself; others are averaged over --file. Random networks on the same input
+    Shared increments are read for every token by itself; others are averaged over --file. Untrained increment networks on the same input
     show how much of a pattern any network would have.
 
     Examples:

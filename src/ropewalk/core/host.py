@@ -28,12 +28,12 @@ Edit = Callable[[Row, Tensor], Tensor]
 class Output:
     """What one forward pass returns.
 
-    logits: (B, T, V). increments: one (B, T, G) float32 tensor of r = d - 1 per increment module, in layer order (a
-    single one where all layers share it), after any edit. activations: the requested tensors by name.
+    logits: (B, T, V). r: one (B, T, G) float32 tensor of r = d - 1 per increment module, in layer order (a single one
+    where all layers share it), after any edit; `increments_of` gives d. activations: the requested tensors by name.
     """
 
     logits: Tensor
-    increments: tuple[Tensor, ...]
+    r: tuple[Tensor, ...]
     activations: dict[str, Tensor] = field(default_factory=dict)
 
 
@@ -86,7 +86,7 @@ class Host(Protocol):
 
 def increments_of(output: Output) -> Float[Tensor, "B N T"]:
     """The increments d of all rows, (B, N, T), token-equivalents, in the order of the host's rows."""
-    return 1.0 + torch.cat([r.transpose(1, 2) for r in output.increments], 1)
+    return 1.0 + torch.cat([r.transpose(1, 2) for r in output.r], 1)
 
 
 def apply_edit(edit: Edit | None, rows: tuple[Row, ...], r: Float[Tensor, "B T G"]) -> Float[Tensor, "B T G"]:

@@ -40,7 +40,7 @@ WINDOW, OVERLAP = 256, 128
 
 @dataclass(frozen=True)
 class ProbePlan:
-    """Gaps that are measured with equal surroundings.
+    """Gaps that are measured with equal context.
 
     window: W, the positions predicted after a gap; past: the tokens before it; draws: random scores. gaps: the token of
     each gap. batch: segments at a time.
@@ -209,7 +209,7 @@ def _result(
         unit=UNIT,
         gap="before",
         context={
-            "mode": "whole text" if plan is None else "equal surroundings",
+            "mode": "whole text" if plan is None else "equal context",
             "method": "exact" if exact else "sampled",
             "window": None if plan is None else plan.window,
             "past": None if plan is None else plan.past,

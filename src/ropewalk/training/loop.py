@@ -328,7 +328,7 @@ def _check(result: StepResult, step: int, run: Run | Follower) -> None:
     newest = next((c.name for c in run.checkpoints()), "none yet")
     raise UserError(
         f"stopped at step {step + 1}: {what}; the last good checkpoint is {newest}. Lower optimizer.lr or "
-        "optimizer.increments_lr, or use the bounded parametrization."
+        "optimizer.increments_lr_multiplier, or use the bounded parametrization."
     )
 
 

@@ -23,7 +23,7 @@ STATE_KEYS = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.
 
 
 class OptimizerConfig(BaseModel):
-    """`lr` is AdamW's peak, `muon_lr` Muon's; `increments_lr` multiplies the peak for increment networks.
+    """`lr` is AdamW's peak, `muon_lr` Muon's; `increments_lr_multiplier` multiplies the peak for increment networks.
 
     betas: AdamW's (None: 0.9 and 0.999). beta2_half_life: instead of the second beta, the tokens after which the second
     moment has forgotten half, whatever the batch size. schedule: "cosine", or "wsd" (warm-up, stable, decay), which stays
@@ -35,7 +35,7 @@ class OptimizerConfig(BaseModel):
     name: Literal["adamw", "muon"] = "adamw"
     lr: float = Field(default=1e-3, gt=0)
     muon_lr: float = Field(default=0.02, gt=0)
-    increments_lr: float = Field(default=1.0, gt=0)
+    increments_lr_multiplier: float = Field(default=1.0, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     warmup: int = Field(default=500, ge=0)
     clip: float = Field(default=1.0, gt=0)
@@ -104,7 +104,7 @@ class Optimizers:
         increments = {n: p for n, p in self.named.items() if n in own_rate}
         muon = {n: p for n, p in self.named.items() if config.name == "muon" and n in matrices}
         rest = {n: p for n, p in self.named.items() if n not in increments and n not in muon}
-        groups = [(rest, config.lr), (increments, config.lr * config.increments_lr)]
+        groups = [(rest, config.lr), (increments, config.lr * config.increments_lr_multiplier)]
         self.peaks: list[tuple[dict, float]] = []
         self.members: list[torch.optim.Optimizer] = []
         adamw = torch.optim.AdamW(

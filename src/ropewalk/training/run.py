@@ -307,7 +307,7 @@ def fill_frozen(model: Decoder, path: Path | None) -> None:
         return
     if path is None or not path.is_file():
         raise UserError(
-            f"the frozen parametrization needs model.increments.table, a file made by `ropewalk freeze`; got {path}."
+            f"the frozen parametrization needs model.increments.table, a file made by `ropewalk token-table`; got {path}."
         )
     tables = read_tensors(path)
     for i, parametrization in enumerate(increment_modules):

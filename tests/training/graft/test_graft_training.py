@@ -275,7 +275,7 @@ def test_mistakes_are_refused_with_a_sentence(base: str, corpus: Corpus, tmp_pat
 def test_rates_follow_what_learns() -> None:
     for how in ("frozen", "lora", "full"):
         chosen = rates(how, 1000)  # type: ignore[arg-type]
-        assert chosen.lr * chosen.increments_lr == pytest.approx(1e-3) and chosen.warmup == 100
+        assert chosen.lr * chosen.increments_lr_multiplier == pytest.approx(1e-3) and chosen.warmup == 100
 
 
 def two(base: str, corpus: Corpus, out: Path, shard: bool, breaks: bool = False) -> list[tuple[int, str]]:
@@ -320,7 +320,7 @@ def test_a_prefix_is_read_and_left_out_of_the_loss(base: str) -> None:
     with torch.no_grad():
         output = trainable.Trainee(plain, torch.float32, (7, 8))(ids)
         whole = plain(torch.cat([torch.tensor([[7, 8]]), ids], 1))
-    assert torch.allclose(output.logits, whole.logits[:, 2:], atol=1e-5) and output.increments[0].shape == (
+    assert torch.allclose(output.logits, whole.logits[:, 2:], atol=1e-5) and output.r[0].shape == (
         1,
         12,
         1,

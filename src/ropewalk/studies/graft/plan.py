@@ -212,7 +212,7 @@ def _recipe(study: GraftStudy, base: str, variant: GraftVariant, seed: int, devi
         model=GraftConfig(
             context_length=study.model.context_length, lora_rank=study.model.lora_rank, **shape
         ),
-        optimizer=usual.model_copy(update={"increments_lr": variant.rate / usual.lr}),
+        optimizer=usual.model_copy(update={"increments_lr_multiplier": variant.rate / usual.lr}),
         train=study.train.model_copy(update=train),
     )
 

@@ -82,4 +82,4 @@ def vocab_size(base: str) -> int:
 def rates(how: How, steps: int) -> OptimizerConfig:
     """Peak learning rates that suit what learns: 1e-3 for the increments, the usual rates of fine-tuning for the base."""
     lr, times = RATES[how]
-    return OptimizerConfig(lr=lr, increments_lr=times, warmup=min(500, max(1, steps // 10)))
+    return OptimizerConfig(lr=lr, increments_lr_multiplier=times, warmup=min(500, max(1, steps // 10)))

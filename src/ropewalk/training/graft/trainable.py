@@ -65,7 +65,7 @@ class Trainee(nn.Module):
             tokens = torch.cat([before.expand(len(tokens), -1), tokens], 1)
         with torch.autocast(tokens.device.type, self.compute, enabled=self.compute != torch.float32):
             output = self.__dict__["graft"](tokens, last=length if skip else None)
-        return Output(output.logits, tuple(r[:, skip:] for r in output.increments), output.activations)
+        return Output(output.logits, tuple(r[:, skip:] for r in output.r), output.activations)
 
     def learned(self) -> dict[str, Tensor]:
         """The parameters that learn, by name."""
