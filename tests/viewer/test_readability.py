@@ -124,6 +124,12 @@ def test_a_difference_says_what_its_bars_are(open_page: Any) -> None:
     assert "up: wider in A" in opened.locator(".legend").inner_text()
 
 
+def test_lines_of_code_are_rows_of_their_own(open_page: Any) -> None:
+    opened = open_page(page.html(sample("def f(x):\n    return x\n\nf(1)\n", layers=2)))
+    breaks = opened.evaluate("() => window.ropewalk.stage.pictures[0].panels.map(({ end }) => end)")
+    assert breaks == [10, 24, 29]  # the empty line stays with the one before it
+
+
 def test_three_digits_tell_a_small_effect(open_page: Any) -> None:
     values = [[1.0, 1.04, 0.96, 1.13, 0.87, 1.0]]
     opened = open_page(page.html(sample("abcdef", layers=1, values=values)))

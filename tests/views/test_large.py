@@ -53,6 +53,8 @@ def test_a_heat_map_is_drawn_above_8_rows_and_is_small(tmp_path) -> None:
     figure = draw(sample(layers=30))
     assert len(figure.axes[0].images) == 1 and figure.axes[0].images[0].get_array().shape[:2] == (30, 29)
     assert figure.get_figheight() < 7
+    written = " ".join(text.get_text() for part in (figure, *figure.axes) for text in part.texts)
+    assert "By the model “a model”. Layer" in " ".join(written.split())
     assert draw(sample(layers=30), layers=[1, 2]).axes[0].images[:] == draw(sample()).axes[0].images[:] == []
     save(sample("The rope walked on. " * 100), tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size < 1_000_000

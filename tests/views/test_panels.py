@@ -41,3 +41,9 @@ def test_the_last_panel_is_about_as_long_as_the_others() -> None:
     assert wrap(*rows(22), limit=20, most=99, texts="x" * 22) == [(0, 20), (20, 22)]
     panels = balanced(*rows(22), limit=20, most=99, texts="x" * 22)
     assert len(panels) == 2 and max(end - start for start, end in panels) <= 13
+
+
+def test_a_panel_ends_after_a_line_and_its_empty_lines() -> None:
+    texts = list("a = 1\n\n\nb\n")
+    assert wrap(*rows(10), limit=99, most=99, texts=texts) == [(0, 8), (8, 10)]
+    assert wrap(*rows(10), limit=99, most=99, texts=texts, line_ends=False) == [(0, 10)]

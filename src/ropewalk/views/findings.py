@@ -21,6 +21,8 @@ PATTERN_CONTRAST = 1.1
 """A kind of position in the text is worth a sentence where its mean gap is this many times that of the others."""
 NOISE = 2.0
 """A difference from the mean below this many standard errors may be noise."""
+ROUNDING = 1e-5
+"""Two ways to compute a gap may differ by this share of it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,15 @@ def text_of(found: tuple[Finding, ...]) -> str:
     return " ".join(one.text for one in found)
 
 
+def first_largest(values: np.ndarray) -> int:
+    """Where the largest value is in the flattened array: the first of those that only rounding tells apart."""
+    largest = np.nanmax(values)
+    return int(np.flatnonzero(values >= largest - ROUNDING * abs(largest))[0])
+
+
 def _widest(trace: Trace, drawn: Scene, kind: Kind) -> Finding:
     gaps = drawn.gaps
-    row, cell = np.unravel_index(int(np.nanargmax(gaps)), gaps.shape)
+    row, cell = np.unravel_index(first_largest(gaps), gaps.shape)
     ratio, value = float(gaps[row, cell]), float(gaps[row, cell] / drawn.factor[row])
     name = _row_name(drawn, int(row))
     start, times = (

@@ -49,7 +49,7 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
             "instead, as in: ropewalk show --file FILE --html page.html, or choose a part of the text."
         )
     kind, named = describe(trace), trace.provenance.get("name")
-    model = one_line(f"By the model “{named}”. " if named else "")
+    model = one_line(f"By the model “{named}”.") + " " if named else ""
     title = kind.title if title is None else one_line(title)
     sentences = text_of(findings(shown))
     ink = prepare([cell.text for cell in cells], trace.text, extra=title + model + sentences)

@@ -18,12 +18,13 @@ def wrap(
     """Cell ranges (start, end), in order and without gaps, in time linear in the number of cells.
 
     left, right (N, C): the extent of each cell on each row, its gap included. A panel is at most `limit` wide on every
-    row and has at most `most` cells, except that it always has one. It ends after a line end (if `line_ends`), and where a blank ends
+    row and has at most `most` cells, except that it always has one. It ends after a line end (if `line_ends`; empty lines stay with it), and where a blank ends
     in its last third there, so that words stay whole.
     """
     count = left.shape[1]
-    breaks = [place + 1 for place, text in enumerate(texts) if line_ends and text[-1:] in LINE_ENDS]
-    ends = np.array([*breaks, count])
+    ended = [line_ends and text[-1:] in LINE_ENDS for text in texts]
+    breaks = {place + 1 for place in range(count - 1) if ended[place] and not ended[place + 1]}
+    ends = np.array([*sorted(breaks), count])
     panels = []
     start, guess = 0, 64
     while start < count:
@@ -38,7 +39,7 @@ def wrap(
                 end = start + max(1, int(over[0]))
                 break
         guess = end - start + 1
-        if end < count and not (line_ends and texts[end - 1][-1:] in LINE_ENDS):
+        if end < count and end not in breaks:
             earliest = start + max(1, (end - start) * 2 // 3)
             end = next((e for e in range(end, earliest - 1, -1) if texts[e - 1][-1:].isspace()), end)
         panels.append((start, end))

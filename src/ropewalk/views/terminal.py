@@ -20,7 +20,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from ropewalk.traces.trace import Trace
-from ropewalk.views.findings import Finding, findings
+from ropewalk.views.findings import Finding, findings, first_largest
 from ropewalk.views.kinds import describe
 from ropewalk.views.labels import explain, one_line, visible
 from ropewalk.views.panels import wrap
@@ -153,9 +153,9 @@ class TerminalView:
             pieces: Line = [(name.ljust(margin), None)]
             for mark, share in sparkline(gaps[row], count, darkest):
                 pieces.append((mark, tint(1 + share * (darkest - 1), back=False) if share > 0 else None))
-            steps = self.tinted.steps[row].astype(np.float32)
+            steps = self.tinted.steps[row]
             if np.isfinite(steps).any():
-                widest = int(np.nanargmax(steps))
+                widest = first_largest(steps)
                 numbers = f"  {self.tinted.mean[row]:<9.3g}{steps[widest]:<9.3g}"
                 pieces.append((numbers + self._place(widest, labels), None))
             yield pieces
@@ -167,9 +167,9 @@ class TerminalView:
         All three are over all steps between tokens, also those inside a character of several tokens. Of equal steps the
         first is named.
         """
-        steps = self.tinted.steps.astype(np.float32)
+        steps = self.tinted.steps
         known = [row for row in range(len(names)) if np.isfinite(steps[row]).any()]
-        ends = {row: (int(np.nanargmin(steps[row])), int(np.nanargmax(steps[row]))) for row in known}
+        ends = {row: (first_largest(-steps[row]), first_largest(steps[row])) for row in known}
         pairs = {row: [self._place(step, labels) for step in both] for row, both in ends.items()}
         space = max([8, *(cell_len(narrow) for narrow, _ in pairs.values())]) + 2
         head = f"{'mean':<9}{'min':<9}{'between':<{space}}{'max':<9}between"

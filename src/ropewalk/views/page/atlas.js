@@ -109,7 +109,7 @@ function paintBand(picture, panel) {
       context.fillStyle = Number.isNaN(gaps[c]) ? palette.rule : mix(palette.heat, clamp(share, 0, 1));
       context.fillRect(x, y, square + 0.3, tall + 0.3);
       if (share > 1.001) {
-        context.fillStyle = "#fff";
+        context.fillStyle = palette.paper;
         context.beginPath();
         context.moveTo(x + square / 2, y + tall * 0.25);
         context.lineTo(x + square / 2 + half, y + tall * 0.75);

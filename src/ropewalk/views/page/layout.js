@@ -35,6 +35,7 @@ function metrics(width) {
 // where there is one, so that words stay whole.
 export function wrap(scenes, cells, limit, lineEnds = true) {
   const sides = scenes.flatMap(({ x, left }) => x.map((row, r) => [row, left[r]]));
+  const ended = (place) => lineEnds && LINE_END.test(cells[place - 1].text) && !LINE_END.test(cells[place].text); // an empty line is no panel
   const panels = [];
   for (let start = 0; start < cells.length;) {
     const spans = sides.map(([x, left]) => [Math.min(x[start], left[start]), Math.max(x[start], left[start])]);
@@ -46,9 +47,9 @@ export function wrap(scenes, cells, limit, lineEnds = true) {
         spans[r][1] = Math.max(spans[r][1], x[end], left[end]);
         widest = Math.max(widest, spans[r][1] - spans[r][0]);
       });
-      if (widest > limit || (lineEnds && LINE_END.test(cells[end - 1].text))) break;
+      if (widest > limit || ended(end)) break;
     }
-    if (end < cells.length && !(lineEnds && LINE_END.test(cells[end - 1].text))) {
+    if (end < cells.length && !ended(end)) {
       const earliest = start + Math.max(1, Math.floor(((end - start) * 2) / 3));
       for (let place = end; place >= earliest; place--) {
         if (/\s$/u.test(cells[place - 1].text)) { end = place; break; }
