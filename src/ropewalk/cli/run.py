@@ -44,7 +44,9 @@ def run() -> None:
 
     _prepare_output()
     os.environ["MPLBACKEND"] = "agg"  # figures are written to files, never shown in a window
-    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it warns of every font without a bold face
+    logging.getLogger("matplotlib.font_manager").setLevel(
+        logging.ERROR
+    )  # it warns of every font without a bold face
     allocator.keep_freed_memory()
     group = command_group()
     try:
@@ -69,7 +71,9 @@ def run() -> None:
 def _prepare_output() -> None:
     """Streams that a parent has closed lead nowhere; characters that a console does not know are question marks; a
     terminal of no or few columns gets lines of `NARROWEST`."""
-    while (free := os.open(os.devnull, os.O_RDWR)) <= 2:  # else the next file that is opened would be standard output
+    while (
+        free := os.open(os.devnull, os.O_RDWR)
+    ) <= 2:  # else the next file that is opened would be standard output
         pass
     os.close(free)
     for name in ("stdout", "stderr"):
