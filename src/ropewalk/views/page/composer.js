@@ -3,7 +3,7 @@
 import { layOutAtlas, openPart } from "./atlas.js";
 import { changed, el, entries, payload, readEntry, state } from "./base.js";
 import { composer } from "./composer_state.js";
-import { refreshControls, setStrip } from "./controls.js";
+import { layoutOf, setStrip } from "./controls.js";
 import { baseFactors, baseTops, drag, marksGap, setGap } from "./drag.js";
 import { updateFindings } from "./findings.js";
 import { updateNotes } from "./legend.js";
@@ -62,9 +62,9 @@ function showMeasured(given) {
 function display(entry) {
   const old = entries[0];
   entries[0] = entry;
-  if (!old) {
+  if (!old || (layoutOf() === "heat") !== Boolean(stage.pictures[0].atlas)) {
+    state.brush = null;
     stage.rebuild();
-    refreshControls();
   } else redraw(entry, old);
   if (state.focus && state.focus.cell >= entry.cells.length) state.focus = null;
   if (state.hover && state.hover.cell >= entry.cells.length) state.hover = null;
