@@ -28,7 +28,7 @@ def test_a_difference_is_that_of_the_scenes(open_page: Any) -> None:
     opened = open_page(page.html([first, second]))
     opened.get_by_role("radio", name="Difference").click()
     found = opened.evaluate(
-        "() => window.ropewalk.stage.pictures[0].difference.slice(1).map((row) => [...row].slice(1))"
+        "() => window.ropewalk.stage.pictures[0].differences.slice(1).map((row) => [...row].slice(1))"
     )
     np.testing.assert_allclose(found, (scene(first).gaps - scene(second).gaps)[:, 1:], atol=1e-9)
     opened.mouse.move(*place(opened, 4, 1))
@@ -39,7 +39,7 @@ def test_identical_traces_do_not_differ(open_page: Any) -> None:
     opened = open_page(page.html([sample(), sample()]))
     opened.get_by_role("radio", name="Difference").click()
     assert opened.evaluate(
-        "() => window.ropewalk.stage.pictures[0].difference.slice(1).flatMap((r) => [...r].slice(1)).every((v) => v === 0)"
+        "() => window.ropewalk.stage.pictures[0].differences.slice(1).flatMap((r) => [...r].slice(1)).every((v) => v === 0)"
     )
 
 
@@ -50,7 +50,7 @@ def test_increments_and_a_probe_compare_as_patterns(open_page: Any) -> None:
     opened = open_page(page.html([sample(), probe]))
     opened.get_by_role("radio", name="Difference").click()
     far = opened.evaluate(
-        "() => Math.max(...window.ropewalk.stage.pictures[0].difference.slice(1).flatMap((r) => [...r].slice(1)).map(Math.abs))"
+        "() => Math.max(...window.ropewalk.stage.pictures[0].differences.slice(1).flatMap((r) => [...r].slice(1)).map(Math.abs))"
     )
     assert far < 1e-5
 

@@ -9,10 +9,10 @@ const dark = () => {
 };
 
 // Answers one page's message; `chosen` is called with what its reader chose.
-function answer(frame, event, chosen = () => {}) {
+function answer(frame, event, chosen = null) {
   const message = event.data?.ropewalk;
   if (!message || event.source !== frame.contentWindow) return;
   if (message.ready) event.source.postMessage({ ropewalk: { theme: dark() ? "dark" : "light" } }, "*");
   if (message.height) frame.style.height = `${Math.min(message.height, 900) + 2}px`;
-  if (message.chosen) chosen(message.chosen);
+  if (message.chosen) chosen?.(message.chosen);
 }

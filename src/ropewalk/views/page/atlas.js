@@ -9,7 +9,7 @@ import { marked, setFocus, setHover, shows } from "./selection.js";
 const LEFT = 46, GAP = 14, LABEL = 11;
 
 export function makeAtlas(entry, holder, options = {}) {
-  const picture = Object.assign(options, { atlas: true, entry, holder, panels: [], rows: [], now: null });
+  const picture = Object.assign(options, { atlas: true, entry, holder, panels: [], rows: [], now: null, observer: null });
   picture.observer = new IntersectionObserver((changes) => changes.forEach((change) => {
     const panel = picture.panels.find((one) => one.canvas === change.target);
     if (!panel) return;

@@ -39,12 +39,12 @@ function incomparable(a, b) {
 
 // A picture of A's characters at even spacing; between them bars, up where A's gap is wider, down where B's is.
 function differencePicture(a, b, holder) {
-  const picture = { difference: true, other: b, drawBar: drawDifference };
+  const picture = { difference: true, differences: null, other: b, drawBar: drawDifference };
   picture.makeRows = (entry) => {
     const rows = displayRows(entry), others = displayRows(b), scale = state.scale === "same" ? "same" : "row";
     picture.sides = [sceneOf(a, rows, scale).gap, sceneOf(b, others, scale).gap];
-    picture.difference = picture.sides[0].map((row, r) => row.map((gap, c) => gap - picture.sides[1][r][c]));
-    const sizes = picture.difference.slice(1).flatMap((row) => [...row].filter(Number.isFinite).map(Math.abs));
+    picture.differences = picture.sides[0].map((row, r) => row.map((gap, c) => gap - picture.sides[1][r][c]));
+    const sizes = picture.differences.slice(1).flatMap((row) => [...row].filter(Number.isFinite).map(Math.abs));
     picture.highest = Math.max(0.5, quantile(sizes, 0.995) || 0);
     picture.agreement = picture.sides[0].map((row, r) => correlation(row, picture.sides[1][r]));
     return rows.map((row, r) => ({ ...row, label: row.label === others[r].label ? row.label : `${row.label}−${others[r].label}` }));
@@ -54,7 +54,7 @@ function differencePicture(a, b, holder) {
 }
 
 function drawDifference(pen, picture, r, c, a, b, y, foot) {
-  const value = picture.difference[r][c];
+  const value = picture.differences[r][c];
   if (!Number.isFinite(value)) return;
   const share = clamp(value / picture.highest, -1, 1), tall = Math.abs(share) * picture.sizes.pitch * 0.3, zero = y + foot;
   const wide = Math.max(2, Math.min(Math.abs(b - a), picture.sizes.size) * 0.8);

@@ -108,7 +108,7 @@ export function atCeiling(entry, row, c) {
 function differenceTable(picture, hit) {
   const rows = learnedRows(picture).map(([row, r]) => el("tr", {}, el("th", { scope: "row" }, row.label),
     el("td", {}, number(picture.sides[0][r][hit.cell], 2)), el("td", {}, number(picture.sides[1][r][hit.cell], 2)),
-    el("td", {}, number(picture.difference[r][hit.cell], 2))));
+    el("td", {}, number(picture.differences[r][hit.cell], 2))));
   return el("section", {}, el("table", {}, el("caption", {}, "gap before it, in means of its row"),
     el("thead", {}, el("tr", {}, ...["", "A", "B", "A − B"].map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, ...rows)));
 }

@@ -156,4 +156,4 @@ document.getElementById("app").replaceChildren(
     el("label", { class: "group" }, el("span", { class: "label" }, "search"), box), theme),
   el("main", {}, body));
 draw();
-window.ropewalk = { state, chosen, matches, draw };
+Object.assign(window, { ropewalk: { state, chosen, matches, draw } });

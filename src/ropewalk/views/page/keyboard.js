@@ -68,6 +68,6 @@ function go(picture, cell, row) {
 }
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest?.("textarea, input, select, .picture");
+  const typing = event.target instanceof Element && event.target.closest("textarea, input, select, .picture");
   if (!typing && !event.ctrlKey && !event.metaKey && !event.altKey) shortcut(event.key);
 });

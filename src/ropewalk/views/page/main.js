@@ -152,7 +152,7 @@ export function build(extra = {}) {
     entries[0] = readEntry(given);
     stage.rebuild();
   };
-  window.ropewalk = { state, entries, stage, sceneOf, displayRows, placeOf, openPart: open, take, svgOf: () => svgOf(stage.pictures[0]) };
+  Object.assign(window, { ropewalk: { state, entries, stage, sceneOf, displayRows, placeOf, openPart: open, take, svgOf: () => svgOf(stage.pictures[0]) } });
 }
 
 // The position of a character in the window, in pixels.

@@ -8,7 +8,7 @@ import { canvasPen } from "./pen.js";
 import { cutShort, sceneOf, tintsOf } from "./scene.js";
 
 export function makePicture(entry, holder, options = {}) {
-  const picture = Object.assign(options, { entry, holder, panels: [], rows: [] });
+  const picture = Object.assign(options, { entry, holder, panels: [], rows: [], observer: null });
   const seen = new IntersectionObserver((changes) => {
     for (const change of changes) {
       const panel = picture.panels.find((one) => one.canvas === change.target);

@@ -46,7 +46,7 @@ export const LONGEST = 10; // see views/long_gaps.py
 // The places x and left with every gap at most LONGEST wide, so that one does not push its row out of sight; cut: 1 for those.
 export function cutShort({ x, left }) {
   if (!x.some((row, r) => row.some((at, c) => at - left[r][c] > LONGEST))) return { x, left, cut: null };
-  const cut = x.map((row, r) => Uint8Array.from(row, (at, c) => at - left[r][c] > LONGEST)), near = [], begun = [];
+  const cut = x.map((row, r) => Uint8Array.from(row, (at, c) => Number(at - left[r][c] > LONGEST))), near = [], begun = [];
   x.forEach((row, r) => {
     let shift = 0;
     begun.push(new Float64Array(row.length));
