@@ -193,7 +193,7 @@ def test_imports_are_read_wherever_they_are() -> None:
 
 # What the base install runs, which has no PyTorch; each with the modules of it that are used with PyTorch only.
 WITHOUT_TORCH = {
-    "analyses": {"entities", "knockout", "lookback", "lookup", "planted"},
+    "analyses": {"entities", "knockout", "lookback", "lookup", "planted", "published_names"},
     "cli": {"progress"},
     "corpus": {"windows"},
     "system": {"sharded_tensors"},
