@@ -35,7 +35,7 @@ WINDOWS = 48
 SENTENCES = 600
 """Of the PKU file; GSDSimp is read whole."""
 EVERY = ("bytes", "boundaries gsdsimp", "spacing", "spacing english", "entities")
-LAST = ("boundaries pku", "knockout", "dose gsdsimp")
+LAST = ("boundaries pku", "knockout", "dose gsdsimp", "names", "code", "jieba")
 """Tables of the last checkpoint only."""
 
 
@@ -53,7 +53,7 @@ class Texts:
         if not {"text", "tokens"} & {*experiment.needs}:
             return Inputs({})
         tokens = self._held_out()
-        text = decode(tokens[:SAMPLE]).replace("�", "")
+        text = decode(tokens[: SAMPLE if name != "jieba" else 2 * SAMPLE]).replace("�", "")
         if name.endswith("english"):
             text = read_text(self.gold / "UD_English-GUM.test.raw.txt")[:SAMPLE]
         return Inputs({}, text=text, quote=False, tokens=tokens, windows=WINDOWS)
