@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 Kind = Literal["native", "adapter", "peft", "huggingface"]
 Backend = Literal["auto", "torch", "numpy"]
 
+RECORDS = ("config.json", "ropewalk.json", "adapter_config.json")
+"""One of these is in every folder of a model or of increments."""
+INNER = ("model", "grafted/model")
+"""Where a run's model is."""
 SHORT_TEXT = 1024
 """Characters from which PyTorch is quicker, though it takes a second to import."""
 SMALL_MODEL = 64_000_000
@@ -76,11 +81,29 @@ def kind_of(name: str | Path) -> Kind:
             f"{path} is a file and not a model folder; if it is a checkpoint of the published experiment, convert it: "
             f"ropewalk import-published {path} FOLDER"
         )
+    _check_path(path)
     if _json(path / "config.json").get("format") == FORMAT:
         return "native"
     if _json(path / "ropewalk.json"):
         return "adapter"
     return "peft" if _json(path / "adapter_config.json") else "huggingface"
+
+
+def _check_path(path: Path) -> None:
+    """UserError for a file or folder that is there and holds no model."""
+    if os.path.isfile(path) and path.suffix.lower() != ".gguf":
+        raise UserError(
+            f"{path} is a file and not a model; name a model folder, a .gguf file, or a hub name."
+        )
+    if (
+        not os.path.isdir(path)
+        or any(os.path.exists(path / name) for name in RECORDS)
+        or any(path.glob("*.gguf"))
+    ):
+        return
+    inner = next((path / name for name in INNER if os.path.isdir(path / name)), None)
+    instead = f"name {inner}" if inner else f"name a folder with {RECORDS[0]}, or a hub name"
+    raise UserError(f"{path} itself is no model; {instead}.")
 
 
 def quickest_backend(name: str | Path, text: str) -> Backend:

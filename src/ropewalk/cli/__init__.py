@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
-
-from ropewalk.system.thread_waiting import limit_spinning
 
 
 def main() -> None:
     """Run the command line. Under torchrun or accelerate the process ends without cleaning up: threads that still wait
     for other processes can abort an orderly exit."""
-    limit_spinning()  # before torch is imported
     if "WORLD_SIZE" not in os.environ:
         return _run()
+    import traceback
+
     status = 1
     try:
         _run()
@@ -29,6 +27,14 @@ def main() -> None:
 
 def _run() -> None:
     try:
+        os.getcwd()
+    except OSError:  # libraries cannot be loaded from there
+        print("ropewalk: the current folder no longer exists; change to another one.", file=sys.stderr)
+        sys.exit(1)
+    try:
+        from ropewalk.system.thread_waiting import limit_spinning
+
+        limit_spinning()  # before torch is imported
         from ropewalk.cli.run import run
     except KeyboardInterrupt:  # while the libraries load
         print("ropewalk: interrupted.", file=sys.stderr)

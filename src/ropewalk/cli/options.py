@@ -101,19 +101,29 @@ class TextInput:
 
         if self.text is not None and self.file:
             raise UserError("give either a text or --file, not both.")
-        if self.file:
+        if self.file and self.file != ["-"]:
             from ropewalk.corpus.files import read_files
 
             found = read_files(self.file)
         elif self.text is not None and self.text != "-":
-            found = self.text
-        elif self.text == "-" or not sys.stdin.isatty():
+            found = _argument(self.text)
+        elif sys.stdin is None:
+            raise UserError("standard input is closed; give a text, or a file with --file.")
+        elif self.text == "-" or self.file or not sys.stdin.isatty():
             found = read_text(sys.stdin.buffer.read())
         else:
             raise UserError('no text given; write it in quotes, as in: ropewalk show "The cat sat."')
         if not found:
             raise UserError("the text is empty: expected at least one character; give some text.")
         return found
+
+
+def _argument(text: str) -> str:
+    """An argument as UTF-8, where the locale knows ASCII only and Python has kept its other bytes as surrogates."""
+    try:
+        return os.fsencode(text).decode() if any("\udc80" <= c <= "\udcff" for c in text) else text
+    except UnicodeError:
+        return text
 
 
 @dataclass(frozen=True)
