@@ -4,6 +4,9 @@ A mutant is one small change of one file: a comparison, an operator, a number, a
 development part in place of the test part. `NAMED` are larger ones that once survived. Tests run in a forked process for
 each mutant, with the changed source in place of the file; the working tree is not touched. `EQUIVALENT` lists changes
 that no input can show, each with its reason. Exit status 1 if any other mutant survives.
+
+A run can be done in pieces: `--kept FILE --minutes 15`, again and again. A mutant that was noticed is not tried again, nor
+is a survivor until its tests change; exit status 3 while some are left.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import hashlib
 import importlib.abc
 import importlib.util
 import json
@@ -308,7 +312,40 @@ def named_survivors() -> list[str]:
     return survivors
 
 
-def survivors_of(file: str, most: int | None, seed: int) -> tuple[int, list[Mutant]]:
+class Kept:
+    """What became of each mutant so far, in a JSON file: "noticed", or the tests that it survived, by their hash."""
+
+    def __init__(self, path: Path | None, minutes: float | None) -> None:
+        self.path = path
+        self.until = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+        self.known: dict[str, str] = (
+            json.loads(path.read_text()) if path is not None and path.exists() else {}
+        )
+
+    def survives(self, one: Mutant, tests: tuple[str, ...]) -> bool:
+        """Runs the tests of a mutant, unless what becomes of it is known."""
+        name, chosen = (
+            _digest(one.file + one.source),
+            _digest(*((TESTS / test).read_text() for test in tests)),
+        )
+        if self.known.get(name) not in ("noticed", chosen):
+            if time.monotonic() > self.until:
+                self.save()
+                print("time is up; run again to go on")
+                sys.exit(3)
+            self.known[name] = chosen if status(one.file, one.source, tests) == 0 else "noticed"
+        return self.known[name] != "noticed"
+
+    def save(self) -> None:
+        if self.path is not None:
+            self.path.write_text(json.dumps(self.known, indent=0) + "\n")
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def survivors_of(file: str, most: int | None, seed: int, kept: Kept) -> tuple[int, list[Mutant]]:
     """How many mutants of a file were tried, and those that survive."""
     tests = TARGETS[file]
     if status(file, (SOURCE / file).read_text(), tests):
@@ -318,9 +355,10 @@ def survivors_of(file: str, most: int | None, seed: int) -> tuple[int, list[Muta
         tried = random.Random(seed).sample(tried, most)
     survivors = []
     for one in tried:
-        if status(file, one.source, tests) == 0:
+        if kept.survives(one, tests):
             survivors.append(one)
             print(f"  SURVIVED {file}:{one.line}: {one.change[:160]}", flush=True)
+    kept.save()
     return len(tried), survivors
 
 
@@ -333,6 +371,8 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="at most so many mutants of each file")
     parser.add_argument("--seed", type=int, default=0, help="which ones, with --sample")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--kept", type=Path, help="what became of each mutant; read, and written at the end")
+    parser.add_argument("--minutes", type=float, help="stop after so many; go on with the same --kept")
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path[:0] = [str(ROOT / "src"), str(TESTS / "support")]
@@ -344,11 +384,12 @@ def main() -> None:
     import torch  # noqa: F401
     import transformers  # noqa: F401
 
-    began, figures, alive = time.monotonic(), {}, [] if given.only else named_survivors()
+    began, kept = time.monotonic(), Kept(given.kept, given.minutes)
+    figures, alive = {}, [] if given.only else named_survivors()
     for file in () if given.named else TARGETS:
         if given.only and given.only not in file:
             continue
-        tried, survivors = survivors_of(file, given.sample, given.seed)
+        tried, survivors = survivors_of(file, given.sample, given.seed, kept)
         figures[file] = {
             "tried": tried,
             "survived": [f"{one.line}: {one.change}" for one in survivors],

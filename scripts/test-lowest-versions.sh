@@ -5,7 +5,8 @@
 #   scripts/test-lowest-versions.sh base pictures    these
 #
 # Each extra has an environment of its own, made in a temporary folder: direct dependencies at their lower bounds, what
-# they need at the newest. PYTHON chooses the interpreter (default python3.11).
+# they need at the newest. PYTHON chooses the interpreter (default python3.11). TORCH_BACKEND is where PyTorch comes from
+# (default cpu, its own index; pypi, the package index's CUDA build, which runs on CPUs too).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 extras=("$@")
@@ -15,11 +16,13 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export ROPEWALK_CACHE="$work/cache"
+backend=("--torch-backend=${TORCH_BACKEND:-cpu}")
+[ "${TORCH_BACKEND:-cpu}" = pypi ] && backend=()
 
 cat > "$work/recipe.toml" <<'TOML'
 corpus = { sources = [{ builtin = "planted" }], documents = 20, validation_documents = 4 }
 model = { hidden_size = 16, num_heads = 2, num_layers = 1, context_length = 32, increments = { hidden_size = 4 } }
-train = { steps = 2, batch_size = 2, device = "cpu", precision = "float32", compile = false, validation_bytes = 64 }
+train = { steps = 2, batch_size = 2, device = "cpu", precision = "float32", compile = false, validation_tokens = 64 }
 TOML
 cat > "$work/graft.py" <<'PY'
 import torch, transformers, peft, ropewalk
@@ -74,7 +77,7 @@ for extra in "${extras[@]}"; do
   uv venv --quiet --python "${PYTHON:-python3.11}" "$folder"
   wanted="."; [ "$extra" = base ] || wanted=".[$extra]"
   [ "$extra" = data ] && wanted=".[data,torch]" # tracing many texts runs a model
-  if uv pip install --quiet --python "$folder/bin/python" --resolution lowest-direct --torch-backend=cpu "$wanted" \
+  if uv pip install --quiet --python "$folder/bin/python" --resolution lowest-direct "${backend[@]}" "$wanted" \
     && try "$extra" "$folder/bin" > "$work/$extra.log" 2>&1; then
     echo "$extra: works ($(uv pip list --quiet --python "$folder/bin/python" --format freeze | grep -vc ^ropewalk) packages)"
   else
