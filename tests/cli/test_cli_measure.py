@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ropewalk.analyses.result import Result
-from ropewalk.experiments import planted, scopes
+from ropewalk.experiments import REGISTRY, planted, scopes
 from ropewalk.measure import random_networks
 
 
@@ -139,3 +139,10 @@ def test_runs_of_one_recipe_are_knocked_out_looked_at_and_compared(ropewalk, tex
 def test_mistakes_are_answered_in_one_sentence(ropewalk, words, sentence):
     answer = ropewalk(*words)
     assert answer.status == 1 and sentence in answer.err and "Traceback" not in answer.err
+
+
+def test_the_list_explains_every_measurement(ropewalk):
+    answer = ropewalk("measure", "--list")
+    assert answer.status == 0
+    assert [line.split()[0] for line in answer.out.splitlines()] == list(REGISTRY)
+    assert all(experiment.help in answer.out for experiment in REGISTRY.values())

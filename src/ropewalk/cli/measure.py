@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ropewalk.cli.native import native_model
+from ropewalk.cli.printing import echo
 from ropewalk.cli.results import check_folder, show_results
 from ropewalk.experiments import REGISTRY, Experiment
 
@@ -31,8 +32,16 @@ ANALYSES = ("spacing", "surface", "extremes", "boundaries", "agreement")
 Out = Annotated[Path | None, typer.Option(help="Write each table as .json, .md and .png into this folder.")]
 
 
+def _print_list(asked: bool) -> None:
+    """Every measurement and what it asks, instead of a measurement."""
+    if asked:
+        for name, experiment in REGISTRY.items():
+            echo(f"{name:<15}{experiment.help}")
+        raise typer.Exit
+
+
 def measure(
-    name: Annotated[str, typer.Argument(help="What to measure, from the list above.")],
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}; --list explains them.")],
     models: Annotated[
         list[str], typer.Argument(help="Models of one kind, one per seed: bundled names, folders, or grafts.")
     ],
@@ -61,12 +70,18 @@ def measure(
     ] = None,
     windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32,
     out: Out = None,
+    list_all: Annotated[
+        bool,
+        typer.Option("--list", help="List the measurements and stop.", is_eager=True, callback=_print_list),
+    ] = False,
 ) -> None:
     """Run one measurement on models and print a table with intervals.
 
     Several models of one kind, trained with different seeds, give one table whose intervals include the variance over seeds.
 
     Examples:
+
+      ropewalk measure --list
 
       ropewalk measure bytes shared
 
@@ -117,10 +132,6 @@ def measure(
     show_results(experiment.measure(inputs), _command("measure", name, models, options), out)
 
 
-_LIST = "\n".join(f"      {name:<15}{experiment.help}" for name, experiment in REGISTRY.items())
-measure.__doc__ = f"{measure.__doc__}\n    Measurements:\n\n{_LIST}\n"
-
-
 def _opened(model: str, experiment: Experiment) -> Host:
     """A model to measure. UserError for one that the experiment cannot say anything about."""
     from ropewalk.errors import UserError
@@ -128,7 +139,13 @@ def _opened(model: str, experiment: Experiment) -> Host:
     from ropewalk.measure.hosts import has_increments
 
     if kind_of(model) == "native" or "tokens" in experiment.needs or experiment.name in NATIVE:
-        return native_model(model, f"measure {experiment.name}")
+        decoder = native_model(model, f"measure {experiment.name}")
+        if decoder.own_tokenizer is not None and ("tokens" in experiment.needs or experiment.name in NATIVE):
+            raise UserError(
+                f"{model} reads tokens of its own tokenizer, and `ropewalk measure {experiment.name}` reads bytes; measure "
+                "agreement, boundaries, dose or spacing, or name a byte model."
+            )
+        return decoder
     host = load(model)
     if not has_increments(host) and experiment.name not in WITHOUT_INCREMENTS:
         raise UserError(
