@@ -87,8 +87,8 @@ function list() {
 function trust() {
   if (!controls.length) return el("p", { class: "message" }, "No control was given: what is wide here may be wide in any network. A gallery made with --model also shows a random network, and with --against the traces of another seed.");
   const rows = payload.rows.map((row, n) => el("tr", {}, el("th", { scope: "row" }, row), ...controls.map(({ agreement }) => el("td", {}, agreement[n] === null ? "–" : agreement[n].toFixed(2)))));
-  return el("details", { open: payload.rows.length <= 8 }, el("summary", {}, "May it be believed? Agreement with the controls"),
-    table("Rank correlation of all gaps: near 1 with another seed is a finding of both; near 1 with a random network says nothing about training", ["row", ...controls.map(({ name }) => name)], rows));
+  return el("details", { open: payload.rows.length <= 8 }, el("summary", {}, "Can it be trusted? Agreement with the controls"),
+    table("Rank correlation with the gaps of each control. Near 1 with another seed: both learned it. Near 1 with a random network: it takes no training", ["row", ...controls.map(({ name }) => name)], rows));
 }
 
 // How wide gaps are at each kind of position, on a logarithmic scale.
