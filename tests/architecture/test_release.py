@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -46,6 +48,54 @@ def test_the_lock_file_knows_public_addresses_only() -> None:
         file for package in packages for file in (*package.get("wheels", ()), package.get("sdist")) if file
     ]
     assert files and all(file["hash"].startswith("sha256:") for file in files)
+
+
+def _exported() -> list[str]:
+    """What `uv export` writes for pip, one text for each package of the base install and of every extra."""
+    uv = shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
+    command = [
+        uv,
+        "export",
+        "--frozen",
+        "--offline",
+        "--all-extras",
+        "--no-default-groups",
+        "--no-emit-project",
+    ]
+    written = subprocess.run(
+        [*command, "--quiet"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    return [entry for entry in re.split(r"\n(?! )", written) if re.match(r"[a-z0-9]", entry)]
+
+
+def test_pip_can_install_what_was_tested_by_its_hashes(scripts) -> None:
+    entries = _exported()
+    hashes = set(re.findall(r'hash = "(sha256:[0-9a-f]{64})"', LOCK))
+    for entry in entries:
+        found = re.findall(r"--hash=(\S+)", entry)
+        assert found and hashes.issuperset(found), entry
+    pinned = {re.split(r" ;| \\", entry.split("\n")[0])[0].strip() for entry in entries}
+    ours = {pin for pin in pinned if not pin.startswith(scripts[1].CUDA)}
+    assert ours <= set(scripts[1].constraints(LOCK).splitlines()) and len(ours) > 70
+
+
+def test_every_package_has_a_license_that_lets_anyone_use_it() -> None:
+    free = re.compile(r"MIT|BSD|Apache|ISC|PSF|Python Software|Zlib|CC0|MPL|Mozilla|HPND")
+    found = {}
+    for entry in _exported():
+        try:
+            about = metadata.metadata(re.split(r"==", entry)[0])
+        except metadata.PackageNotFoundError:  # of another system, or of CUDA
+            continue
+        classifiers = [line for line in about.get_all("Classifier", []) if line.startswith("License")]
+        found[about["Name"]] = " ".join(
+            [about.get("License-Expression") or "", about.get("License") or "", *classifiers]
+        )
+    assert len(found) > 60
+    assert [name for name, license in found.items() if not free.search(license)] == []
+    assert [
+        name for name, license in found.items() if re.search(r"(?<![A-Z])[AL]?GPL", license.split("\n")[0])
+    ] == []
 
 
 def test_the_base_install_is_small() -> None:
