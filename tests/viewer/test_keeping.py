@@ -114,7 +114,7 @@ def test_a_gallery_lists_the_widest_gaps_beside_its_controls(open_page: Any) -> 
     row = opened.locator(".context").first.locator("xpath=..").inner_text()
     widest = float(np.nanmax(gaps.values[0]))
     assert row.count(f"{float(f'{widest:.3g}'):g}×") == 2
-    trust = opened.locator("details", has_text="May it be believed?").inner_text()
+    trust = opened.locator("details", has_text="Can it be trusted?").inner_text()
     assert "1.00" in trust and "-1.00" in trust
     opened.get_by_label("search the texts").fill("York")
     opened.get_by_text("“York” stands in the texts 3 times").wait_for()
