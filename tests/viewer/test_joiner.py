@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from ropewalk.views.page import joiner
-from ropewalk.views.page.squeezing import squeeze, squeeze_style
+from ropewalk.views.page.minify import minify_css, minify_js
 
 Files = Callable[[dict[str, str]], None]
 
@@ -82,10 +82,10 @@ def test_the_pages_own_modules_are_joined(entry: str) -> None:
     ],
 )
 def test_blanks_and_comments_go_and_what_is_quoted_stays(given: str, want: str) -> None:
-    assert squeeze(given).strip() == want
+    assert minify_js(given).strip() == want
 
 
 def test_a_style_sheet_keeps_its_selectors() -> None:
-    assert squeeze_style("a b > c , d:hover { color: red ;\n margin: 0 1px; } /* x */") == (
+    assert minify_css("a b > c , d:hover { color: red ;\n margin: 0 1px; } /* x */") == (
         "a b>c,d:hover{color:red;margin:0 1px}"
     )

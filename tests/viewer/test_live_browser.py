@@ -234,7 +234,9 @@ def test_a_long_text_leaves_the_picture_on_the_screen(open_page: Any, live: Live
     write(page, "The rope walked on and on. " * 15)
     assert page.evaluate("() => document.querySelector('textarea').offsetHeight") <= 180
     assert page.evaluate("() => document.querySelector('.stage').getBoundingClientRect().top") < 700
-    assert page.evaluate("() => window.ropewalk.stage.pictures[0].atlas")  # a heat map, as long as the text is long
+    assert page.evaluate(
+        "() => window.ropewalk.stage.pictures[0].atlas"
+    )  # a heat map, as long as the text is long
     write(page, "The rope.")
     assert not page.evaluate("() => window.ropewalk.stage.pictures[0].atlas")
 

@@ -231,7 +231,7 @@ def test_a_probe_of_few_rows_is_drawn_with_its_outlier_cut_short() -> None:
     wide = [np.ptp([text.get_position()[0] for text in letters(figure, row)]) for row in (1, 2)]
     assert wide[1] < 2 * wide[0]
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts.count("//") == 1 and "a sensitivity above 10 times the mean, cut short" in " ".join(texts)
+    assert texts.count("//") == 1 and "a sensitivity above 8 times the mean, cut short" in " ".join(texts)
 
 
 def test_letters_on_top_of_each_other_are_left_out_and_counted() -> None:

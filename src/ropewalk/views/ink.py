@@ -1,7 +1,6 @@
-"""What is written for each cell in a matplotlib figure: its label, the fonts for it and how wide it is.
+"""Labels of cells in a matplotlib figure: the text, the fonts that have its characters, and its width.
 
-A character that no font here has is written as a small box with its Unicode number inside, never as
-an empty one.
+A character that no font here has is drawn as a small box with its code point inside, never as an empty box.
 """
 
 from collections.abc import Sequence
@@ -21,8 +20,8 @@ MARK = regex.compile(r"[␣⏎⇥◆�]")
 
 @dataclass(frozen=True)
 class Ink:
-    """C labels in order, their widths in ems, which of them are number boxes; the families, the
-    characters that none of them has, and whether the text runs leftward."""
+    """C labels in order, their widths in ems, which of them are code point boxes; the font families, the
+    characters that none of them has, and whether the text runs right to left."""
 
     labels: tuple[str, ...]
     widths: tuple[float, ...]
@@ -32,7 +31,7 @@ class Ink:
     leftward: bool
 
     def writable(self, text: str) -> str:
-        """Running text with every character that no family has replaced."""
+        """Running text in which a placeholder stands for each character that is missing from all fonts."""
         return "".join(UNSHOWABLE if character in self.missing else character for character in text)
 
 
@@ -53,7 +52,7 @@ def prepare(texts: Sequence[str], text: str, extra: str = "") -> Ink:
 
 
 def legible(across: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Which labels (C,) at these places do not lie on the last one that is printed."""
+    """Which labels (C,) at these places do not overlap the last one that is drawn."""
     shown, last = np.ones(len(across), dtype=bool), 0
     for cell in range(1, len(across)):
         shown[cell] = abs(across[cell] - across[last]) >= CLOSEST * (widths[cell] + widths[last]) / 2
@@ -62,9 +61,9 @@ def legible(across: np.ndarray, widths: np.ndarray) -> np.ndarray:
 
 
 def _number(label: str, missing: frozenset[str]) -> str | None:
-    """The number of the first character without a glyph, in two short lines; None where all are drawn.
+    """The code point of the first character without a glyph, in two short lines; None where all have one.
 
-    The picture of a control character counts as that character.
+    A symbol for a control character (U+24xx) gives the code point of that control character.
     """
     for character in label:
         if character in missing:

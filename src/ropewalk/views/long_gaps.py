@@ -2,7 +2,7 @@
 
 import numpy as np
 
-LONGEST = 10.0
+LONGEST = 8.0
 """Scene units (means of a row) that one gap takes in a picture of rows at most; the page has the same in scene.js."""
 
 

@@ -21,7 +21,7 @@ from ropewalk.views.kinds import describe
 from ropewalk.views.labels import explain, visible
 from ropewalk.views.overlays import Overlay
 from ropewalk.views.page.joiner import join as join_modules
-from ropewalk.views.page.squeezing import squeeze_style
+from ropewalk.views.page.minify import minify_css
 from ropewalk.views.scene import ACCEPTS
 
 __all__ = ["ACCEPTS", "document", "entry", "film", "html", "note"]
@@ -113,7 +113,7 @@ def document(
     sources for scripts in it; head: more elements for the document's head, trusted markup.
     """
     home = files(__name__)
-    style = squeeze_style(home.joinpath("style.css").read_text("utf-8"))
+    style = minify_css(home.joinpath("style.css").read_text("utf-8"))
     script = f"(() => {{\n{join_modules(module)}}})();\n"
     data = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, code in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):

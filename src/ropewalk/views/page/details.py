@@ -43,12 +43,12 @@ def details(
 
 def expected(reading: Reading, tokenizer: Tokenizer | None) -> list[list[tuple[str, float]] | None]:
     """The likeliest tokens before each token of the text."""
-    return named_shares(tokenizer, reading.ids[:-1, :GUESSES], reading.shares[:-1, :GUESSES])
+    return named_shares(tokenizer, reading.ids[:-1, :GUESSES], reading.probabilities[:-1, :GUESSES])
 
 
 def following(reading: Reading, tokenizer: Tokenizer | None) -> list[tuple[str, float]]:
     """The likeliest tokens after the text."""
-    return named_shares(tokenizer, reading.ids[-1:], reading.shares[-1:])[0] or []
+    return named_shares(tokenizer, reading.ids[-1:], reading.probabilities[-1:])[0] or []
 
 
 def attention(found: Attention, first: int = 0) -> dict[str, Any]:

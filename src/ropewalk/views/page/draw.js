@@ -13,9 +13,8 @@ export const tooClose = (far, label, last, size) => far < Math.max(0.26 * size, 
 export function placer(picture, panel) {
   const { now, sizes, entry } = picture;
   const origins = now.x.map((x, r) => reach(x, now.left[r], panel.start, panel.end)[0]);
-  const inset = sizes.size * 0.7;
   return (units, r) => {
-    const run = (units - origins[r]) * now.unit + inset;
+    const run = (units - origins[r]) * now.unit + sizes.inset;
     return entry.leftward ? sizes.width - sizes.right - run : sizes.gutter + run;
   };
 }

@@ -11,7 +11,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-from ropewalk.views.page.squeezing import squeeze
+from ropewalk.views.page.minify import minify_js
 
 _IMPORT = re.compile(r'^import \{ ([\w$, ]+) \} from "(\.[\w./-]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) ([\w$]+))", re.M)
@@ -23,7 +23,7 @@ def join(entry: str) -> str:
     done: dict[str, set[str]] = {}
     parts: list[str] = []
     _add(entry, (), done, parts)
-    return squeeze('"use strict";\nconst $ = {};\n' + "".join(parts))
+    return minify_js('"use strict";\nconst $ = {};\n' + "".join(parts))
 
 
 def _add(path: str, above: tuple[str, ...], done: dict[str, set[str]], parts: list[str]) -> None:

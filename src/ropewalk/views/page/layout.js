@@ -22,11 +22,13 @@ export function labelWidth(label, size) {
 const fontScale = () => parseFloat(getComputedStyle(document.documentElement).fontSize) / 16 || 1;
 
 // Sizes in pixels for this width of the picture.
-function metrics(width) {
+function metrics(width, { cells }) {
   const narrow = width < 560, size = (narrow ? 15 : 16) * state.size * fontScale();
   const pitch = size * 2.75;
+  const widest = Math.max(...cells.slice(0, 2000).map(({ label }) => labelWidth(label, size)));
+  const gutter = narrow ? 60 : 68, right = 14, inset = Math.max(size * 0.7, Math.min(widest / 2, width / 12)); // half a word at each end
   return {
-    width, size, pitch, gutter: narrow ? 60 : 68, right: 14, band: size * 1.5,
+    width, size, pitch, gutter, right, inset, room: width - gutter - right - 2 * inset, band: size * 1.5,
     strip: state.strip === "none" ? 0 : 34, top: 6, bottom: 4,
   };
 }
@@ -81,7 +83,7 @@ export function reach(x, left, start, end) {
 // Panels, and the pixels that one unit takes in each scale; breaks are the same in every scale, so that characters
 // move along their row when the scale changes.
 export function arrange(entry, rows, width, factors, { partner = null, cut = true } = {}) {
-  const sizes = metrics(width), available = width - sizes.gutter - sizes.right - sizes.size * 1.4;
+  const sizes = metrics(width, entry), available = sizes.room;
   const scenes = {};
   for (const scale of ["row", "same", "integer"]) scenes[scale] = sceneOf(entry, rows, scale, factors && factors[scale]);
   const wide = entry.cells.map((cell) => labelWidth(cell.label, sizes.size) / (cell.end - cell.start));

@@ -63,7 +63,7 @@ function exaggerated(picture, scale, gap) {
   const away = (at, index, r) => index * even[r] + times * (at - index * even[r]);
   const x = drawn.x.map((row, r) => row.map((at, c) => away(at, entry.cells[c].start, r)));
   const left = drawn.left.map((row, r) => row.map((at, c) => away(at, c ? entry.cells[c - 1].end - 1 : entry.cells[0].start, r)));
-  const available = sizes.width - sizes.gutter - sizes.right - sizes.size * 1.4;
+  const available = sizes.room;
   const widest = Math.max(1e-9, ...picture.panels.map((panel) => extent({ x, left }, panel)));
   return { x, left, gap, unit: Math.min(picture.unit[scale], available / widest) };
 }
@@ -88,7 +88,7 @@ export function restand(picture, fit = false) {
   for (const scale of ["row", "same", "integer"]) picture.scenes[scale] = sceneOf(picture.entry, picture.rows, scale, factors?.[scale]);
   picture.mean = picture.scenes.row.mean;
   picture.strip = stripOf(picture);
-  const available = picture.sizes.width - picture.sizes.gutter - picture.sizes.right - picture.sizes.size * 1.4;
+  const available = picture.sizes.room;
   for (const scale of fit ? ["row", "same"] : []) {
     const widest = Math.max(1e-9, ...picture.panels.map((panel) => extent(picture.scenes[scale], panel)));
     picture.unit[scale] = Math.min(picture.unit.integer, available / widest);

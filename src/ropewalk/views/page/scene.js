@@ -41,7 +41,7 @@ export function sceneOf(entry, rows, scale, factors = null) {
   return { x, left, gap, end, mean, factor };
 }
 
-export const LONGEST = 10; // see views/long_gaps.py
+export const LONGEST = 8; // see views/long_gaps.py
 
 // The places x and left with every gap at most LONGEST wide, so that one does not push its row out of sight; cut: 1 for those.
 export function cutShort({ x, left }) {

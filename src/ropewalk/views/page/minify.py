@@ -1,4 +1,4 @@
-"""Takes comments, indentation and needless blanks out of the page's own JavaScript and CSS; names stay as they are.
+"""Minifies the page's own JavaScript and CSS: removes comments, indentation and unnecessary white space; names stay as they are.
 
 Strings, template literals and regular expressions are kept as written. Line ends stay, so that nothing depends on where
 semicolons would be inserted.
@@ -23,11 +23,11 @@ _TEMPLATE = re.compile(r"(?:\\.|\$(?!\{)|[^`\\$])*", re.S)
 _WORD = re.compile(r"[\w$]")
 
 
-def squeeze(source: str) -> str:
+def minify_js(source: str) -> str:
     """JavaScript with the same meaning and fewer characters."""
     out: list[str] = []
     depths: list[int] = []  # for each open `${`, how many braces are open inside it
-    place, blank = 0, ""
+    index, blank = 0, ""
 
     def put(text: str) -> None:
         nonlocal blank
@@ -52,10 +52,10 @@ def squeeze(source: str) -> str:
             depths.append(0)
         return end + (2 if opened else 1)
 
-    while place < len(source):
-        piece = cast(re.Match[str], _PIECE.match(source, place))
+    while index < len(source):
+        piece = cast(re.Match[str], _PIECE.match(source, index))
         kind, text = piece.lastgroup, piece[0]
-        place = piece.end()
+        index = piece.end()
         if kind == "comment":
             continue
         if kind == "blank":
@@ -65,17 +65,17 @@ def squeeze(source: str) -> str:
             depths.pop()
             blank = ""
             out.append("}")
-            place = template(place)
+            index = template(index)
             continue
         if text in "{}" and depths:
             depths[-1] += 1 if text == "{" else -1
         put(text)
         if text == "`":
-            place = template(place)
+            index = template(index)
     return "".join(out)
 
 
-def squeeze_style(source: str) -> str:
+def minify_css(source: str) -> str:
     """CSS with the same meaning and fewer characters: no comments, no blanks around braces, colons and commas."""
     source = re.sub(r"/\*.*?\*/", "", source, flags=re.S)
     source = re.sub(r"\s+", " ", source)
