@@ -40,6 +40,43 @@ def test_a_row_with_too_many_cells_is_named(tmp_path: Path) -> None:
     assert "line 3: 3 cells under 2 column names" in refusal(tmp_path / "a.csv")
 
 
+def test_short_rows_and_columns_of_one_name(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1\n2,b\n")
+    assert read(tmp_path / "a.csv") == ["", "b"]
+    (tmp_path / "b.csv").write_text("text,id,text\na,1,b\n")
+    assert "2 columns are named 'text'" in refusal(tmp_path / "b.csv")
+    assert read(tmp_path / "b.csv", "id") == ["1"]
+
+
+@pytest.mark.parametrize(
+    "notebook",
+    [
+        {"worksheets": 5},
+        {"worksheets": ["a"]},
+        {"worksheets": [{"cells": 3}]},
+        {"cells": [1]},
+        {"cells": None},
+    ],
+)
+def test_what_is_no_notebook(tmp_path: Path, notebook: dict[str, object]) -> None:
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook))
+    assert "not a notebook" in refusal(tmp_path / "a.ipynb")
+
+
+def test_a_key_that_holds_no_text_is_named_with_the_way_to_another(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": 5}\n')
+    said = refusal(tmp_path / "a.jsonl")
+    assert "line 1: 'text' is int, expected text" in said and "--text-key KEY" in said
+    (tmp_path / "b.jsonl").write_text('{"text": 5, "poem": "x", "song": "y"}\n')
+    assert read_files([tmp_path / "b.jsonl"], "song") == "y"
+
+
+def test_an_archive_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04abc")
+    with pytest.raises(UserError, match=r"a\.zip is no plain text; unpack it"):
+        read_text(tmp_path / "a.zip")
+
+
 def test_a_notebook_is_its_cells(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Title\n", "text"]},

@@ -95,6 +95,10 @@ class TextInput:
         ),
     ] = None
 
+    text_key: Annotated[
+        str | None, typer.Option(help="The key or column of the text in .jsonl, .csv and .tsv files.")
+    ] = None
+
     def read(self) -> str:
         """The text. UserError when there is none, or more than one source is named."""
         from ropewalk.system.text_files import read_text
@@ -104,7 +108,7 @@ class TextInput:
         if self.file and self.file != ["-"]:
             from ropewalk.corpus.files import read_files
 
-            found = read_files(self.file)
+            found = read_files(self.file, self.text_key)
         elif self.text is not None and self.text != "-":
             found = _argument(self.text)
         elif sys.stdin is None:

@@ -108,15 +108,15 @@ class TextFiles:
         return total
 
 
-def read_files(names: Sequence[str | Path]) -> str:
+def read_files(names: Sequence[str | Path], text_key: str | None = None) -> str:
     """The text of files, folders and patterns, with an empty line between documents; tables and notebooks as in a corpus.
 
-    A single file of another kind is read as plain text. UserError for text that is longer than memory
+    A single file of another kind is read as plain text. text_key: as in `TextFiles`. UserError for text that is longer than memory
     allows, and for what `ropewalk.system.text_files.read_text` refuses.
     """
     most, size, found = available_memory.available_bytes() / formats.SHARE, 0, list[str]()
     for path in expand(names):
-        for text in _texts(path):
+        for text in _texts(path, text_key):
             size += len(text)
             if size > most:
                 raise UserError(
@@ -127,19 +127,17 @@ def read_files(names: Sequence[str | Path]) -> str:
     return "\n\n".join(found)
 
 
-def _texts(path: Path) -> Iterator[str]:
+def _texts(path: Path, text_key: str | None) -> Iterator[str]:
     if not path.is_dir() and not formats.structured(path):
         yield read_text(path)
         return
     for file in _find(path):
-        yield from (document.text for document in formats.documents(file, None, lambda _: None))
+        yield from (document.text for document in formats.documents(file, text_key, lambda _: None))
 
 
 def _find(path: Path) -> list[Path]:
     if not path.exists():
-        raise UserError(
-            f"{path}: no such file or folder; check the path (relative ones start at the corpus's root)."
-        )
+        raise UserError(f"{path}: no such file or folder; check the path.")
     if not path.is_dir():
         if not formats.readable(path):
             formats.refuse(path)

@@ -9,6 +9,7 @@ RFC 4180 (CSV), the nbformat schema (notebooks).
 import csv
 import json
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -118,9 +119,11 @@ def _table_rows(path: Path, text_key: str | None, count: Count) -> Iterator[Docu
                 raise UserError(
                     f"{where}: {len(row)} cells under {len(names)} column names; correct the file."
                 )
-            record = dict(zip(names, row, strict=False))
+            record = dict(zip_longest(names, row, fillvalue=""))
             key = key or choose_key(text_key, record, where)
-            yield Document(where, need_text(record.get(key, ""), key, where))
+            if names.count(key) > 1:
+                raise UserError(f"{path}: {names.count(key)} columns are named {key!r}; rename all but one.")
+            yield Document(where, need_text(record[key], key, where))
     except csv.Error as error:
         raise UserError(
             f"{path}, line {reader.line_num + 1}: not CSV ({error}); correct the file."
@@ -129,11 +132,12 @@ def _table_rows(path: Path, text_key: str | None, count: Count) -> Iterator[Docu
 
 def _notebook(text: str, where: str) -> str:
     notebook = _json_object(text, where, "a notebook is one JSON object")
-    sheets = notebook.get("worksheets")
-    cells = (
-        notebook.get("cells") if sheets is None else [c for sheet in sheets for c in sheet.get("cells", [])]
+    sheets = notebook.get("worksheets", [notebook])
+    holds_lists = isinstance(sheets, list) and all(
+        isinstance(sheet, dict) and isinstance(sheet.get("cells"), list) for sheet in sheets
     )
-    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+    cells = [cell for sheet in sheets for cell in sheet["cells"]] if holds_lists else [None]
+    if not all(isinstance(cell, dict) for cell in cells):
         raise UserError(f"{where}: not a notebook (it has no list of cells); save it again in Jupyter.")
     sources = []
     for cell in cells:

@@ -23,6 +23,8 @@ USUAL = (
     "story",
 )
 
+HOW = "--text-key KEY; in recipes and graft-train --set corpus.text_key=KEY; elsewhere rename it to 'text'"
+
 log = logging.getLogger("ropewalk.corpus")
 
 
@@ -35,9 +37,10 @@ def choose_key(text_key: str | None, record: Mapping[str, Any], where: str) -> s
     texts = [key for key, value in record.items() if isinstance(value, str)]
     if not named and len(texts) != 1:
         need_key("text", record, where)
+        return "text"  # which holds no text; `need_text` says what
     chosen = named[0] if named else texts[0]
     if chosen != "text":
-        log.warning("%s: the text is taken from %r; set text_key to take another key", where, chosen)
+        log.warning("%s: the text is taken from %r; set text_key to take another (%s)", where, chosen, HOW)
     return chosen
 
 
@@ -46,8 +49,7 @@ def need_key(text_key: str, keys: Collection[str], where: str) -> None:
     if text_key not in keys:
         found = ", ".join(sorted(map(str, keys))) or "none"
         raise UserError(
-            f"{where}: no key {text_key!r} (there are: {found}); set text_key to one of them "
-            "(ropewalk trace: --text-key KEY; recipes and graft-train: --set corpus.text_key=KEY)."
+            f"{where}: no key {text_key!r} (there are: {found}); set text_key to one of them ({HOW})."
         )
 
 
@@ -55,7 +57,7 @@ def need_text(value: Any, text_key: str, where: str) -> str:
     """The text, "" for a null; UserError for anything else, and for text that no UTF-8 file can hold."""
     if not isinstance(value, str | None):
         raise UserError(
-            f"{where}: {text_key!r} is {type(value).__name__}, expected text; set text_key to another key."
+            f"{where}: {text_key!r} is {type(value).__name__}, expected text; set text_key to another key ({HOW})."
         )
     text = value or ""
     if not text.isascii():

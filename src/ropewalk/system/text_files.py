@@ -50,6 +50,10 @@ def read_text(source: str | Path | bytes) -> str:
     if (binary or markup) and (command := conversion(file)):
         instead = "; or read the markup itself from standard input" if markup else ""
         raise UserError(f"{name} is no plain text; convert it first: {command}{instead}")
+    if binary:
+        raise UserError(
+            f"{name} is no plain text; unpack it, or save it as text from the program that made it."
+        )
     if (encoding := _utf16(data)) is not None:
         raise UserError(
             f"expected UTF-8 text in {name}, got UTF-16; convert it first: "
