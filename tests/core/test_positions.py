@@ -49,7 +49,7 @@ def test_windows_with_a_carry_equal_the_whole(gap: positions.Gap, cuts: list[int
     whole, end = positions_from_increments(r, count(2, 40), gap=gap)
     parts, offset = [], None
     for a, b in zip([0, *cuts], [*cuts, 40], strict=True):
-        p, offset = positions_from_increments(r[:, a:b], count(2, 40)[:, a:b], gap=gap, offset=offset)
+        p, offset = positions_from_increments(r[:, a:b], count(2, 40)[:, a:b], gap=gap, initial_sum=offset)
         parts.append(p)
     assert torch.equal(torch.cat(parts, 1), whole)
     assert offset is not None and torch.allclose(offset, end, rtol=0, atol=1e-12)

@@ -65,6 +65,7 @@ def by_code_kind(read: Sequence[Sequence[Trace]]) -> Result:
     weights = statistics.draws(int(text.max()) + 1)
     rows: list[dict[str, Any]] = []
     for n, row in enumerate(read[0][0].rows):
+        published = row.layer if row.layer in range(6) else None
         for number, name in enumerate(KINDS):
             at = kind == number
             if not at.any():
@@ -85,7 +86,7 @@ def by_code_kind(read: Sequence[Sequence[Trace]]) -> Result:
                     "mean_low": e.low,
                     "mean_high": e.high,
                     "relative": e.value / whole,
-                    "published": PUBLISHED[name][row.layer] if row.layer in range(6) else None,
+                    "published": None if published is None else PUBLISHED[name][published],
                 }
             )
     return Result(

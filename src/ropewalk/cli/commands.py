@@ -34,7 +34,15 @@ from ropewalk.cli import (
 GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
     "Look at a text": (show.show, page.page, view.view, page.film, gallery.gallery, demo.demo),
     "Measure": (trace.trace, measure.measure, measure.analyze, vocabulary.vocabulary),
-    "Train": (train.prepare, train.train, train.token_table, model.generate, model.info, study.study),
+    "Train": (
+        train.prepare,
+        train.train_tokenizer,
+        train.train,
+        train.token_table,
+        model.generate,
+        model.info,
+        study.study,
+    ),
     "Hugging Face models": (verify.verify, probe.probe, graft_train.graft_train, graft_study.graft_study),
     "Import and export": (import_published.import_published, export.export_site, export.export_llama),
 }

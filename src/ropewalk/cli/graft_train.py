@@ -23,7 +23,8 @@ class GraftOptions:
     """The settings of a graft's training that are set most often; `--set` reaches every other."""
 
     how: Annotated[
-        Literal["frozen", "lora", "full"], typer.Option(help="Which weights train besides the increments: none, LoRA adapters, or all.")
+        Literal["frozen", "lora", "full"],
+        typer.Option(help="Which weights train besides the increments: none, LoRA adapters, or all."),
     ] = "frozen"
     parametrization: Annotated[str, typer.Option(help="bounded, positive, signed or constant.")] = "bounded"
     per: Annotated[
@@ -38,7 +39,9 @@ class GraftOptions:
     ] = "before"
     steps: Annotated[int, typer.Option(help="Steps of each of the two runs.")] = 1000
     batch_size: Annotated[int, typer.Option(help="Global batch size, in windows.")] = 32
-    micro_batch_size: Annotated[int | None, typer.Option(help="Windows of one forward and backward pass on a device.")] = None
+    micro_batch_size: Annotated[
+        int | None, typer.Option(help="Windows of one forward and backward pass on a device.")
+    ] = None
     context_length: Annotated[int, typer.Option(help="Tokens in a window.")] = 512
     lr: Annotated[float | None, typer.Option(help="Peak learning rate of the increments (default 1e-3).")] = (
         None
@@ -48,7 +51,9 @@ class GraftOptions:
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"], typer.Option(help="Compute dtype of the base.")
     ] = "auto"
-    seed: Annotated[int, typer.Option(help="Determines data order and initial weights.", min=0, max=MAX_SEED)] = 42
+    seed: Annotated[
+        int, typer.Option(help="Determines data order and initial weights.", min=0, max=MAX_SEED)
+    ] = 42
     validation_documents: Annotated[int, typer.Option(help="Documents held out of --corpus.")] = 50
     validation_tokens: Annotated[int, typer.Option(help="Held-out tokens to compare on.")] = 100_000
     keep: Annotated[
@@ -207,8 +212,8 @@ def _trained(plan: GraftRecipe, folder: Path, team: Any, resume: bool) -> Report
     from ropewalk.hf.opening import tokenizer_of
     from ropewalk.system.cache_folder import cache_folder
     from ropewalk.training import distributed
+    from ropewalk.training.corpus_tokens import tokenize_corpus
     from ropewalk.training.graft import paired
-    from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 
     with distributed.one_at_a_time(cache_folder()):
         corpus = tokenize_corpus(prepare(plan.corpus), tokenizer_of(plan.model.base))

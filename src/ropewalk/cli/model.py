@@ -141,14 +141,21 @@ def _description(shape: DecoderConfig, config: dict[str, Any]) -> dict[str, str]
     increments = shape.increments
     rows = "one row for all layers" if increments.shared else "one row per layer"
     heads = " and head" if increments.per_head else ""
-    steps, loss = origin.get("step"), origin.get("validation")
+    steps, loss, unit = (
+        origin.get("step"),
+        origin.get("validation"),
+        "token" if "tokenizer" in config else "byte",
+    )
     return {
         "parameters": f"{config['parameters']:,}",
         "shape": f"hidden size {shape.hidden_size}, {shape.num_heads} heads, {shape.num_layers} layers, "
         f"context length {shape.context_length}",
         "increments": f"{increments.parametrization}, {rows}{heads}, gap {increments.gap}",
+        "tokens": f"{shape.vocab_size:,}, of its tokenizer.json"
+        if unit == "token"
+        else f"{shape.vocab_size:,}",
         "encoding": f"{shape.encoding}, theta {shape.rope_theta:g}",
         "trained": f"{steps:,} steps" if isinstance(steps, int) else "unknown",
-        "held-out loss": f"{loss:.4f} nats per byte" if isinstance(loss, int | float) else "unknown",
+        "held-out loss": f"{loss:.4f} nats per {unit}" if isinstance(loss, int | float) else "unknown",
         "weights": f"sha256 {weights['sha256'][:16]}…, {weights['bytes']:,} bytes",
     }

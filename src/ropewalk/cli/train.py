@@ -40,6 +40,32 @@ def prepare(recipe: RecipeFile, set: Overrides = None) -> None:
     echo(f"prepared in {corpus.folder}")
 
 
+def train_tokenizer(
+    recipe: RecipeFile,
+    out: Annotated[Path, typer.Argument(help="The file to write, a tokenizer.json.")],
+    set: Overrides = None,
+    size: Annotated[int, typer.Option(help="Tokens in the vocabulary.")] = 8_000,
+    megabytes: Annotated[int, typer.Option(min=1, help="How much of the training documents to read.")] = 50,
+) -> None:
+    """Train a byte-level BPE tokenizer on the corpus of a recipe, to train a model on its tokens.
+
+    Examples:
+
+      ropewalk train-tokenizer recipes/cpu.toml tokenizer.json --size 8000
+
+      ropewalk train recipes/cpu.toml --set corpus.tokenizer=tokenizer.json --set model.vocab_size=8000
+    """
+    from ropewalk.corpus import prepare as prepare_corpus
+    from ropewalk.training.recipe import read_recipe
+    from ropewalk.training.train_tokenizer import train_tokenizer as train_on
+
+    corpus = prepare_corpus(read_recipe(recipe, set).corpus)
+    count = train_on(corpus, out, size=size, most_bytes=megabytes * 1_000_000)
+    echo(
+        f"wrote {out}, {count:,} tokens; train on it: --set corpus.tokenizer={out} --set model.vocab_size={count}"
+    )
+
+
 def train(
     recipe: RecipeFile,
     out: Annotated[Path | None, typer.Option(help="The run folder (default: runs/RECIPE).")] = None,
@@ -77,7 +103,12 @@ def train(
     folder = out or Path("runs") / recipe.stem
     team = distributed.launched()
     corpus = _corpus(plan, team, shard)
-    watcher = watching(folder, plan.train.steps, tensorboard=tensorboard) if team.first else nullcontext()
+    unit: Any = plan.token_unit.removesuffix("s")
+    watcher = (
+        watching(folder, plan.train.steps, tensorboard=tensorboard, unit=unit)
+        if team.first
+        else nullcontext()
+    )
     try:
         with watcher as watch:
             model = train_model(plan, corpus, folder, resume=resume, shard=shard, watch=watch)

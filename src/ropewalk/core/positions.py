@@ -30,19 +30,20 @@ def positions_from_increments(
     *,
     gap: Gap = "before",
     starts: Bool[Tensor, "B T"] | None = None,
-    offset: Float[Tensor, "B G"] | None = None,
+    initial_sum: Float[Tensor, "B G"] | None = None,
     absolute: bool = False,
 ) -> tuple[Float[Tensor, "B T G"], Float[Tensor, "B G"]]:
     """Positions of a segment of tokens, and the running sum at its end.
 
-    starts: (B, T), True where a document starts; None when only the first token does. offset: the running sum at the
-    end of the segment before this one; None at the beginning. absolute: r comes from `increments_from_offsets`, so
+    starts: (B, T), True where a document starts; None when only the first token does. initial_sum: the running sum at
+    the end of the segment before this one; None at the beginning. absolute: r comes from `increments_from_offsets`, so
     the first one counts and documents restart position_ids only. Returns p in float32 and the sum in `sum_dtype`.
     """
     if absolute:
-        running = ends = offsets(r, offset=offset if offset is not None else torch.zeros_like(r[:, 0]))[0]
+        zero = torch.zeros_like(r[:, 0])  # with an initial sum, the first r counts too
+        running = ends = offsets(r, initial_sum=zero if initial_sum is None else initial_sum)[0]
     else:
-        running, ends = offsets(r, gap=gap, starts=starts, offset=offset)
+        running, ends = offsets(r, gap=gap, starts=starts, initial_sum=initial_sum)
     return (position_ids[..., None] + running).to(torch.float32), ends[:, -1]
 
 
@@ -51,7 +52,7 @@ def offsets(
     *,
     gap: Gap = "before",
     starts: Bool[Tensor, "B T"] | None = None,
-    offset: Float[Tensor, "B G"] | None = None,
+    initial_sum: Float[Tensor, "B G"] | None = None,
 ) -> tuple[Float[Tensor, "B T G"], Float[Tensor, "B T G"]]:
     """The offset of each token from its integer position, and the running sum after each token.
 
@@ -59,12 +60,12 @@ def offsets(
     """
     s = r.to(sum_dtype(r.device))
     if gap == "before":
-        s = _leave_out_first(s, starts, fresh=offset is None)
+        s = _leave_out_first(s, starts, fresh=initial_sum is None)
     ends = s.cumsum(1)
     running = ends if gap == "before" else ends - s
-    if offset is not None:
-        running = running + offset[:, None]
-        ends = running if gap == "before" else ends + offset[:, None]
+    if initial_sum is not None:
+        running = running + initial_sum[:, None]
+        ends = running if gap == "before" else ends + initial_sum[:, None]
     if starts is not None:
         base = _at_last_start(running, starts)
         running = running - base
@@ -73,11 +74,11 @@ def offsets(
 
 
 def increments_from_offsets(
-    o: Float[Tensor, "B T G"], offset: Float[Tensor, "B G"] | None = None
+    offset: Float[Tensor, "B T G"], previous: Float[Tensor, "B G"] | None = None
 ) -> Float[Tensor, "B T G"]:
-    """The r whose running sum is o. offset: the last offset of the segment before; None at the beginning."""
-    before = torch.zeros_like(o[:, :1]) if offset is None else offset[:, None].to(o.dtype)
-    return torch.diff(o, dim=1, prepend=before)
+    """The r whose running sum is `offset`. previous: the last offset of the segment before; None at the beginning."""
+    before = torch.zeros_like(offset[:, :1]) if previous is None else previous[:, None].to(offset.dtype)
+    return torch.diff(offset, dim=1, prepend=before)
 
 
 def document_starts(document_ids: Int[Tensor, "B T"]) -> Bool[Tensor, "B T"]:

@@ -80,6 +80,7 @@ class CorpusConfig(BaseModel):
     validation_documents  how many distinct documents are held out
     overlap               a training document that repeats a held-out one: "error", or "drop" it and count it
     text_key              the key (jsonl) or column (csv, parquet, Hugging Face) of a document's text (None: the obvious one)
+    tokenizer             a tokenizer.json, whose tokens a native model is trained on (None: bytes)
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,3 +91,4 @@ class CorpusConfig(BaseModel):
     validation_documents: Annotated[int, Field(ge=1)] = 200
     overlap: Literal["error", "drop"] = "error"
     text_key: str | None = None
+    tokenizer: Path | None = None

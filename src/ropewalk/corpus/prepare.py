@@ -60,7 +60,7 @@ def prepare(config: CorpusConfig, cache: str | Path | None = None, progress: boo
 
 
 def _hash(config: CorpusConfig, sources: list[Opened]) -> str:
-    settings = config.model_dump(mode="json", exclude={"sources", "root"})
+    settings = config.model_dump(mode="json", exclude={"sources", "root", "tokenizer"})
     content = [
         [source.kind, opened.fingerprint()] for source, opened in zip(config.sources, sources, strict=True)
     ]

@@ -26,7 +26,7 @@ def site(folder: str | Path, model: Decoder, *, name: str | None = None) -> dict
     and for what `graph.onnx` and `runtime` refuse. An earlier site stays as it is until the new one is complete.
     """
     folder = Path(folder)
-    if model.config.vocab_size < 257:
+    if model.config.vocab_size < 257 or model.own_tokenizer is not None:
         raise UserError("expected a byte model of 257 tokens for the site, got another; export that one.")
     others = (
         {path.name for path in folder.iterdir()} - {"index.html", "model.onnx", "runtime"}

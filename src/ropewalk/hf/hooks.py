@@ -185,7 +185,7 @@ class GraftHooks:
             r = apply_edit(self.recording.edit, rows, r)
             self.recording.r.append(r)
         n = n.to(r.device).expand(r.shape[0], -1)
-        running, ends = positions.offsets(r, gap=self.gap, starts=restarts(n, offset), offset=offset)
+        running, ends = positions.offsets(r, gap=self.gap, starts=restarts(n, offset), initial_sum=offset)
         p = (n[..., None] + running).float()
         if self.recording is not None:
             self.recording.p[layer] = p

@@ -28,7 +28,9 @@ def export(decoder: Decoder, folder: str | Path) -> Path:
 
     def fill(temporary: Path) -> None:
         model.save_pretrained(temporary)
-        if decoder.config.vocab_size == VOCAB_SIZE:
+        if decoder.own_tokenizer is not None:
+            decoder.own_tokenizer.tokenizer.save_pretrained(temporary)
+        elif decoder.config.vocab_size == VOCAB_SIZE:
             byte_tokenizer().save_pretrained(temporary)
 
     write_folder(Path(folder), fill)
@@ -51,7 +53,10 @@ def llama(decoder: Decoder, *, increments: bool = False) -> Any:
             'export one trained with model.increments.parametrization = "integer", or load this one with '
             "AutoModelForCausalLM after `import ropewalk.hf`."
         )
-    model = LlamaForCausalLM(llama_config(config)).eval()
+    shape = llama_config(config)
+    if decoder.own_tokenizer is not None:
+        shape.bos_token_id = shape.eos_token_id = decoder.own_tokenizer.end
+    model = LlamaForCausalLM(shape).eval()
     model.load_state_dict(llama_state_dict(decoder), strict=False)
     return model
 

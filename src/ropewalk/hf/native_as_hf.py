@@ -105,7 +105,10 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         folder = _folder(name)
         decoder = checkpoint.load_decoder(folder)
         saved = checkpoint.read_config(folder)
-        model: Any = cls(RopewalkDecoderConfig(model=saved["model"], provenance=saved["provenance"]), decoder)
+        own = decoder.own_tokenizer
+        ends = {} if own is None else {"bos_token_id": own.end, "eos_token_id": own.end}
+        config = RopewalkDecoderConfig(model=saved["model"], provenance=saved["provenance"], **ends)
+        model: Any = cls(config, decoder)
         dtype = kwargs.get("dtype") or kwargs.get("torch_dtype")
         if isinstance(dtype, str) and dtype != "auto":
             dtype = getattr(torch, dtype, None)

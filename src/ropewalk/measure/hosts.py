@@ -89,4 +89,5 @@ def _per_layer_copy(decoder: Decoder, per_head: bool) -> Decoder:
     copy = Decoder(DecoderConfig.model_validate(shape))
     copy.load_state_dict(decoder.state_dict(), strict=False)
     copy.provenance, copy.compute_dtype = decoder.provenance, decoder.compute_dtype
+    copy.own_tokenizer = decoder.own_tokenizer
     return copy.to(decoder.embedding.device).eval()

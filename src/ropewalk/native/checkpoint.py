@@ -23,6 +23,7 @@ from ropewalk.native.model_folder import CONFIG, FORMAT, SCHEMA, WEIGHTS, Shapes
 from ropewalk.system.files import read_json, sha256
 from ropewalk.system.folders import write_folder
 from ropewalk.system.sharded_tensors import gather_tensors
+from ropewalk.tokens.tokenizer_file import FILE as TOKENIZER
 
 OPTIMIZER, TRAINING = "optimizer.safetensors", "training.json"
 
@@ -57,6 +58,9 @@ def save_decoder(
             "weights": {"sha256": sha256(temporary / WEIGHTS), "bytes": (temporary / WEIGHTS).stat().st_size},
             "provenance": provenance,
         }
+        if model.own_tokenizer is not None:
+            (temporary / TOKENIZER).write_bytes(model.own_tokenizer.content)
+            config["tokenizer"] = sha256(temporary / TOKENIZER)
         if training is not None:
             save_file(training[0], temporary / OPTIMIZER)
             state = {**training[1], "optimizer": sha256(temporary / OPTIMIZER)}
@@ -86,6 +90,7 @@ def load_decoder(model: str | Path) -> Decoder:
     decoder = Decoder(shape, seed=None)
     decoder.load_state_dict(state)
     decoder.provenance = model_folder.provenance(config, folder)
+    decoder.own_tokenizer = model_folder.tokenizer(config, folder)
     return decoder.eval()
 
 

@@ -29,6 +29,8 @@ from ropewalk.native.kv_cache import KVCache, LayerKVCache
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
+    from ropewalk.tokens.tokenizer_file import FileTokenizer
+
 
 class Linear(nn.Module):
     """A float32 matrix (out, in), applied in the dtype of its input."""
@@ -157,14 +159,15 @@ class Decoder(HostProperties, nn.Module):
     """A causal language model with learned position increments: the native host.
 
     seed: None leaves the weights uninitialized, for a loader to fill. compute_dtype: the dtype of the residual stream.
-    provenance: where the weights come from. layer_fn and layer_with_increments_fn: the two functions that plain training
-    passes call; `ropewalk.training.execution` replaces them by compiled versions.
+    provenance: where the weights come from. own_tokenizer: None for byte models. layer_fn and layer_with_increments_fn: the
+    two functions that plain training passes call; `ropewalk.training.execution` replaces them by compiled versions.
     """
 
     def __init__(self, config: DecoderConfig, seed: int | None = 0) -> None:
         super().__init__()
         self.config = config
         self.provenance: dict[str, Any] = {}
+        self.own_tokenizer: FileTokenizer | None = None
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.hidden_size))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_layers))
         self.increment_modules = nn.ModuleList(
@@ -297,7 +300,7 @@ class Decoder(HostProperties, nn.Module):
         offset = kv_cache.offsets[i] if kv_cache else None
         r = apply_edit(edit, own, compute_increments(module, x, tokens, position_ids, offset))
         p, end = positions.positions_from_increments(
-            r, position_ids, gap=gap, starts=starts, offset=offset, absolute=isinstance(module, Absolute)
+            r, position_ids, gap=gap, starts=starts, initial_sum=offset, absolute=isinstance(module, Absolute)
         )
         if kv_cache:
             kv_cache.offsets[i] = end

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ropewalk.core.rows import Row
 from ropewalk.native.config import DecoderConfig
-from ropewalk.tokens.tokenizer import ByteTokenizer
+from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
 from ropewalk.tokens.utf8_bytes import VOCAB_SIZE
+
+if TYPE_CHECKING:
+    from ropewalk.tokens.tokenizer_file import FileTokenizer
 
 
 class HostProperties:
@@ -15,6 +18,7 @@ class HostProperties:
 
     config: DecoderConfig
     provenance: dict[str, Any]
+    own_tokenizer: FileTokenizer | None
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -29,8 +33,10 @@ class HostProperties:
         return self.config.vocab_size
 
     @property
-    def tokenizer(self) -> ByteTokenizer | None:
-        """UTF-8 bytes; None for a model of another vocabulary."""
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer in the model's folder, else UTF-8 bytes; None for a model of another vocabulary."""
+        if self.own_tokenizer is not None:
+            return self.own_tokenizer
         return ByteTokenizer() if self.config.vocab_size == VOCAB_SIZE else None
 
     @property

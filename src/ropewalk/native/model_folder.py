@@ -1,17 +1,18 @@
 """A native model's folder, read and checked without torch.
 
-It holds `config.json` (architecture, provenance, hash and size of the weights) and `model.safetensors`. Nothing is
-unpickled; names, shapes and dtypes are compared with the architecture before a tensor is read. `native.checkpoint` makes
+It holds `config.json` (architecture, provenance, hash and size of the weights) and `model.safetensors`, and
+`tokenizer.json` where the model does not read bytes. Nothing is unpickled; names, shapes and dtypes are compared with the architecture before a tensor is read. `native.checkpoint` makes
 the PyTorch decoder of it, `native.numpy_checkpoint` the NumPy one. UserError for whatever is wrong.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -19,6 +20,9 @@ from ropewalk.errors import UserError, first_problem
 from ropewalk.native.config import DecoderConfig
 from ropewalk.system.available_memory import require_memory
 from ropewalk.system.files import read_json, refuse_pipe
+
+if TYPE_CHECKING:
+    from ropewalk.tokens.tokenizer_file import FileTokenizer
 
 FORMAT = "ropewalk-decoder"
 SCHEMA = 3
@@ -123,6 +127,21 @@ def check_weights(path: Path, config: dict[str, Any], digest: str, expected: Sha
         )
     needed = 3 * 4 * sum(map(math.prod, expected.values()))
     require_memory(needed, f"the model {path.parent}", "close other programs")
+
+
+def tokenizer(config: dict[str, Any], folder: Path) -> FileTokenizer | None:
+    """The checked tokenizer of a folder; None for a byte model."""
+    recorded = config.get("tokenizer")
+    if recorded is None:
+        return None
+    from ropewalk.tokens.tokenizer_file import FILE, read_tokenizer
+
+    found = read_tokenizer(folder / FILE)
+    if hashlib.sha256(found.content).hexdigest() != recorded:
+        raise UserError(
+            f"{folder / FILE} is not the file that {CONFIG} describes (its hash differs); copy the model again."
+        )
+    return found
 
 
 def provenance(config: dict[str, Any], folder: Path) -> dict[str, Any]:

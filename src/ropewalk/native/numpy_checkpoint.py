@@ -35,7 +35,9 @@ def read_numpy_decoder(folder: str | Path) -> NumpyDecoder:
         weights = {name: _float32(tensor) for name, tensor in deserialize(data)}
     except (OSError, SafetensorError, ValueError) as error:
         raise UserError(f"{path} is not a readable safetensors file ({error}); copy it again.") from error
-    return NumpyDecoder(shape, weights, model_folder.provenance(config, folder))
+    return NumpyDecoder(
+        shape, weights, model_folder.provenance(config, folder), model_folder.tokenizer(config, folder)
+    )
 
 
 def parameter_shapes(config: DecoderConfig) -> Shapes:

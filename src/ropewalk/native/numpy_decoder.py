@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.host_properties import HostProperties
+
+if TYPE_CHECKING:
+    from ropewalk.tokens.tokenizer_file import FileTokenizer
 
 SATURATION = 30.0  # as in ropewalk.core.increments
 EPS = float(np.finfo(np.float32).eps)
@@ -42,6 +45,7 @@ class NumpyDecoder(HostProperties):
     config: DecoderConfig
     weights: dict[str, np.ndarray]
     provenance: dict[str, Any]
+    own_tokenizer: FileTokenizer | None = None
 
     def __call__(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """tokens (T,) int64 -> increments (N, T) in token-equivalents, and logits (T, V)."""

@@ -73,7 +73,7 @@ class HuggingFaceTokenizer:
         spans = spans_from_pieces(text, known, self._normalize) if len(known) == len(parts) else None
         if spans is None:
             spans = spans_from_offsets(text, np.array(encoded["offset_mapping"]).reshape(-1, 2), self.name)
-        return TokenizedText(np.array(ids, np.int64), spans, prefix, repeat_prefix=True)
+        return TokenizedText(np.array(ids, np.int64), spans, prefix, repeat_prefix=self.repeats_prefix)
 
     def decode(self, ids: Iterable[int]) -> str:
         return str(self.tokenizer.decode([int(i) for i in ids], clean_up_tokenization_spaces=False))

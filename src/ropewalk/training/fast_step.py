@@ -38,6 +38,7 @@ Attention = Literal["auto", "flash", "cudnn"]
 BACKENDS = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION}
 
 VOCABULARY_MULTIPLE = 8
+MOST_TOKENS = 1 << 16  # of a corpus in 16-bit numbers
 WARM_UP_STEPS = 3  # before a capture: compiles, allocates, chooses kernels
 
 LossFunction = Callable[[Decoder, Tensor, Attention], tuple[Tensor, Tensor]]
@@ -215,6 +216,8 @@ def unsupported(recipe: Recipe, processes: int) -> str | None:
     """Why a training cannot use the fast step; None where it can."""
     if recipe.optimizer.name != "adamw":
         return 'train.cuda_graphs needs optimizer.name = "adamw"'
+    if recipe.model.vocab_size > MOST_TOKENS:
+        return f"train.cuda_graphs needs model.vocab_size of at most {MOST_TOKENS}"
     if processes > 1:
         return "train.cuda_graphs trains on one process"
     return None

@@ -27,6 +27,7 @@ from ropewalk.errors import UserError
 from ropewalk.system.sharded_tensors import broadcast_like
 from ropewalk.system.signals import DeferredInterrupt
 from ropewalk.training import distributed
+from ropewalk.training.corpus_tokens import tokens_per_byte
 from ropewalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from ropewalk.training.optimizer import Optimizers, TrainableModule, rate_fraction
 from ropewalk.training.recipe import micro_batch_size, step_tokens
@@ -176,6 +177,7 @@ def loop(
     """Trains from the step in `state` to the last one. recipe: a `Recipe` or a `GraftRecipe`. stepper: None for eager steps."""
     config, group = recipe.train, checkpoints.group
     stepper = stepper or EagerSteps(recipe, corpus, model, optimizers, state.step, group)
+    per_byte = 1.0 if recipe.token_unit == "bytes" else tokens_per_byte(corpus)
     saved_at, saved_step = time.monotonic(), state.step
     with DeferredInterrupt() as interrupt:
         try:
@@ -185,7 +187,7 @@ def loop(
                 seconds = (time.monotonic() - began) / len(results)
                 for result in results:
                     _check(result, state.step, run)
-                    _record(run, recipe, state, result, seconds, stepper, watch)
+                    _record(run, recipe, state, result, seconds, stepper, watch, per_byte)
                 last = state.step == config.steps
                 due = last or time.monotonic() - saved_at >= 60 * config.checkpoint_minutes
                 requests = group.everyone(due, interrupt.asked)
@@ -215,8 +217,10 @@ def _record(
     seconds: float,
     stepper: Stepper,
     watch: ProgressCallback | None,
+    per_byte: float,
 ) -> None:
-    """Counts one step in `state`, and validates, logs and reports where that is due."""
+    """Counts one step in `state`, and validates, logs and reports where that is due. per_byte: tokens in a byte of the
+    held-out text."""
     config, unit, seen = recipe.train, recipe.token_unit, step_tokens(recipe)
     state.step += 1
     state.loss_sum += result.loss
@@ -225,7 +229,8 @@ def _record(
     last = state.step == config.steps
     if state.step % config.validate_every == 0 or last:
         state.validation = stepper.validate()
-        run.log(step=state.step, validation_loss=state.validation)
+        held_out = loss.bits_per_byte(state.validation * per_byte)
+        run.log(step=state.step, validation_loss=state.validation, validation_bits_per_byte=held_out)
     if state.step % config.log_every == 0 or last:
         mean = state.loss_sum / state.loss_count
         bits = {"bits_per_byte": loss.bits_per_byte(mean)} if unit == "bytes" else {}
@@ -303,7 +308,10 @@ def validate(
     total = count = 0.0
     size = min(16, micro_batch_size(recipe)) * group.ranks
     for part in windows.validation(
-        corpus.validation, context=recipe.model.context_length, limit=recipe.train.validation_tokens, size=size
+        corpus.validation,
+        context=recipe.model.context_length,
+        limit=recipe.train.validation_tokens,
+        size=size,
     ):
         own = part[group.rank :: group.ranks]
         seen = (own if len(own) else part[:1]).to(

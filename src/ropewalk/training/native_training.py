@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from ropewalk.corpus import Corpus
 from ropewalk.errors import UserError
 from ropewalk.native import checkpoint
 from ropewalk.native.decoder import Decoder
+from ropewalk.tokens.tokenizer_file import FileTokenizer, read_tokenizer
 from ropewalk.training import distributed, execution, fast_step, memory_estimate
+from ropewalk.training.corpus_tokens import tokenize_corpus
 from ropewalk.training.distributed import SINGLE_PROCESS, ProcessGroup
 from ropewalk.training.fit_steps import with_fitting_steps
 from ropewalk.training.loop import CheckpointIO, EagerSteps, ProgressCallback, State, Stepper, loop
@@ -39,6 +41,7 @@ def train(
     """
     folder = Path(folder)
     config, began = recipe.train, time.monotonic()
+    corpus, tokenizer = _in_tokens(recipe, corpus)
     plan, notes = execution.plan_execution(
         config.device, config.precision, config.compile and not shard, config.cuda_graphs
     )
@@ -62,6 +65,7 @@ def train(
             for note in notes:
                 run.note(note)
             model = Decoder(recipe.model, seed=config.seed)
+            model.own_tokenizer = tokenizer
             fill_frozen(model, recipe.model.increments.table)
             parallel = _parallelize(model, plan, group, shard)
             optimizers = Optimizers(model, recipe.optimizer, step_tokens(recipe))
@@ -73,6 +77,22 @@ def train(
             provenance = run.provenance(step=recipe.train.steps, validation=state.validation)
             checkpoint.save_decoder(folder / "model", model, provenance, write=group.first)
     return folder / "model"
+
+
+def _in_tokens(recipe: Recipe, corpus: Corpus) -> tuple[Corpus, FileTokenizer | None]:
+    """The corpus in the tokens of the recipe's tokenizer, and the tokenizer; as it is where tokens are bytes."""
+    path = recipe.corpus.tokenizer
+    if path is None:
+        return corpus, None
+    tokenizer = read_tokenizer((recipe.corpus.root or Path()) / path)
+    if tokenizer.vocab_size > recipe.model.vocab_size:
+        raise UserError(
+            f"{path} has {tokenizer.vocab_size} tokens and model.vocab_size is {recipe.model.vocab_size}; set "
+            f"model.vocab_size = {tokenizer.vocab_size}."
+        )
+    found = tokenize_corpus(corpus, tokenizer)
+    described = {**corpus.info, "digests": {"tokens": found.hash}}
+    return replace(found, info=described), tokenizer
 
 
 def _fast(

@@ -64,12 +64,12 @@ class Recipe(BaseModel):
 
     @property
     def token_unit(self) -> str:
-        """What metrics count: a native model's tokens are bytes."""
-        return "bytes"
+        """What metrics count: the tokens of a native model are bytes, unless the corpus has a tokenizer."""
+        return "bytes" if self.corpus.tokenizer is None else "tokens"
 
     @model_validator(mode="after")
     def _holds_bytes(self) -> Recipe:
-        if self.model.vocab_size < VOCAB_SIZE:
+        if self.corpus.tokenizer is None and self.model.vocab_size < VOCAB_SIZE:
             raise ValueError(
                 f"model.vocab_size {self.model.vocab_size} must be at least {VOCAB_SIZE}: "
                 "256 bytes and the end of a document"

@@ -22,8 +22,8 @@ from ropewalk.system import available_memory
 from ropewalk.tokens.huggingface import HuggingFaceTokenizer
 from ropewalk.tokens.tokenizer import ByteTokenizer
 from ropewalk.training import recipe
+from ropewalk.training.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft import memory_estimate, paired, trainable
-from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, rates
 from ropewalk.training.memory_estimate import MemoryEstimate
 from ropewalk.training.optimizer import OptimizerConfig

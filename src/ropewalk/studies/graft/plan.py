@@ -22,8 +22,8 @@ from ropewalk.studies import plan
 from ropewalk.studies.plan import GoldFiles, Header, job_folder, scaled_steps
 from ropewalk.system.seeds import MAX_SEED
 from ropewalk.system.toml import read_toml
+from ropewalk.training.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft import paired
-from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, How, rates
 from ropewalk.training.loop import ProgressCallback
 from ropewalk.training.recipe import TrainConfig

@@ -28,8 +28,8 @@ from ropewalk.studies.graft.plan import GROUP, GraftJob, GraftStudy, jobs
 from ropewalk.studies.graft.signals import SignalTables
 from ropewalk.studies.store import Entry
 from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
+from ropewalk.training.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft import paired, trainable
-from ropewalk.training.graft.corpus_tokens import tokenize_corpus
 
 MOVERS = 5
 SOURCE = "ropewalk.studies.graft.tables"

@@ -1,4 +1,4 @@
-"""A prepared corpus in the tokens of a base model: the same documents and splits.
+"""A prepared corpus in the tokens of a tokenizer: the same documents and splits.
 
 Kept in the cache folder under a hash of corpus and tokenizer, so that it is made once, with the hash of its files, which
 is checked at every use: a damaged copy is made again. Tokens are uint32; documents end with the tokenizer's end token.
@@ -62,6 +62,12 @@ def tokenize_corpus(corpus: Corpus, tokenizer: Tokenizer, cache: str | Path | No
     return replace(corpus, hash=digest, train=found["train"], validation=found["validation"])
 
 
+def tokens_per_byte(corpus: Corpus) -> float:
+    """Tokens of the held-out split over its bytes; what turns nats per token into nats per byte."""
+    size = corpus.info["bytes"]["validation"]
+    return len(corpus.validation) / size if size else 1.0
+
+
 def _problem(folder: Path, vocab_size: int) -> str | None:
     """What is wrong with a folder of tokens, each of which is read; None for nothing."""
     try:
@@ -84,7 +90,7 @@ def _write(corpus: Corpus, tokenizer: Any, end: int | None, folder: Path) -> Non
     for split in SPLITS:
         digest, count, largest = hashlib.sha256(), 0, 0
         with (folder / f"{split}.bin").open("wb") as file:
-            for texts in _documents(getattr(corpus, split)):
+            for texts in documents(getattr(corpus, split)):
                 for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]:
                     tokens = np.array(ids + ([] if end is None else [end]), TOKEN)
                     file.write(tokens.data)
@@ -101,8 +107,8 @@ def _write(corpus: Corpus, tokenizer: Any, end: int | None, folder: Path) -> Non
     (folder / INDEX).write_text(json.dumps(index))
 
 
-def _documents(tokens: np.ndarray) -> Iterator[list[str]]:
-    """The texts of a split of bytes, some at a time."""
+def documents(tokens: np.ndarray) -> Iterator[list[str]]:
+    """The texts of a split of bytes, some at a time, without their ends."""
     ends = np.flatnonzero(tokens == END)
     starts = np.concatenate([[0], ends[:-1] + 1])
     for first in range(0, len(ends), BATCH):
