@@ -1,7 +1,7 @@
 """The one opener: `ropewalk.load(NAME)` opens every model there is, with its tokenizer.
 
-NAME is a bundled model, a native model's folder, a Hugging Face folder or hub name, a GGUF file, or a folder of
-increments that were trained on one of these.
+NAME is a bundled model, a native model's folder, a Hugging Face folder or hub name, a GGUF file, or increments that were
+trained on one of these: a folder or a hub name.
 """
 
 from __future__ import annotations
@@ -60,8 +60,15 @@ def load(
     if backend == "numpy":
         raise UserError(f"{name} is no native model, so NumPy cannot read it; leave out the backend.")
     _require_torch(name)
+    from ropewalk.hf.hub import hub_adapter
     from ropewalk.hf.opening import open_adapter, open_huggingface
 
+    fetched = None
+    if kind == "huggingface":
+        fetched = hub_adapter(name, revision=options.get("revision"), token=options.get("token"))
+    if fetched is not None:
+        options.pop("revision", None)  # that of the increments, not of their base
+        return open_adapter(fetched, base=base, tokenizer=tokenizer, strict=strict, **options)
     if kind == "huggingface":
         if base is not None:
             raise UserError(

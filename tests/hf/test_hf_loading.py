@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peft
 import pytest
 import torch
 import transformers
-from families import perturb
+from families import perturb, tokens
 
 import ropewalk
 from ropewalk.errors import UserError
-from ropewalk.hf import adapter_file, graft, load
+from ropewalk.hf import adapter_file, graft, hub, load
+from ropewalk.hf.describe import describe
 from ropewalk.hf.llama_export import byte_tokenizer
 from ropewalk.hf.loading import find_source
 from ropewalk.loading import kind_of
@@ -89,13 +91,57 @@ def test_a_resized_vocabulary_is_named(folder: Path, tmp_path: Path) -> None:
 
 
 def test_a_hub_name_is_refused_at_once_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ropewalk.hf import loading
-
-    monkeypatch.setattr(loading, "_reachable", lambda url: False)
+    monkeypatch.setattr(hub, "_reachable", lambda url: False)
     began = time.monotonic()
     with pytest.raises(UserError, match=r"nobody/nothing is no local folder.*cannot be reached"):
         ropewalk.load("nobody/nothing")
     assert time.monotonic() - began < 20
+
+
+def cached(cache: Path, name: str, files: Path) -> None:
+    """Puts the files of a folder into a cache of the hub, as a download does."""
+    repository = cache / f"models--{name.replace('/', '--')}"
+    shutil.copytree(files, repository / "snapshots" / "abc")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+
+
+@pytest.fixture
+def offline_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    return tmp_path / "hub"
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing")
+@pytest.mark.parametrize("kind", ["ropewalk", "peft"])
+def test_an_adapter_on_the_hub_finds_its_base_there(
+    kind: str, folder: Path, tmp_path: Path, offline_hub: Path
+) -> None:
+    own, record = tmp_path / "own", {"ropewalk": "ropewalk.json", "peft": "adapter_config.json"}[kind]
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    if kind == "ropewalk":
+        grafted = graft(model, per="shared")
+        perturb(grafted)
+        grafted.save(own)
+    else:
+        peft.get_peft_model(
+            model, peft.LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
+        ).save_pretrained(own)
+    (own / record).write_text((own / record).read_text().replace(str(folder), "somebody/base"))
+    cached(offline_hub, "somebody/base", folder)
+    cached(offline_hub, "somebody/adapter", own)
+    for name, same in (("somebody/adapter", own), ("somebody/base", folder)):
+        opened, expected = ropewalk.load(name), ropewalk.load(same)
+        assert torch.equal(opened(tokens(1, 5)).logits, expected(tokens(1, 5)).logits)
+        assert opened.rows == expected.rows and (name == "somebody/base") == torch.equal(
+            opened(tokens(1, 5)).logits, ropewalk.load(folder)(tokens(1, 5)).logits
+        )
+    assert describe("somebody/adapter")["base"] == "somebody/base"
+    with pytest.raises(UserError, match="somebody/other is no local folder"):
+        ropewalk.load("somebody/other")
 
 
 def test_gguf_files_are_found(tmp_path: Path) -> None:

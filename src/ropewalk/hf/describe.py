@@ -9,6 +9,7 @@ import torch
 
 from ropewalk.errors import UserError
 from ropewalk.hf import adapter_file
+from ropewalk.hf.hub import hub_adapter
 from ropewalk.hf.loading import find_source, open_config
 from ropewalk.hf.opening import tokenizer_of
 from ropewalk.system.files import read_json
@@ -20,7 +21,7 @@ NOT_GRAFTED = (
 
 def describe(name: str | Path) -> dict[str, Any]:
     """What a model is, as plain values by what each says. UserError for anything that cannot be opened."""
-    folder = Path(name)
+    folder = hub_adapter(name) or Path(name)
     if adapter_file.is_adapter(folder):
         record = adapter_file.read(folder)
         settings = record["increments"]

@@ -18,11 +18,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PretrainedConfig
 
 from ropewalk.errors import UserError
+from ropewalk.hf.hub import CONFIG, require_reachable
 
 MAX_LAYERS = 4096
 """Layers of a model; one that claims more is damaged, and would take all memory before its weights are looked at."""
-REACH_SECONDS = 5.0
-"""How long to wait for the hub before saying that it cannot be reached."""
 
 
 class HubOptions(TypedDict, total=False):
@@ -168,22 +167,6 @@ def open_tokenizer(name: str | Path, **options: Any) -> Any:
     return tokenizer
 
 
-def require_reachable(name: str, file: str = "config.json") -> bool:
-    """Whether a hub name must come from the local cache. UserError, at once, where neither cache nor hub has it."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    cached = isinstance(try_to_load_from_cache(name, file), str)
-    offline = constants.HF_HUB_OFFLINE or os.environ.get("TRANSFORMERS_OFFLINE", "0") == "1"
-    if not offline and _reachable(f"{constants.ENDPOINT}/{name}/resolve/main/{file}"):
-        return False
-    if cached:
-        return True
-    raise UserError(
-        f"{name} is no local folder, is not in the Hugging Face cache, and the hub cannot be reached; name a folder, or "
-        "try again with a network."
-    )
-
-
 @contextmanager
 def _no_bars() -> Iterator[None]:
     """Without the bar that transformers draws while it copies weights, which takes a second."""
@@ -206,19 +189,8 @@ def _hub_arguments(source: Source, options: dict[str, Any]) -> dict[str, Any]:
         raise UserError(
             f"'{source.name[:200]}' does not exist; name a model folder, a .gguf file, or a hub name."
         )
-    arguments["local_files_only"] = require_reachable(source.name, source.gguf or "config.json")
+    arguments["local_files_only"] = require_reachable(source.name, source.gguf or CONFIG)
     return arguments | {key: options[key] for key in ("revision", "token") if options.get(key) is not None}
-
-
-def _reachable(url: str) -> bool:
-    """Whether a server answers, whatever it says."""
-    from huggingface_hub.utils import get_session
-
-    try:
-        get_session().head(url, timeout=REACH_SECONDS, follow_redirects=False)
-    except Exception:
-        return False
-    return True
 
 
 def _gguf(source: Source) -> Source:
