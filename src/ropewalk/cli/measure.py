@@ -40,6 +40,11 @@ def _print_list(asked: bool) -> None:
         raise typer.Exit
 
 
+ListAll = Annotated[
+    bool, typer.Option("--list", help="List the measurements and stop.", is_eager=True, callback=_print_list)
+]
+
+
 def measure(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}; --list explains them.")],
     models: Annotated[
@@ -70,10 +75,7 @@ def measure(
     ] = None,
     windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32,
     out: Out = None,
-    list_all: Annotated[
-        bool,
-        typer.Option("--list", help="List the measurements and stop.", is_eager=True, callback=_print_list),
-    ] = False,
+    list_all: ListAll = False,
 ) -> None:
     """Run one measurement on models and print a table with intervals.
 

@@ -21,7 +21,7 @@ def native_model(name: str, command: str) -> Decoder:
     kind = kind_of(name)
     if kind != "native":
         if not (Path(name).is_dir() or name.endswith(".gguf")):
-            find_model(name)  # a name that is nothing at all
+            find_model(name)  # raises if there is no such model
         raise UserError(
             f"{name} is {KINDS[kind]}; `ropewalk {command}` needs a native model, such as per-layer or one that "
             "`ropewalk train` made."

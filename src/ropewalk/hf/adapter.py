@@ -24,7 +24,7 @@ from ropewalk.hf.inspect_model import GraftWarning, inspect_model
 def load(model: nn.Module, folder: str | Path, *, strict: bool = True, tokenizer: Any = None) -> Graft:
     """Grafts the increments in a folder onto `model`, which must be the base they were trained on.
 
-    strict: refuse a model with other weights or a resized vocabulary; False only warns. UserError for anything else.
+    strict: refuse a model with other weights or a resized vocabulary; with False only warn. Any other mismatch is a UserError.
     """
     folder = Path(folder)
     record = adapter_file.read(folder)
@@ -80,7 +80,7 @@ def check_base(model: nn.Module, base: dict[str, Any], folder: Path, strict: boo
 
 
 def _resized(model: nn.Module, before: Any) -> str:
-    """Which matrices of the vocabulary were resized, in words; "" where it is not the vocabulary that differs."""
+    """Which embedding or output matrices were resized, in words; "" where it is not the vocabulary that differs."""
     now = adapter_file.vocabulary_shapes(model)
     if not isinstance(before, dict) or set(before) != set(now):
         return ""

@@ -1,7 +1,7 @@
-"""Lets through only what the live page itself asks, and sends every answer with strict headers.
+"""Accepts only requests of the live page itself, and answers with strict headers.
 
-Refused with 404 and an empty body: another Host (so that no foreign name can be pointed here), another path. Refused with
-403: a request that another site's page makes. A refused connection is closed.
+Refused with 404 and an empty body: another Host (DNS rebinding) and paths that do not begin with the secret token.
+Refused with 403: cross-origin requests (CSRF). A refused connection is closed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEADERS = (
 
 
 class Guard:
-    """An ASGI application in front of `app`, whose paths begin with `base` on this machine's `port`."""
+    """An ASGI application in front of `app`, whose paths begin with the secret `base` on this machine's `port`."""
 
     def __init__(self, app: Any, port: int, base: str) -> None:
         self.app, self.base = app, base.encode()

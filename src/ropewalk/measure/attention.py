@@ -22,7 +22,7 @@ from ropewalk.measure.hosts import eager_attention
 from ropewalk.tokens.tokenized_text import TokenizedText
 from ropewalk.traces.builder import window_length, windows
 
-MOST = 8
+TOP_K = 8
 """Attended tokens that are kept for each token."""
 WEIGHTS = 1 << 27
 """Attention weights that a pass may hold: 512 MB in float32. A larger window is read in parts."""
@@ -66,7 +66,7 @@ def read_attention(
             given, asked = np.concatenate([extra, sequence[first:last]]), edit(first - len(extra) - skip)
             weights, learned = _weights(host, given, layers, own, asked)
             weights = weights[:, max(keep, skip) - last :]
-            top, places = weights.topk(min(MOST, weights.shape[-1]), dim=-1)
+            top, places = weights.topk(min(TOP_K, weights.shape[-1]), dim=-1)
             even = None
             if learned:
                 whole, _ = _weights(host, given, layers, own, lambda _, d: torch.ones_like(d))

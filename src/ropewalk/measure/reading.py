@@ -1,4 +1,4 @@
-"""Reads a text once and keeps what a picture of it can show: its trace, and the tokens that the model expected."""
+"""Reads a text once and returns its trace together with the model's top predictions at each position."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from ropewalk.traces.builder import window_length, windows
 if TYPE_CHECKING:
     from ropewalk.traces.trace import Trace
 
-LIKELIEST = 8
-"""Tokens that are kept for each place."""
+TOP_K = 8
+"""Predictions that are kept for each position."""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A trace of T tokens and the model's likeliest tokens, (T + 1, K): before each token, and after the last.
+    """A trace of T tokens and the model's top K predictions, (T + 1, K): before each token, and after the last.
 
-    ids: int64, -1 where the model was not asked (before the first token of a text without a prefix). shares: their
+    ids: int64, -1 where the model was not asked (before the first token of a text without a prefix). probabilities: their
     probabilities, float32.
     """
 
     trace: Trace
     ids: np.ndarray
-    shares: np.ndarray
+    probabilities: np.ndarray
 
 
 def read(
@@ -46,7 +46,8 @@ def read(
     start: Start = "auto",
     edit: Callable[[int], Edit | None] = lambda place: None,
 ) -> Reading:
-    """Reads `text`; arguments as in `ropewalk.trace`, but edit is asked for each pass, given its first token's place."""
+    """Reads `text`; arguments as in `ropewalk.trace`, but `edit` makes the edit of each pass from the index
+    of the pass's first token."""
     with opened_host(host, tokenizer) as opened:
         encoded = encode_for(opened, text, tokenizer, start) if tokens is None else tokens
         skip = 0 if start == "none" else len(encoded.prefix)
@@ -56,16 +57,16 @@ def read(
         result = trace(
             recorder, text, tokens=encoded, start=start, tokens_per_pass=1
         )  # a window a pass, in order
-    ids, shares = (np.concatenate(parts) for parts in (recorder.ids, recorder.shares))
+    ids, probabilities = (np.concatenate(parts) for parts in (recorder.ids, recorder.probabilities))
     if not skip:
         ids = np.concatenate([np.full_like(ids[:1], -1), ids])
-        shares = np.concatenate([np.zeros_like(shares[:1]), shares])
+        probabilities = np.concatenate([np.zeros_like(probabilities[:1]), probabilities])
     count = len(encoded.ids) + 1
-    return Reading(result, ids[-count:], shares[-count:])
+    return Reading(result, ids[-count:], probabilities[-count:])
 
 
 class _Recorder:
-    """The same host, edited, which keeps the likeliest tokens at every place it is asked about.
+    """Wraps a host: edits each pass and records the top predictions of the tokens that are kept.
 
     places: (first, keep, last) of each pass, see `ropewalk.traces.builder.windows`; edit: given the first of a pass.
     """
@@ -77,7 +78,7 @@ class _Recorder:
         self.rows, self.tokenizer, self.vocab_size = host.rows, host.tokenizer, host.vocab_size
         self.context_length, self.gap, self.describe = host.context_length, host.gap, host.describe
         self.ids: list[np.ndarray] = []
-        self.shares: list[np.ndarray] = []
+        self.probabilities: list[np.ndarray] = []
 
     def __call__(
         self,
@@ -99,7 +100,7 @@ class _Recorder:
             kv_cache=kv_cache,
         )
         logits = output.logits[0, keep - last :].float()
-        shares, ids = logits.softmax(-1).topk(min(LIKELIEST, logits.shape[-1]))
+        probabilities, ids = logits.softmax(-1).topk(min(TOP_K, logits.shape[-1]))
         self.ids.append(ids.numpy(force=True))
-        self.shares.append(shares.numpy(force=True))
+        self.probabilities.append(probabilities.numpy(force=True))
         return output

@@ -22,9 +22,9 @@ def mean_by_token(model: Decoder, corpus: Corpus, *, tokens: int) -> tuple[list[
     for part in windows.validation(corpus.validation, context=model.context_length, limit=tokens, size=16):
         part = part[:, :-1]
         counts += torch.bincount(part.flatten(), minlength=size)
-        increments = model(part).increments
-        sums = sums or [torch.zeros(size, r.shape[-1], dtype=torch.float64) for r in increments]
-        for total, r in zip(sums, increments, strict=True):
+        emitted = model(part).r
+        sums = sums or [torch.zeros(size, r.shape[-1], dtype=torch.float64) for r in emitted]
+        for total, r in zip(sums, emitted, strict=True):
             total.index_add_(0, part.flatten(), r.flatten(0, 1).double())
     return [(total / counts.clamp(min=1)[:, None]).float() for total in sums], counts
 

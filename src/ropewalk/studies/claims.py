@@ -1,6 +1,6 @@
-"""Claims: published figures, where ours is in a study's tables, and the rule of the verdict.
+"""Claims: published numbers, where ours are in a study's tables, and how the verdict follows.
 
-A verdict follows from our table by `judge`, never by hand. The figures of native models are in `native.claims`, those
+A verdict is computed from our table by `judge`, never written by hand. The numbers of native models are in `native.claims`, those
 of grafts in `graft.claims`.
 """
 
@@ -17,7 +17,7 @@ from ropewalk.errors import UserError
 
 Rule = Literal["above", "below", "equivalent", "figure"]
 CHOSEN = ("boundaries", "scopes")
-"""Tables whose rows must clear what the primary endpoint must."""
+"""Tables in which every row is compared with the threshold of the primary endpoint."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Place:
 class Claim:
     """id; section of the report; the published number as text; where ours is; how it is judged.
 
-    rule: our number is "above" or "below" `null`, "equivalent" to 0 within the margin, or only a "figure". p: the column
-    of a p value that decides instead of the interval. reads: what the trainings read (`native.plan.Group.reads`).
+    rule: our number is "above" or "below" `null`, "equivalent" to 0 within the margin, or a "figure" that is only reported. p:
+    the column of a p value that decides instead of the interval. reads: the data of the models (`native.plan.Group.reads`).
     """
 
     id: str
@@ -55,7 +55,10 @@ class Claim:
 def judge(
     claims: Iterable[Claim], group: str, made: dict[str, list[Result]], seen: str
 ) -> list[dict[str, Any]]:
-    """Each claim with our number, its interval, its verdict and its command; those without a table are left out."""
+    """Each claim with our number, its interval, its verdict and its command; those without a table are left out.
+
+    made: results by table. seen: how much the models read, such as "20 MB".
+    """
     judged = []
     for claim in claims:
         result = _find(claim.place, group, made)
@@ -87,10 +90,10 @@ def verdict(
 ) -> str:
     """ "replicated", "not replicated at N MB" or "undecided at N MB"; "no verdict" for a figure.
 
-    An effect must clear what random networks reach (`level`) and not only chance; a row among several, Holm's
-    correction. What was published as neutral is replicated by equivalence, and not replicated only where the whole
-    interval lies outside the margin. An AUC whose sign was fixed on development is above chance where it tells
-    boundaries either way.
+    An effect counts if its interval excludes chance and lies beyond what random networks reach (`level`); for one row
+    of several, p must also be below 5 % after Holm's correction. What was published as no difference is replicated by
+    equivalence, and not replicated only where the whole interval lies outside the margin. The sign of an AUC is chosen on
+    development data, so either sign counts as above chance.
     """
     if claim.rule == "figure":
         return "no verdict"
@@ -138,7 +141,7 @@ def _row(claim: Claim, result: Result) -> dict[str, Cell] | None:
 
 
 def _level(claim: Claim, result: Result, row: dict[str, Cell]) -> float:
-    """What our number must lie beyond; what nothing would be, where random networks were not measured."""
+    """The threshold: what random networks reach, or the claim's null where they were not measured."""
     if claim.place.result in CHOSEN and result.primary is not None:
         return result.primary.null
     reached = row.get("chance")

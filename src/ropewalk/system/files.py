@@ -15,11 +15,11 @@ from ropewalk.system import available_memory
 
 
 def read_whole(path: str | Path, *, times: int = 8, packed: bool = False, limit: int | None = None) -> bytes:
-    """All bytes of a file, unpacked where it is gzip.
+    """All bytes of a file, decompressed if `packed` (gzip).
 
-    UserError for one that does not fit `times` over in memory, that is longer than `limit` bytes, or that is a named
-    pipe, which would wait for a writer. Reads at most a megabyte beyond these limits, also of a file that would unpack
-    to more. OSError, EOFError and zlib.error as opening and unpacking raise them.
+    UserError for a file of which `times` copies do not fit in memory, that is longer than `limit` bytes, or that is a named
+    pipe, which would wait for a writer. Reads at most a megabyte beyond these limits, whatever a file decompresses
+    to. OSError, EOFError and zlib.error as opening and decompressing raise them.
     """
     most, size, pieces = available_memory.available_bytes() / times, 0, []
     refuse_pipe(path)

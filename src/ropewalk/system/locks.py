@@ -1,4 +1,4 @@
-"""Locks on files and folders that end with the process that holds them."""
+"""Locks on files and folders. A lock is released when the process that holds it ends."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Lock:
         self.handle, self.held = handle, held
 
     def close(self) -> None:
-        """Give the lock up."""
+        """Releases the lock."""
         if self.handle is not None:
             os.close(self.handle)
             self.handle = None
@@ -34,11 +34,11 @@ class Lock:
 def lock(path: str | Path, *, wait: bool = False) -> Lock:
     """Lock a folder, or a file, which is made where it is missing. BlockingIOError where another process holds it.
 
-    wait: until that one gives it up. OSError where the path cannot be opened.
+    wait: until that one releases it. OSError where the path cannot be opened.
     """
     if os.path.isdir(path):
         if os.name == "nt":
-            return Lock(None, False)  # folders cannot be opened there
+            return Lock(None, False)  # Windows cannot open folders
         handle = os.open(path, os.O_RDONLY)
     else:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)

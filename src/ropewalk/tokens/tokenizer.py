@@ -1,8 +1,8 @@
 """Tokenizers: a text as token ids with byte spans, and back.
 
 A tokenizer belongs to a host. `ByteTokenizer` is that of the native models; `ropewalk.tokens.huggingface` wraps those
-of transformers. `start` says which tokens come before a text: "auto" the ones that the tokenizer itself adds, "bos"
-its begin-of-text token, "none" nothing, a number that token.
+of transformers. `start` says which tokens come before a text: "auto": those that the tokenizer itself adds; "bos":
+its begin-of-text token; "none": none; a number: the token with that id.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Tokenizer(Protocol):
 
     @property
     def end(self) -> int | None:
-        """The token between documents."""
+        """The end-of-text token, which separates documents."""
         ...
 
     def prefix(self, start: Start = "auto") -> tuple[int, ...]:
@@ -43,20 +43,20 @@ class Tokenizer(Protocol):
         ...
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that token ids write; bytes that are no UTF-8 are shown as U+FFFD."""
+        """The text of token ids; bytes that are not UTF-8 become U+FFFD."""
         ...
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """What each token writes by itself; a part of a character is U+FFFD."""
+        """The text of each token by itself; a part of a character becomes U+FFFD."""
         ...
 
     def parts(self, ids: Sequence[int]) -> list[bytes | None]:
-        """The bytes that each token writes; None for one that has no entry or stands for unknown text."""
+        """The bytes of each token; None for an id that is not in the vocabulary, and for the unknown token."""
         ...
 
     @property
     def repeats_prefix(self) -> bool:
-        """Whether a text that is read in windows has the prefix before each of them."""
+        """Whether the prefix is repeated before each window of a long text."""
         ...
 
     def chat(self, message: str) -> str:
@@ -99,12 +99,12 @@ class ByteTokenizer:
 
 
 def read_start(written: str) -> Start:
-    """A start as it is written: auto, bos, none, or the number of a token. UserError for anything else."""
+    """A start as it is written: auto, bos, none, or a token id. UserError for anything else."""
     if written in STARTS:
         return written  # type: ignore[return-value]
     if written.isdecimal():
         return int(written)
-    raise UserError(f"start must be auto, bos, none or the number of a token, got '{written}'.")
+    raise UserError(f"start must be auto, bos, none or a token id, got '{written}'.")
 
 
 def resolve_prefix(start: Start, auto: tuple[int, ...], bos: int | None, vocab_size: int) -> tuple[int, ...]:
@@ -115,9 +115,7 @@ def resolve_prefix(start: Start, auto: tuple[int, ...], bos: int | None, vocab_s
         return ()
     if start == "bos":
         if bos is None:
-            raise UserError(
-                'this tokenizer has no begin-of-text token; use start="none", or the number of a token.'
-            )
+            raise UserError('this tokenizer has no begin-of-text token; use start="none", or a token id.')
         return (bos,)
     if isinstance(start, bool) or not isinstance(start, int) or not 0 <= start < vocab_size:
         raise UserError(
@@ -127,7 +125,7 @@ def resolve_prefix(start: Start, auto: tuple[int, ...], bos: int | None, vocab_s
 
 
 def check_text(text: str) -> None:
-    """UserError for an empty text, and for what is no text."""
+    """UserError for an empty text, and for anything that is not a string."""
     if not isinstance(text, str):
         raise UserError(f"expected a text, got {type(text).__name__}; pass a string.")
     if not text:

@@ -139,18 +139,18 @@ def read(path: str | Path, overrides: list[str] | None = None) -> Study:
 
 
 def jobs(study: Study, device: str = "auto") -> Iterator[NativeJob]:
-    """Every training: groups in order, within a group seeds outermost, so that a study that is cut short has whole
-    pairs; the variants of one seed come last of all. What a variant needs comes before it."""
-    given: set[tuple[str, str, int]] = set()
-    for main in (True, False):
-        for name, group in study.groups.items():
-            for seed in group.seeds if main else group.seeds[:1]:
-                variants = group.variants if main else group.single
-                wanted = {needed for v in variants if (needed := VARIANTS[v].needs)} | set(variants)
-                for variant in VARIANTS:
-                    if variant in wanted and (name, variant, seed) not in given:
-                        given.add((name, variant, seed))
-                        yield NativeJob(name, variant, seed, _recipe(study, group, variant, seed, device))
+    """Every run: groups in order, within a group all variants of a seed before the next seed, so that a study that is cut
+    short has whole pairs; variants with one seed come after all groups. What a variant needs comes before it."""
+    done: set[tuple[str, str, int]] = set()
+    parts = [(name, group, group.variants, group.seeds) for name, group in study.groups.items()]
+    parts += [(name, group, group.single, group.seeds[:1]) for name, group in study.groups.items()]
+    for name, group, variants, seeds in parts:
+        wanted = {needed for v in variants if (needed := VARIANTS[v].needs)} | set(variants)
+        for seed in seeds:
+            for variant in VARIANTS:
+                if variant in wanted and (name, variant, seed) not in done:
+                    done.add((name, variant, seed))
+                    yield NativeJob(name, variant, seed, _recipe(study, group, variant, seed, device))
 
 
 def table(study: Study) -> list[plan.Row]:

@@ -1,4 +1,4 @@
-"""The settings of a graft's training: which model, what learns, and for how long.
+"""The settings of a graft's training run: which model, which weights train, and for how long.
 
 `GraftRecipe` has the sections of every recipe, so that one loop and one run folder serve native models and grafts.
 """
@@ -17,18 +17,19 @@ from ropewalk.tokens.tokenizer import Start
 from ropewalk.training.optimizer import OptimizerConfig
 from ropewalk.training.recipe import MICRO_TOKENS, TrainConfig
 
-LOGITS_AT_ONCE = 1 << 28
+MAX_LOGITS_PER_PASS = 1 << 28
 """Logits of one pass with gradients: 1 GB in float32, and as much for their gradient."""
 
 How = Literal["frozen", "lora", "full"]
-RATES = {"frozen": (1e-3, 1.0), "lora": (1e-4, 10.0), "full": (1e-5, 100.0)}
+RATES: dict[How, tuple[float, float]] = {"frozen": (1e-3, 1.0), "lora": (1e-4, 10.0), "full": (1e-5, 100.0)}
+"""Learning rate of the base, and the multiplier that gives 1e-3 for the increments."""
 
 
 class GraftConfig(BaseModel):
-    """base: a folder, a hub name or a GGUF file. how: what learns besides the increments. context_length: tokens in a window.
+    """base: a folder, a hub name or a GGUF file. how: which weights train besides the increments. context_length: tokens in a window.
 
     start: the tokens before each window, which are left out of the loss: "auto" those that the tokenizer adds to a text,
-    "bos", "none", or the number of a token. checkpointing: recompute activations in the backward pass, to save memory. shard:
+    "bos", "none", or a token id. checkpointing: recompute activations in the backward pass, to save memory. shard:
     split weights, gradients and optimizer state over the processes (FSDP2) instead of replicating them (DDP).
     """
 
@@ -45,7 +46,7 @@ class GraftConfig(BaseModel):
 
 
 class GraftRecipe(BaseModel):
-    """Everything about one paired training."""
+    """Everything about a graft's run and its baseline."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,13 +57,13 @@ class GraftRecipe(BaseModel):
 
     @property
     def token_unit(self) -> str:
-        """What metrics count."""
+        """The unit in which metrics count."""
         return "tokens"
 
     @property
     def micro_tokens(self) -> int:
-        """Tokens at a time on a device where the recipe does not say: fewer for large vocabularies, whose logits fill it."""
-        return max(1, min(MICRO_TOKENS, LOGITS_AT_ONCE // vocab_size(self.model.base)))
+        """Tokens of a micro-batch where the recipe does not set its size: fewer for large vocabularies, whose logits need the memory."""
+        return max(1, min(MICRO_TOKENS, MAX_LOGITS_PER_PASS // vocab_size(self.model.base)))
 
     @model_validator(mode="after")
     def _ordinary_steps(self) -> GraftRecipe:
@@ -75,11 +76,11 @@ class GraftRecipe(BaseModel):
 
 @functools.cache
 def vocab_size(base: str) -> int:
-    """How many tokens a base knows."""
+    """Size of the vocabulary of a base."""
     return int(open_config(base).get_text_config().vocab_size)
 
 
 def rates(how: How, steps: int) -> OptimizerConfig:
-    """Peak learning rates that suit what learns: 1e-3 for the increments, the usual rates of fine-tuning for the base."""
-    lr, times = RATES[how]
-    return OptimizerConfig(lr=lr, increments_lr_multiplier=times, warmup=min(500, max(1, steps // 10)))
+    """Peak learning rates by what trains: 1e-3 for the increments, the usual rates of fine-tuning for the base."""
+    lr, multiplier = RATES[how]
+    return OptimizerConfig(lr=lr, increments_lr_multiplier=multiplier, warmup=min(500, max(1, steps // 10)))

@@ -121,7 +121,7 @@ def document(
     slots = {
         "title": escaping.escape(title or "How far apart does a model think its tokens are? · ropewalk"),
         "policy": f"{policy}; script-src {_hash(script)} {allow}; style-src {_hash(style)}",
-        "head": head,
+        "head": _preview(payload, title) + head,
         "style": style,
         "data": data,
         "script": script,
@@ -129,6 +129,19 @@ def document(
     page = home.joinpath("shell.html").read_text("utf-8")
     pieces = page.split("{{")
     return pieces[0] + "".join(slots[name] + rest for name, rest in (p.split("}}", 1) for p in pieces[1:]))
+
+
+def _preview(payload: dict[str, Any], title: str | None) -> str:
+    """What messengers and search engines show of a link to the page: its title and what stands out."""
+    if not payload["entries"]:
+        return ""
+    first = payload["entries"][0]
+    heading = escaping.escape(title or first["words"]["title"])
+    found = escaping.escape(" ".join(one["text"] for one in first["findings"])[:300])
+    return (
+        f'<meta property="og:type" content="website"><meta property="og:title" content="{heading}">\n'
+        f'<meta name="description" property="og:description" content="{found}">\n'
+    )
 
 
 def _hash(source: str) -> str:

@@ -77,7 +77,7 @@ function shareCanvas() {
   else drawPanel(canvasPen(context), picture, panel);
   context.restore();
   context.globalAlpha = 1;
-  write(`${entry.name} · one model, one seed · warm: wider than the row's mean, up to ${number(picture.tops, 3)}× · ropewalk`, 48, 600, 18, palette.soft);
+  write(`${entry.name} · one model, one seed · warm: above the row's mean, up to ${number(picture.tops, 3)}× · ropewalk`, 48, 600, 18, palette.soft);
   return canvas;
 }
 
