@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from planted import byte_trace
 from samples import ARABIC, CHINESE, ENGLISH, sample
 
 from ropewalk.errors import UserError
@@ -49,6 +50,15 @@ def test_text_cannot_leave_the_data() -> None:
     assert "<img" not in html and "<b>model" not in html and "<script>alert" not in html
     assert payload(html)["entries"][0]["name"] == "</script><b>model"
     assert Trace.loads(payload(html)["entries"][0]["file"].encode()).text == HOSTILE
+
+
+def test_a_link_to_the_page_says_what_stands_out() -> None:
+    html = page.html(byte_trace('a"<b> c', [[1, 1, 3, 1, 1, 1, 1]]))
+    assert '<meta property="og:title" content="How far apart does a model think its tokens are?">' in html
+    assert (
+        'property="og:description" content="Layer 0 puts its widest gap before “&lt;” after “&quot;”: 3 (1 in'
+        in html
+    )
 
 
 def test_the_trace_in_the_page_is_the_trace() -> None:
