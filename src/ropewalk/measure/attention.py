@@ -73,10 +73,10 @@ def read_attention(
                 even = whole[:, max(keep, skip) - last :].gather(-1, places)
             index = torch.where(places > 0, places - 1 + max(first - skip, 0), PREFIX)
             parts.append((index.masked_fill(top <= 0, NONE), top, even))
-    index, top = (torch.cat([part[n] for part in parts], 1).numpy() for n in (0, 1))
+    found, kept = (torch.cat(some, 1).numpy() for some in ([p[0] for p in parts], [p[1] for p in parts]))
     changed = [part[2] for part in parts if part[2] is not None]
-    even = torch.cat(changed, 1).numpy() if len(changed) == len(parts) else None
-    return Attention(index, top, even, window if len(parts) > 1 else None)
+    without = torch.cat(changed, 1).numpy() if len(changed) == len(parts) else None
+    return Attention(found, kept, without, window if len(parts) > 1 else None)
 
 
 def _window(host: Any, layers: int) -> int:

@@ -173,7 +173,7 @@ class _Canvas:
         for row, label in enumerate(["even", *self.names]):
             self._write(axes, LEFT - 8, y[row], label, size=8.5, ha="right", color=TEXT if row else MUTED)
             shown = legible(x[row], SIZE * np.array(self.ink.widths))
-            for cell in np.flatnonzero(shown):
+            for cell in np.flatnonzero(shown).tolist():
                 at = (axes, x[row, cell], y[row], self.ink.labels[cell])
                 self._write(
                     *at, size=SIZE * (0.4 if self.ink.boxed[cell] else 0.9), color=TEXT if row else MUTED

@@ -107,7 +107,7 @@ class Picture:
             self.x, self.left, self.cut = cut_short(self.x, self.left)
         self.mean = tinted.mean
         slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
-        self.unit = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
+        self.unit: float = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
         if self.raw:
             self.unit /= max(1.0, float(self.scene.mean.mean()))
 
