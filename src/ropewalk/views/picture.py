@@ -43,6 +43,8 @@ SCALED = {
 class Picture:
     """A single page of axes, measured in points from the lower left corner; `figure` is the result."""
 
+    unit: float
+
     def __init__(self, trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> None:
         self.trace, self.shown, self.scene = trace, shown, drawn
         texts = [cell.text for cell in drawn.cells]
@@ -107,7 +109,7 @@ class Picture:
             self.x, self.left, self.cut = cut_short(self.x, self.left)
         self.mean = tinted.mean
         slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
-        self.unit: float = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
+        self.unit = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
         if self.raw:
             self.unit /= max(1.0, float(self.scene.mean.mean()))
 
