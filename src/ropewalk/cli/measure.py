@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ropewalk.cli.native import native_model
+from ropewalk.cli.options import option_groups
 from ropewalk.cli.printing import echo
 from ropewalk.cli.results import check_folder, show_results
 from ropewalk.experiments import REGISTRY, Experiment
 
 if TYPE_CHECKING:
     from ropewalk.core.host import Host
+    from ropewalk.experiments import Inputs
+    from ropewalk.native.decoder import Decoder
 
 BASELINE = "integer RoPE"
 OPTIONS = {
@@ -40,40 +44,66 @@ def _print_list(asked: bool) -> None:
         raise typer.Exit
 
 
-ListAll = Annotated[
-    bool, typer.Option("--list", help="List the measurements and stop.", is_eager=True, callback=_print_list)
-]
+@dataclass(frozen=True)
+class Data:
+    """What a measurement reads besides its models."""
 
-
-def measure(
-    name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}; --list explains them.")],
-    models: Annotated[
-        list[str], typer.Argument(help="Models of one kind, one per seed: bundled names, folders, or grafts.")
-    ],
     text: Annotated[
         list[str] | None,
         typer.Option(
             help="A text to read, which no model was trained on: a file or a pattern; may be repeated."
         ),
-    ] = None,
+    ] = None
     dev: Annotated[
         Path | None,
         typer.Option(help="Segmented sentences for development: row and threshold are chosen on them."),
-    ] = None,
+    ] = None
     test: Annotated[
         Path | None,
         typer.Option(help="Segmented sentences that are scored; without it --dev is split in halves."),
-    ] = None,
+    ] = None
     limit: Annotated[
         int | None, typer.Option(help="Read at most this many sentences of each segmented file.")
-    ] = None,
+    ] = None
     baseline: Annotated[
         list[str] | None,
         typer.Option(
             help="Integer-RoPE models of the same seeds (neutrality, knockout, extrapolation, lookup)."
         ),
-    ] = None,
-    windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32,
+    ] = None
+    windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32
+
+    def inputs(self, models: list[Host], baseline: list[Decoder]) -> Inputs:
+        """The files read, with the models."""
+        from ropewalk.analyses import gold
+        from ropewalk.corpus.files import read_files
+        from ropewalk.experiments import Inputs
+        from ropewalk.measure.windows import tokens_of
+
+        content = read_files(self.text) if self.text else ""
+        return Inputs(
+            {"models": models, **({BASELINE: baseline} if baseline else {})},
+            baseline=BASELINE,
+            text=content,
+            tokens=tokens_of(content) if content else None,
+            dev=None if self.dev is None else gold.read(self.dev, self.limit),
+            test=None if self.test is None else gold.read(self.test, self.limit),
+            windows=self.windows,
+        )
+
+
+ListAll = Annotated[
+    bool, typer.Option("--list", help="List the measurements and stop.", is_eager=True, callback=_print_list)
+]
+
+
+@option_groups
+def measure(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}; --list explains them.")],
+    models: Annotated[
+        list[str], typer.Argument(help="Models of one kind, one per seed: bundled names, folders, or grafts.")
+    ],
+    data: Data,
     out: Out = None,
     list_all: ListAll = False,
 ) -> None:
@@ -106,32 +136,16 @@ def measure(
 
     check_folder(out)
     experiment = experiments.get(name)
-    given = {"text": text, "tokens": text, "gold": dev, "baseline": baseline}
+    given = {"text": data.text, "tokens": data.text, "gold": data.dev, "baseline": data.baseline}
     missing = [OPTIONS[need] for need in experiment.needs if not given[need]]
     if missing:
         raise UserError(f"measuring {name} needs {missing[0]}; see: ropewalk measure --help")
-
-    from ropewalk.analyses import gold
-    from ropewalk.corpus.files import read_files
-    from ropewalk.experiments import Inputs
-    from ropewalk.measure.windows import tokens_of
-
-    variants = {"models": [_opened(model, experiment) for model in models]}
-    if baseline:
-        variants[BASELINE] = [native_model(model, f"measure {name}") for model in baseline]
-    content = read_files(text) if text else ""
-    inputs = Inputs(
-        variants,
-        baseline=BASELINE,
-        text=content,
-        tokens=tokens_of(content) if content else None,
-        dev=None if dev is None else gold.read(dev, limit),
-        test=None if test is None else gold.read(test, limit),
-        windows=windows,
-    )
-    options = {"--text": text, "--dev": dev, "--test": test, "--limit": limit, "--baseline": baseline}
-    options |= {"--windows": windows} if "tokens" in experiment.needs else {}
-    show_results(experiment.measure(inputs), _command("measure", name, models, options), out)
+    opened = [_opened(model, experiment) for model in models]
+    baseline = [native_model(model, f"measure {name}") for model in data.baseline or ()]
+    results = experiment.measure(data.inputs(opened, baseline))
+    options = {f"--{field}": getattr(data, field) for field in ("text", "dev", "test", "limit", "baseline")}
+    options |= {"--windows": data.windows} if "tokens" in experiment.needs else {}
+    show_results(results, _command("measure", name, models, options), out)
 
 
 def _opened(model: str, experiment: Experiment) -> Host:
