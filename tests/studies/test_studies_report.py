@@ -2,9 +2,13 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.analyses.statistics import Estimate
+from ropewalk.studies import report
 from ropewalk.studies.report import Report, anchor, markdown
 from ropewalk.studies.report_page import page
 
@@ -92,3 +96,13 @@ def test_every_entry_of_the_contents_leads_somewhere() -> None:
     assert len(links) == 4 + 2 and set(links) <= heads
     assert sorted(re.findall(r'href="#(.*?)"', content)) == sorted(links)
     assert set(links) <= set(re.findall(r'id="(.*?)"', content))
+
+
+def test_the_commit_is_that_of_a_checkout_and_not_of_a_repository_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "CHECKOUT", tmp_path)
+    assert report.commit() == "unknown"
+    (tmp_path / ".git").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path))  # without git
+    assert report.commit() == "unknown"

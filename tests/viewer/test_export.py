@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from http.client import IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -127,9 +128,12 @@ def test_a_changed_runtime_is_never_used(registry: list[str], monkeypatch: pytes
         runtime.package()
 
 
-def test_no_network_is_content(registry: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OSError("no route"), IncompleteRead(b""), ValueError("unknown url type")])
+def test_no_network_is_content(
+    registry: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise OSError("no route")
+        raise error
 
     monkeypatch.setattr(runtime.urllib.request, "urlopen", fail)
     with pytest.raises(UserError, match="connect to the network"):

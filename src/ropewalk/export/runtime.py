@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tarfile
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 
 from ropewalk.errors import UserError
@@ -74,7 +75,7 @@ def _download(address: str) -> bytes:
     try:
         with urllib.request.urlopen(address, timeout=60) as response:
             data: bytes = response.read(LARGEST + 1)
-    except OSError as error:
+    except (OSError, HTTPException, ValueError) as error:
         raise UserError(
             f"cannot fetch {NAME} {VERSION}: {getattr(error, 'reason', error)}; connect to the network, or put the "
             f"package as {NAME}-{VERSION}.tgz into {cache_folder()}."

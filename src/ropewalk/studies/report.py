@@ -20,6 +20,7 @@ import ropewalk
 from ropewalk.analyses.result import Result, sentence, shown
 from ropewalk.studies.plan import Job, Row
 
+CHECKOUT = Path(__file__).parents[3]
 SENTENCES = (
     "The old bridge over the river was closed in 1987, but New York kept growing.",
     "我们在北京大学学习语言学，周末去图书馆看书。",
@@ -220,12 +221,15 @@ def variants_where(
 
 
 def commit() -> str:
-    """The commit of the sources; "unknown" outside a checkout."""
-    folder = Path(__file__).parent
-    found = subprocess.run(
-        ["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
+    """The commit of the sources; "unknown" outside a checkout of ropewalk, and without git."""
+    if not (CHECKOUT / ".git").exists():  # else git would find a repository around an installed package
+        return "unknown"
+    try:
+        asked = ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"]
+        found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        found = ""
+    return found or "unknown"
 
 
 def hardware() -> str:
