@@ -65,6 +65,20 @@ def test_the_scale_of_the_page_is_that_of_figures(open_page: Any) -> None:
     assert (found["low"], found["high"]) == (pytest.approx(low), pytest.approx(high))
 
 
+def test_a_page_begins_with_the_layers_that_were_asked_for(open_page: Any) -> None:
+    trace = sample(layers=12)
+    opened = open_page(page.html(trace, layers=[2, 5, 7]))
+    rows = "() => window.ropewalk.stage.pictures[0].rows.slice(1).map(({ label }) => label)"
+    assert opened.evaluate(rows) == ["L2", "L5", "L7"]
+    assert not opened.evaluate("() => window.ropewalk.stage.pictures[0].atlas")  # three rows are no heat map
+    assert findings(choose(trace, [2, 5, 7]))[0].text in opened.locator(".findings").inner_text()
+    opened.locator(".options summary").click()
+    opened.get_by_label("layers shown").fill("")
+    opened.get_by_label("layers shown").press("Enter")
+    assert len(opened.evaluate(rows)) == 12
+    assert opened.evaluate("() => window.ropewalk.stage.pictures[0].atlas")
+
+
 def test_layers_are_filtered_and_sorted(open_page: Any) -> None:
     trace = sample(layers=12)
     opened = open_page(page.html(trace))

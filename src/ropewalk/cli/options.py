@@ -196,7 +196,7 @@ class TraceFiles:
 
     def write(self, trace: Trace, more: dict[str, Any] | None = None, **style: Any) -> None:
         """Write every format asked for. more: what the page adds, see `ropewalk.views.page.details`. style: of figures,
-        see `ropewalk.views.figure.save`.
+        see `ropewalk.views.figure.save`; its layers are also those of the page.
         """
         from ropewalk.system.files import write_atomically
 
@@ -204,7 +204,9 @@ class TraceFiles:
             if suffix == "html":
                 from ropewalk.views import page
 
-                write_atomically(path, page.html(trace, more=[more or {}]).encode())
+                write_atomically(
+                    path, page.html(trace, more=[more or {}], layers=style.get("layers")).encode()
+                )
             elif suffix == "json":
                 trace.save(path)
             elif suffix == "csv":

@@ -31,6 +31,9 @@ def page(
         list[Path] | None,
         typer.Option(help='Boundaries from a JSON file: {"offsets": [bytes]} or {"words": [pieces]}.'),
     ] = None,
+    layers: Annotated[
+        str | None, typer.Option(help="Show only these layers at first, such as 0-5,12.")
+    ] = None,
 ) -> None:
     """Write one self-contained page that opens with a double click, without a network.
 
@@ -47,6 +50,7 @@ def page(
     from ropewalk.traces.trace import Trace
     from ropewalk.views import overlays
     from ropewalk.views import page as pages
+    from ropewalk.views.rows import read_layers
 
     writable(out, "html")
     for wanted in overlay or []:
@@ -56,7 +60,8 @@ def page(
     for text, trace in {trace.text: trace for trace in loaded}.items():
         marks += [overlays.SOURCES[wanted](trace) for wanted in overlay or []]
         marks += [overlays.read(path, text) for path in boundaries or []]
-    html = pages.html(loaded, marks, names=name or None).encode()
+    chosen = None if layers is None else read_layers(layers)
+    html = pages.html(loaded, marks, names=name or None, layers=chosen).encode()
     write_atomically(out, html)
     echo(f"wrote {out} ({len(html) / 1000:.0f} kB)", err=True)
 

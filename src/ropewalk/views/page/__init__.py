@@ -22,6 +22,7 @@ from ropewalk.views.labels import explain, visible
 from ropewalk.views.overlays import Overlay
 from ropewalk.views.page.joiner import join as join_modules
 from ropewalk.views.page.minify import minify_css
+from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS
 
 __all__ = ["ACCEPTS", "document", "entry", "film", "html", "note"]
@@ -40,19 +41,22 @@ def html(
     title: str | None = None,
     more: Sequence[Mapping[str, Any]] = (),
     view: Literal["one", "side"] = "side",
+    layers: Sequence[int] | None = None,
 ) -> str:
     """The page as one string of html, to be written to a file and opened by a double click.
 
     traces: one, or several to be compared (two models, seeds, texts, sets of layers, a trace and its probe).
     overlays: boundaries; each is drawn on the traces of its own text. names: what the traces are called, in
-    order; by default their models. view: of several traces, the first alone, or two next to each other. more: what `views.page.details` adds to each trace. UserError for no trace, for a
-    kind that cannot be drawn as distances and for a wrong number of names.
+    order; by default their models. view: of several traces, the first alone, or two next to each other. more: what
+    `views.page.details` adds to each trace. layers: shown at first; the page can show the others, too. UserError for no
+    trace, for a kind that cannot be drawn as distances, for a wrong number of names and for layers that a trace lacks.
     """
-    entries = _entries(traces, overlays, names)
+    entries = _entries(traces, overlays, names, layers)
     for one, extra in zip(entries, more, strict=False):
         one.update(extra)
     module = PAGE if len(entries) == 1 else SEVERAL
-    return document({"mode": "page", "view": view, "entries": entries}, title=title, module=module)
+    payload = {"mode": "page", "view": view, "layers": layers, "entries": entries}
+    return document(payload, title=title, module=module)
 
 
 def film(traces: Sequence[Trace], names: Sequence[str], *, title: str | None = None) -> str:
@@ -73,8 +77,13 @@ def note(trace: Trace) -> str:
     return document({"mode": "note", "entries": _entries(trace, (), None)}, module=NOTE)
 
 
-def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = ()) -> dict[str, Any]:
-    """One trace as the script reads it: the trace's own file as text, its cells with labels, its overlays.
+def entry(
+    trace: Trace,
+    name: str | None = None,
+    overlays: Sequence[Overlay] = (),
+    layers: Sequence[int] | None = None,
+) -> dict[str, Any]:
+    """One trace as the script reads it: the trace's own file as text, its cells with labels, its overlays, what stands out.
 
     A cell is [first token, end token, text, label]; labels are safe to draw, and an endless one is cut.
     """
@@ -94,7 +103,7 @@ def entry(trace: Trace, name: str | None = None, overlays: Sequence[Overlay] = (
         "leftward": leftward,
         "overlays": [one.as_json() for one in overlays if one.text == trace.text],
         "words": asdict(describe(trace)),
-        "findings": [one.as_json() for one in findings(trace)],
+        "findings": [one.as_json() for one in findings(choose(trace, layers))],
     }
 
 
@@ -149,11 +158,15 @@ def _hash(source: str) -> str:
 
 
 def _entries(
-    traces: Trace | Sequence[Trace], overlays: Sequence[Overlay], names: Sequence[str] | None
+    traces: Trace | Sequence[Trace],
+    overlays: Sequence[Overlay],
+    names: Sequence[str] | None,
+    layers: Sequence[int] | None = None,
 ) -> list[dict[str, Any]]:
     given = [traces] if isinstance(traces, Trace) else list(traces)
     if not given:
         raise UserError("expected at least one trace for the page, got none; trace a text first.")
     if names is not None and len(names) != len(given):
         raise UserError(f"expected {len(given)} names, one per trace, got {len(names)}; name every trace.")
-    return [entry(trace, names[number] if names else None, overlays) for number, trace in enumerate(given)]
+    named = names or [None] * len(given)
+    return [entry(trace, name, overlays, layers) for trace, name in zip(given, named, strict=True)]

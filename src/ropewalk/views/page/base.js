@@ -3,7 +3,7 @@ export const payload = JSON.parse(document.getElementById("data").textContent);
 export const state = {
   scale: "row", view: "one", a: 0, b: 1, size: 1, strip: "none", theme: "auto",
   overlays: new Set(), unfolded: new Set(), hover: null, focus: null, pins: [],
-  layout: null, layers: null, sorted: false, exaggerate: 1, brush: null, arcs: true, moved: false, options: false,
+  layout: null, layers: payload.layers || null, sorted: false, exaggerate: 1, brush: null, arcs: true, moved: false, options: false,
 };
 export const entries = payload.entries.map(readEntry);
 
@@ -64,8 +64,8 @@ export function variation(values) {
 // Whether the numbers are no distances; their size is drawn as one.
 export const isMagnitude = ({ kind }) => kind === "sensitivity" || kind === "forget";
 
-// Whether a trace has too many rows or tokens to write every row in full; see views/sparklines.py.
-export const isLarge = (entry) => new Set(entry.rows.map(({ layer }) => layer)).size > 8 || entry.tokens.length > 300;
+// Whether too many rows or tokens of a trace are shown to write every row in full; see views/sparklines.py.
+export const isLarge = (entry) => new Set(entry.rows.map(({ layer }) => layer).filter((layer) => !state.layers || state.layers.includes(layer))).size > 8 || entry.tokens.length > 300;
 
 // The cells start..end of an entry as an entry of its own.
 export function sliceEntry(entry, start, end) {

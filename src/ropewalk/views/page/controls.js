@@ -107,8 +107,10 @@ function unfoldAll() {
 function layersBox() {
   const box = el("input", { type: "text", size: 9, class: "layers", placeholder: "all, or 0-5,12", "aria-label": "layers shown, such as 0-5,12", value: state.layers ? state.layers.join() : "", onchange: () => {
     state.layers = box.value.trim() ? readLayers(box.value) : null;
-    box.setAttribute("aria-invalid", String(Boolean(box.value.trim()) && !state.layers));
-    changed("layout");
+    if (box.value.trim() && !state.layers) return box.setAttribute("aria-invalid", "true");
+    stage.rebuild(); // few layers are rows, many a heat map
+    const again = document.querySelector(".layers");
+    if (again instanceof HTMLElement) again.focus();
   } });
   return box;
 }
