@@ -119,6 +119,7 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
 
     with pytest.raises(KeyboardInterrupt):
         execute(jobs, out, cut_off)
+    assert {job.recipe.train.keep for job in jobs} == {1}
     status, found_content, said = run(monkeypatch, capsys, recipe, "--out", out)
     assert status == 0, said
     assert "resuming graft/lora shared/seed-1" in said and "training graft/lora/seed-1" not in said
@@ -156,12 +157,14 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     status, _, said = run(monkeypatch, capsys, recipe, "--out", out)
     assert status == 0 and "training" not in said and "measuring" not in said
     assert all(path.read_bytes() == content for path, content in first.items())
-    words = ("--set", f"corpus.root={folder}", "--table", "graft/lora/neutrality")
+    words = ("--keep", 3, "--set", f"corpus.root={folder}", "--table", "graft/lora/neutrality")
     status, shown, said = run(monkeypatch, capsys, recipe, "--out", out, *words)
     assert status == 0 and said.count("measuring") == 1 and "lora shared" in shown
     again = json.loads((out / "report.json").read_text())
     command = next(t["command"] for t in again["tables"] if t["id"] == "graft/lora/neutrality")
     assert "corpus.root=FOLDER" in command
+    asked = plan.read(recipe, ["train.keep=3"])
+    assert next(plan.jobs(asked, asked.study.base)).recipe.train.keep == 3
 
 
 def test_gaps_before_words_are_told_from_those_inside_by_tokens(monkeypatch) -> None:
@@ -203,7 +206,9 @@ def test_the_recipe_of_the_study_on_smollm2_pairs_every_variant(variant: str) ->
 def test_the_recipe_that_comes_along_holds() -> None:
     study = plan.read(ROOT / "recipes" / "graft.toml")
     jobs = list(plan.jobs(study, "a base"))
-    rates = {job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr_multiplier for job in jobs}
+    rates = {
+        job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr_multiplier for job in jobs
+    }
     assert rates["frozen per-layer, fast"] == pytest.approx(1e-2) and rates["full shared"] == pytest.approx(
         1e-3
     )

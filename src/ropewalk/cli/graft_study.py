@@ -26,6 +26,13 @@ def graft_study(
     set: Overrides = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be trained, and stop.")] = False,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda, cuda:1 ...")] = "auto",
+    keep: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Checkpoints to keep during a training (default: the recipe's, or 1); none are kept after it.",
+        ),
+    ] = None,
     table: Annotated[
         str | None, typer.Option(help="Make only this table again, as the report names it.")
     ] = None,
@@ -50,7 +57,7 @@ def graft_study(
     from ropewalk.studies.graft.report import write
     from ropewalk.studies.graft.tables import entries
 
-    asked = plans.read(recipe, set)
+    asked = plans.read(recipe, [*(set or []), *([] if keep is None else [f"train.keep={keep}"])])
     folder = out or Path("studies") / recipe.stem
     console = Console()
     show_plan(console, asked.study.title, plans.table(asked))

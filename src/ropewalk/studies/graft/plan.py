@@ -206,6 +206,9 @@ def _recipe(study: GraftStudy, base: str, variant: GraftVariant, seed: int, devi
         "steps": steps,
         "device": study.train.device if device == "auto" else device,
         "compile": False,
+        "keep": study.train.keep
+        if "keep" in study.train.model_fields_set
+        else 1,  # those of a whole base are large
     }
     return GraftRecipe(
         corpus=study.corpus,
