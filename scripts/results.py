@@ -22,9 +22,11 @@ from results_tables import (
     Row,
     byte_kinds,
     checkpoints,
+    code,
     curve,
     entities,
     find,
+    forgetting,
     inside,
     knockouts,
     loss,
@@ -33,8 +35,8 @@ from results_tables import (
     words,
 )
 
-from ropewalk.analyses.entities import COMPARISONS
-from ropewalk.analyses.result import Endpoint, Result, sentence
+from ropewalk.analyses.published_names import ALL
+from ropewalk.analyses.result import Cell, Endpoint, Result, sentence
 from ropewalk.analyses.statistics import LEVEL
 from ropewalk.studies.report import anchor
 from ropewalk.system.files import write_atomically
@@ -43,6 +45,7 @@ FOLDER = Path(__file__).parent.parent / "docs" / "results"
 POINTS = 25
 """Of a curve of increments against steps."""
 CURVES = ("per-layer", "shared")
+FORGETTING = "Learned forget gates"
 NOTE = """Numbers in brackets are 95 % intervals; for the flagship, one training, they cover sentences or windows only. "To clear" is
 what 99 random networks on the same activations reach on the same side of chance: the second largest value, or the second
 smallest for a value below chance. Where random networks have a value, an effect counts only beyond it. Published: Brendan Long,
@@ -72,9 +75,10 @@ def sentences(made: Measured) -> list[str]:
         *_asked(
             made.last.get("dose gsdsimp", {}).get("dose"),
             made.study.get("planted/per-layer/planted", {}).get("planted"),
+            made.study.get("planted/per-layer/boundaries planted", {}).get("boundaries"),
         ),
         "Untested here: more than one seed of the flagship, and integer RoPE at its size; models of more than 6.4 million "
-        "parameters and more than 20 MB of text; per-head rows, PoPE, ALiBi and forget gates with more than one seed; so nothing "
+        "parameters and more than 20 MB of text; per-head rows, ALiBi and forget gates with more than one seed; PoPE; so nothing "
         "here says what larger or longer trainings would do.",
     ]
 
@@ -114,8 +118,8 @@ def _known(
         f"Chinese words: the row chosen on development sentences tells word boundaries with an AUC of {_estimate(own.primary)}; "
         f"a random network may reach {own.primary.null:.3f} and the model's own entropy has {inside(entropy, 'auc')}: "
         f"{_decided(own.primary)}{_earlier(every_step, 'boundaries gsdsimp', 'boundaries')}.",
-        f"Names: in English the gap after the first word is smaller than in reversed order, beyond random networks, in {_names(last)} (published: four "
-        "layers, 66 to 78 %); against another second word of equal surprisal, which is the fairer control, the share is "
+        f"Names: of the {_pairs(last)} published pairs the gap after the first word is smaller than in reversed order in {_names(last)} "
+        "(published: four layers, 66 to 78 %); against another second word of equal surprisal, which is the fairer control, the share is "
         f"{_estimate(names)}, to clear {names.null:.3f}: {names.verdict}{_earlier(every_step, 'entities', 'entities')}.",
     ]
 
@@ -130,7 +134,7 @@ def _earlier(every_step: dict[int, dict[str, dict[str, Result]]], table: str, na
     return f" (after {'; after '.join(found)})" if found else ""
 
 
-def _asked(dose: Result | None, planted: Result | None) -> list[str]:
+def _asked(dose: Result | None, planted: Result | None, words: Result | None) -> list[str]:
     """The intervention on single gaps, and the language whose truth is known."""
     changed = hidden = "not measured yet."
     if dose is not None and dose.primary is not None:
@@ -142,6 +146,12 @@ def _asked(dose: Result | None, planted: Result | None) -> list[str]:
     if planted is not None and planted.primary is not None:
         share = f"the share of names with a smaller gap than other words is {_estimate(planted.primary)}"
         hidden = f"{share}, to clear {planted.primary.null:.3f}: {planted.primary.verdict}."
+    if words is not None and words.primary is not None:
+        entropy = find(words, reader="entropy before")
+        hidden = (
+            f"its words are detected by the model's own entropy with an AUC of {inside(entropy, 'auc')}, by the increments with "
+            f"{_estimate(words.primary)}, to clear {words.primary.null:.3f}: {words.primary.verdict}; {hidden}"
+        )
     return [
         "What a wider gap does: doubling one gap of the flagship changes the loss of the next 16 tokens, in nats per token, by "
         + changed,
@@ -162,16 +172,26 @@ def _compared(row: Row | None) -> str:
     return f"{inside(row, 'difference', 4)} (Holm p {float(row['holm'] or 1):.2f}: {row['verdict']})"
 
 
+def _pairs(tables: dict[str, dict[str, Result]]) -> Cell:
+    return next(row["pairs"] for row in tables["names"]["names"].rows if row["list"] == ALL)
+
+
 def _names(tables: dict[str, dict[str, Result]]) -> str:
-    """The rows with an effect in the published direction, larger than random networks reach, with both shares."""
-    rows = [
-        f"{row['row']} ({100 * float(row['share'] or 0):.1f} % of pairs; random networks up to {100 * float(row['chance'] or 0):.1f} %)"
-        for row in tables["entities"]["entities"].rows
-        if (row["comparison"], row["language"]) == (COMPARISONS[0], "en")
-        and float(row["holm"] or 1) < LEVEL
-        and float(row["share"] or 0) > max(0.5, float(row["chance"] or 0))
-    ]
-    return " and ".join(rows) or "no layer"
+    """The rows with an effect in the published direction, beside what random networks reach."""
+    rows, beyond = [], []
+    for row in tables["names"]["names"].rows:
+        share, chance = float(row["share"] or 0), float(row["chance"] or 0)
+        if row["list"] == ALL and float(row["holm"] or 1) < LEVEL and share > 0.5:
+            rows.append(
+                f"{row['row']} ({100 * share:.1f} % of pairs; random networks up to {100 * chance:.1f} %)"
+            )
+            beyond += [str(row["row"])] if share > chance else []
+    found = " and ".join(rows) or "no layer"
+    return (
+        f"{found}, {'beyond random networks in ' + ' and '.join(beyond) if beyond else 'in none of them beyond random networks'}"
+        if rows
+        else found
+    )
 
 
 def _estimate(endpoint: Endpoint, digits: int = 3) -> str:
@@ -193,6 +213,8 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
     found = {"Loss against integer RoPE, and content against none": loss(made)}
     if single := once(made):
         found["Every other kind of positions, one training each"] = single
+    if slopes := forgetting(folder / "forget-gate.csv"):
+        found[FORGETTING] = slopes
     found |= {
         "Increments by kind of byte": byte_kinds(made),
         "Chinese words": words(made),
@@ -200,6 +222,8 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
         "White space and punctuation": checkpoints(made, "surface", "auc"),
         "What other increments would cost": knockouts(made),
     }
+    if characters := code(made):
+        found["Code characters"] = characters
     if dose := made.last.get("dose gsdsimp"):
         found["Single gaps widened and narrowed"] = dose["dose"].markdown()
     if planted := made.study.get("planted/per-layer/planted"):
@@ -217,6 +241,7 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
     found["Published, and not measured here"] = "\n".join(
         f"- {what}: {figure}. {where[0].upper()}{where[1:]}."
         for what, figure, where in made.header["elsewhere"]
+        if what not in found
     )
     found["Commands"] = COMMANDS
     return found

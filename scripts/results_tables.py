@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ropewalk.analyses.byte_kinds import PUBLISHED
+from ropewalk.analyses.published_names import ALL
 from ropewalk.analyses.result import Cell, Result, shown
 from ropewalk.errors import UserError
 from ropewalk.studies.native.claims import BOUNDARIES, ENTITIES, LOSSES
@@ -143,9 +144,14 @@ def once(made: Measured) -> str:
     head = ("positions", "published", "group", "here, nats per byte", "moved")
     note = (
         "Exploratory: one seed each, so no interval and no verdict. Group `real`: 25,000 steps, `once`: 10,000 steps; "
-        "each minus integer RoPE of its own group."
+        "each minus integer RoPE of its own group. `forget gate` is a gate in each layer, `published forget gate` one network "
+        "on the embedding; in `fast band` and `slow band` only the faster or the slower half of the frequencies turns with "
+        "learned positions."
     )
     notes = [f"Group `once`: {note}" for note in found["once/neutrality"].notes[:1]] if len(found) > 1 else []
+    missing = made.header["missing"].get("once", [])
+    if missing:
+        notes.append(f"In the recipe's group `once` and not trained yet: {', '.join(missing)}.")
     return "\n\n".join([note, table(head, rows), *notes, *_negative(made)])
 
 
@@ -162,6 +168,28 @@ def _negative(made: Measured) -> list[str]:
     )
     cells = [(row["row"], row["kind"], row["min"], row["max"], row["mean"]) for row in rows]
     return [title, table(head, cells) if cells else "none."]
+
+
+def forgetting(path: Path) -> str:
+    """How fast each head of the published forget gate forgets, beside ALiBi's slopes; "" where it was not measured."""
+    if not path.is_file():
+        return ""
+    with path.open(encoding="utf-8") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: float(row["mean"]))
+    slopes = sorted(row["alibi"] for row in rows)
+    head = ("head", "mean", "median", "standard deviation over tokens", "ALiBi's slopes, in order")
+    cells = [
+        (row["head"], row["mean"], row["median"], row["std"], slope)
+        for row, slope in zip(rows, slopes, strict=True)
+    ]
+    return "\n\n".join(
+        (
+            "What a token takes from the attention to everything before it, in nats per head: group `once`, variant `published forget "
+            "gate`, seed 1. Published: the learned slopes form ALiBi's geometric ladder.",
+            table(head, cells),
+            "    python scripts/forget_slopes.py studies/cpu/runs/once/published-forget-gate/seed-1/model --corpus FOLDER",
+        )
+    )
 
 
 def byte_kinds(made: Measured) -> str:
@@ -194,18 +222,31 @@ def words(made: Measured) -> str:
         made.study["real/per-layer/boundaries gsdsimp"],
     )
     jieba = made.study.get("real/per-layer/boundaries gsdsimp by jieba", {}).get("boundaries")
+    windows = made.last.get("jieba", {}).get("jieba")
     rows = [
         (
             f"L{layer}",
             f"{published:.2f} / {replica:.3f}",
+            inside(find(windows, row=f"L{layer}"), "auc"),
             inside(find(own, reader=f"increment L{layer}"), "auc"),
             inside(find(study["boundaries"], reader=f"increment L{layer}"), "auc"),
             inside(find(jieba, reader=f"increment L{layer}"), "auc"),
         )
         for layer, (published, replica) in enumerate(zip(BOUNDARIES, REPLICA, strict=True))
     ]
-    head = ("row", "published / replica, jieba", "flagship, gold", "CPU study, gold", "CPU study, jieba")
-    parts = [table(head, rows), "Row and sign chosen on development sentences, scored once on others:"]
+    head = (
+        "row",
+        "published / replica, jieba",
+        "flagship, jieba",
+        "flagship, gold",
+        "CPU study, gold",
+        "CPU study, jieba",
+    )
+    parts = [
+        table(head, rows),
+        *(windows.notes if windows else ()),
+        "Row and sign chosen on development sentences, scored once on others:",
+    ]
     return "\n\n".join([*parts, checkpoints(made, "boundaries", "auc"), *own.notes])
 
 
@@ -232,30 +273,58 @@ def checkpoints(made: Measured, name: str, column: str) -> str:
 
 def entities(made: Measured) -> str:
     """The published comparison by layer, then the controlled one at every checkpoint."""
-    own = made.last["entities"]["entities"]
+    own, published = made.last["entities"]["entities"], made.last["names"]["names"]
     study = made.study.get("real/per-layer/entities", {}).get("entities")
     where = {"comparison": "reversed order, inner gap", "language": "en"}
     rows = []
     for layer in range(6):
-        ours, theirs = (find(t, **where, row=f"L{layer}") for t in (own, study))
-        p = "" if ours is None else shown(ours["holm"])
+        row = f"L{layer}"
+        theirs = find(published, list=ALL, row=row) or {}
         rows.append(
             (
-                f"L{layer}",
-                ENTITIES.get(f"L{layer}", "no effect"),
-                inside(ours, "share"),
-                p,
+                row,
+                ENTITIES.get(row, "no effect"),
                 inside(theirs, "share"),
+                theirs.get("chance"),
+                theirs.get("holm"),
+                inside(find(own, **where, row=row), "share"),
+                inside(find(study, **where, row=row), "share"),
             )
         )
-    head = ("row", "published", "flagship", "p (Holm)", "CPU study")
+    head = (
+        "row",
+        "published",
+        "flagship, published pairs",
+        "to clear",
+        "p (Holm)",
+        "flagship, our pairs",
+        "CPU study, our pairs",
+    )
     parts = [
         "Reversed order, inner gap, English: share of names with the smaller increment in the real order.",
         table(head, rows),
+        *published.notes,
         "Against another second word of equal surprisal, which starts with another byte, deeper half of the layers:",
         checkpoints(made, "entities", "share"),
     ]
     return "\n\n".join([*parts, *own.notes])
+
+
+def code(made: Measured) -> str:
+    """The published table by kind of code character, ours in front of each published mean; "" where it was not measured."""
+    kept = made.last.get("code")
+    if kept is None:
+        return ""
+    found, layers = kept["code"], [f"L{layer}" for layer in range(6)]
+    rows = [
+        (kind, *(f"{row['mean']:.2f} ({row['published']:.2f})" for row in found.rows if row["kind"] == kind))
+        for kind in dict.fromkeys(str(row["kind"]) for row in found.rows)
+    ]
+    note = (
+        "Mean increment of the flagship, which read no code in training, and in brackets that of the published model, which "
+        "read tokens of Python code. The flagship's layer 0 sets apart what it sets apart in prose, spaces and line ends."
+    )
+    return "\n\n".join([note, table(("kind of byte", *layers), rows), *found.notes])
 
 
 def knockouts(made: Measured) -> str:

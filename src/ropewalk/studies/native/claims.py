@@ -27,7 +27,7 @@ ELSEWHERE = (
     (
         "Learned forget gates",
         "their slopes form ALiBi's ladder",
-        "the weights of the variant `published forget gate`",
+        "scripts/forget_slopes.py MODEL, of the variant `published forget gate`",
     ),
     (
         "Negative increments",
