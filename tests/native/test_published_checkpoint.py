@@ -14,9 +14,11 @@ import torch.nn.functional as F
 from tiny import config, tokens
 from torch import Tensor
 
+from ropewalk.cli.import_published import import_published
 from ropewalk.core.host import increments_of
 from ropewalk.errors import UserError
 from ropewalk.loading import kind_of
+from ropewalk.native.checkpoint import load_decoder
 from ropewalk.native.decoder import Decoder
 from ropewalk.native.published_checkpoint import LAYER, read_published
 from ropewalk.native.torch_archive import read_archive
@@ -217,3 +219,19 @@ def test_what_torch_writes_of_a_module_is_read_as_torch_reads_it(tmp_path: Path)
     first, rest = back["views"]
     assert torch.equal(first, saved["views"][0]) and torch.equal(rest, saved["views"][1])
     assert first.untyped_storage().data_ptr() == rest.untyped_storage().data_ptr()
+
+
+def test_the_command_writes_a_model_folder(tmp_path: Path) -> None:
+    torch.save(checkpoint(per_layer_delta=True), tmp_path / "a.pt")
+    import_published(tmp_path / "a.pt", tmp_path / "model")
+    model = load_decoder(tmp_path / "model")
+    assert torch.equal(model(tokens(1, 9)).logits, read_published(tmp_path / "a.pt")(tokens(1, 9)).logits)
+    with pytest.raises(UserError, match="exists already"):
+        import_published(tmp_path / "a.pt", tmp_path / "model")
+    saved = checkpoint()
+    saved["model_config"]["vocab_size"] = 300
+    saved["model_state_dict"]["tok_emb.weight"] = torch.zeros(300, 32)
+    torch.save(saved, tmp_path / "b.pt")
+    with pytest.raises(UserError, match="add --tokenizer"):
+        import_published(tmp_path / "b.pt", tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -22,6 +22,8 @@ def cut(tokens: Sequence[int] | np.ndarray, length: int, count: int) -> Tensor:
 
     Fewer when they do not fit; UserError when not even two do.
     """
+    if count < 2:
+        raise UserError(f"a measurement needs at least two windows, got {count}; ask for more.")
     fits = min(count, len(tokens) // (length + 1))
     if fits < 2:
         raise UserError(

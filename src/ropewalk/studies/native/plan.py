@@ -58,6 +58,16 @@ class Group(BaseModel):
     def _known_tables(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _known("table", names, REGISTRY)
 
+    @field_validator("recipe")
+    @classmethod
+    def _of_bytes(cls, recipe: Recipe) -> Recipe:
+        if recipe.corpus.tokenizer is not None:
+            raise ValueError(
+                "a study measures byte models; leave out corpus.tokenizer, or train by `ropewalk train` and measure by "
+                "`ropewalk measure`"
+            )
+        return recipe
+
     @property
     def reads(self) -> str:
         """What the trainings read: "planted", "lookup" or "python" where their first source is built in, else "text"."""
