@@ -46,7 +46,7 @@ def study(
 
       ropewalk study recipes/study-cpu.toml --plan
 
-      ropewalk study recipes/study-cpu.toml --out studies/cpu --set groups.real.recipe.corpus.root=/data
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --set groups.real.recipe.corpus.root=/data --set groups.once.recipe.corpus.root=/data
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --device cpu:2
 
