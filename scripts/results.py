@@ -51,12 +51,15 @@ what 99 random networks on the same activations reach on the same side of chance
 smallest for a value below chance. Where random networks have a value, an effect counts only beyond it. Published: Brendan Long,
 "How Far Apart Does a Model Think Its Tokens Are?", 2026, a model that read 1.64 GB; a replica is the reference's own second
 run. This page is written by `scripts/results.py` from the tables beside it."""
-COMMANDS = """    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TORCHINDUCTOR_CPP_WRAPPER=1 ropewalk study recipes/study-cpu.toml \\
-      --out studies/cpu --device cpu --set groups.real.recipe.corpus.root=FOLDER \\
-      --set groups.once.recipe.corpus.root=FOLDER --set study.gold_root=FOLDER
-    ropewalk train recipes/flagship.toml --out runs/flagship
-    python scripts/flagship.py --corpus FOLDER --gold FOLDER --checkpoint FOLDER --checkpoint FOLDER
-    python scripts/results.py --study studies/cpu --metrics runs/flagship/metrics.jsonl
+COMMANDS = """```sh
+OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TORCHINDUCTOR_CPP_WRAPPER=1 ropewalk study recipes/study-cpu.toml \\
+  --out studies/cpu --device cpu --set groups.real.recipe.corpus.root=FOLDER \\
+  --set groups.once.recipe.corpus.root=FOLDER --set study.gold_root=FOLDER
+ropewalk train recipes/flagship.toml --out runs/flagship
+python scripts/flagship.py --corpus FOLDER --gold FOLDER --checkpoint FOLDER --checkpoint FOLDER
+python scripts/results.py --study studies/cpu --metrics runs/flagship/metrics.jsonl
+python scripts/forget_slopes.py MODEL --corpus FOLDER
+```
 
 Each table of the study is made again by the study's command with `--table NAME`, each of the flagship by that of
 `scripts/flagship.py` with `--table NAME`."""
