@@ -143,8 +143,9 @@ export function build(extra = {}) {
   refreshControls();
   watchState();
   if (payload.mode === "page") entries.forEach((entry) => entry.overlays.forEach((one) => state.overlays.add(one.name)));
-  document.getElementById("app").replaceChildren(...[header(), extra.composer, stage.comparison?.bar(), extra.player, bar, legend, extra.player ? null : findingsNode, stage.message,
-    el("div", { class: "desk" }, el("main", {}, stage.node, extra.below), panelOf), notes, entries.length ? curveSection() : null, plainText(), extra.footer, spoken].filter(Boolean));
+  document.getElementById("app").replaceChildren(...[header(), extra.composer, stage.comparison?.bar(), extra.player, bar, legend, extra.player || extra.composer ? null : findingsNode, stage.message,
+    el("div", { class: "desk" }, el("main", {}, stage.node, extra.below, extra.composer ? findingsNode : null), panelOf), // where one types, the picture comes first
+    notes, entries.length ? curveSection() : null, plainText(), extra.footer, spoken].filter(Boolean));
   stage.rebuild();
   extra.start?.();
   // For tests and scripts: the state and the numbers behind the picture.
