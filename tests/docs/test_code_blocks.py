@@ -97,7 +97,7 @@ def parse(arguments: list[str]) -> None:
     """Lets the command line parse the arguments without running the command; raises what it would print."""
     group = typer.main.get_command(app)
     assert arguments and arguments[0] in group.commands, f"no such command: ropewalk {' '.join(arguments)}"
-    if {"--help", "-h"} & set(arguments):
+    if {"--help", "-h", "--list"} & set(arguments):
         return
     command = group.commands[arguments[0]]
     command.make_context(arguments[0], list(arguments[1:]))

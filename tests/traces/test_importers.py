@@ -13,7 +13,7 @@ import pytest
 from ropewalk import Row, Trace, UserError
 from ropewalk.traces import importers
 
-DOCS = Path(__file__).parents[2] / "docs" / "protocol.md"
+DOCS = Path(__file__).parents[2] / "docs" / "import-format.md"
 
 
 def example() -> dict[str, Any]:
@@ -60,8 +60,8 @@ def test_layers_without_heads_and_increments_with_a_gap() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": "other"}, "no file of the protocol"),
-        ({"version": 2}, "no file of the protocol"),
+        ({"format": "other"}, "not in the import format"),
+        ({"version": 2}, "not in the import format"),
         ({"pieces": None}, "lacks pieces"),
         ({"pieces": [1, 2]}, "list of strings"),
         ({"pieces": ["a"]}, "for 1 pieces"),
@@ -71,7 +71,7 @@ def test_layers_without_heads_and_increments_with_a_gap() -> None:
         ({"layers": [1]}, "2 layers"),
         ({"kind": "increment"}, "gap"),
         ({"layers": [5, 5]}, "different rows"),
-        ({"version": True}, "no file of the protocol"),
+        ({"version": True}, "not in the import format"),
         ({"numbers": [[[0.0], [True]], [[0.0], [1.0]]]}, "numbers to hold numbers, got true or false"),
         ({"tokens": [True, 1]}, "tokens to hold numbers, got true or false"),
         ({"layers": [True, 1]}, "layers to hold numbers, got true or false"),

@@ -1,7 +1,7 @@
 """Traces from other methods' numbers: one real number per token, layer and head.
 
 Any method that gives each token a number in each head can be looked at like increments: learned positions,
-forget gates. The file is documented in docs/protocol.md. Nothing is guessed: the file states shapes, kinds and units.
+forget gates. The file is documented in docs/import-format.md. Nothing is guessed: the file states shapes, kinds and units.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ropewalk.system.files import read_whole
 from ropewalk.tokens.utf8_bytes import utf8
 from ropewalk.traces.trace import KINDS, Trace
 
-PROTOCOL = f"{DOCUMENTATION}/protocol.html"
+FORMAT_PAGE = f"{DOCUMENTATION}/import-format.html"
 FORMAT, VERSION = "ropewalk-numbers", 1
 NUMBERS = ("numbers", "tokens", "surprisal")
 REQUIRED = ("format", "version", "method", "kind", "unit", "pieces", "tokens", "numbers")
@@ -105,36 +105,36 @@ def forget_gates(
 
 
 def load(path: str | Path) -> Trace:
-    """The Trace in a file of the protocol; UserError says what is wrong with a file that is not one."""
+    """The Trace in a file of the import format; UserError says what is wrong with a file that is not one."""
     try:
         content = json.loads(read_whole(path))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; name a file of the protocol.") from error
+        raise UserError(f"cannot read {path}: {error.strerror}; name a file in the import format.") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON; see {PROTOCOL} for what it should hold.") from error
+        raise UserError(f"{path} is not JSON; see {FORMAT_PAGE} for what it should hold.") from error
     known = (
         isinstance(content, dict) and content.get("format") == FORMAT and content.get("version") == VERSION
     )
     if not known or type(content["version"]) is not int:
         raise UserError(
-            f'{path} is no file of the protocol: expected "format": "{FORMAT}" and "version": {VERSION}; see '
-            f"{PROTOCOL}."
+            f'{path} is not in the import format: expected "format": "{FORMAT}" and "version": {VERSION}; see '
+            f"{FORMAT_PAGE}."
         )
     if missing := [key for key in REQUIRED if key not in content]:
-        raise UserError(f"{path} lacks {', '.join(missing)}; see {PROTOCOL}.")
+        raise UserError(f"{path} lacks {', '.join(missing)}; see {FORMAT_PAGE}.")
     pieces = content["pieces"]
     if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
-        raise UserError(f"{path}: expected pieces to be a list of strings; see {PROTOCOL}.")
+        raise UserError(f"{path}: expected pieces to be a list of strings; see {FORMAT_PAGE}.")
     if not isinstance(content["method"], str) or not isinstance(content.get("provenance", {}), dict):
-        raise UserError(f"{path}: expected method to be a name and provenance an object; see {PROTOCOL}.")
+        raise UserError(f"{path}: expected method to be a name and provenance an object; see {FORMAT_PAGE}.")
     if not isinstance(content.get("layers", []), list) or not isinstance(content.get("surprisal", []), list):
-        raise UserError(f"{path}: expected layers and surprisal to be lists; see {PROTOCOL}.")
+        raise UserError(f"{path}: expected layers and surprisal to be lists; see {FORMAT_PAGE}.")
     if key := next((key for key in (*NUMBERS, "layers") if _has_boolean(content.get(key))), None):
-        raise UserError(f"{path}: expected {key} to hold numbers, got true or false; see {PROTOCOL}.")
+        raise UserError(f"{path}: expected {key} to hold numbers, got true or false; see {FORMAT_PAGE}.")
     optional = {key: content[key] for key in ("gap", "layers", "surprisal", "provenance") if key in content}
     fixed = {key: content[key] for key in ("kind", "unit", "method", "tokens")}
     if not all(isinstance(value, int | float | None) for value in content.get("surprisal", [])):
-        raise UserError(f"{path}: expected surprisal to be numbers or null; see {PROTOCOL}.")
+        raise UserError(f"{path}: expected surprisal to be numbers or null; see {FORMAT_PAGE}.")
     if "surprisal" in optional:
         optional["surprisal"] = [np.nan if value is None else value for value in optional["surprisal"]]
     return from_numbers(content["numbers"], pieces=pieces, **fixed, **optional)
