@@ -99,13 +99,22 @@ def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
     one, byte = (find(knocked, replacement=name, target="all", cost="total") for name in ("one", "byte mean"))
     return [
         f"Loss, in nats per byte against integer RoPE, over {layers['pairs'] if layers else 0} pairs of seeds of the CPU study: "
-        f"increments of each layer {_compared(layers)}; shared increments {_compared(shared)}.",
+        f"increments of each layer {_compared(layers)}; shared increments {_compared(shared)}"
+        f"{_single(study['real/neutrality']['neutrality'])}.",
         f"Whether content lowers the loss: increments of each layer minus one learned scale for each layer {against[0]}, minus a "
         f"learned table of bytes {against[1]}, minus networks that read the byte alone {against[2]}.",
         f"The flagship needs its spacing: with every increment set to 1 it loses {inside(one, 'nats')} nats per byte; with every "
         f"increment replaced by the mean of its byte, that is without context, it loses {inside(byte, 'nats', 4)}: "
         f"{_content(knocked)}.",
     ]
+
+
+def _single(found: Result) -> str:
+    """The variants that were trained once."""
+    once = [
+        f"{row['variant']} {float(row['difference'] or 0):.4f}" for row in found.rows if row["pairs"] == 1
+    ]
+    return f"; with one seed each, so without a verdict: {', '.join(once)}" if once else ""
 
 
 def _known(
