@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,27 @@ def test_public_names_are_listed_and_load() -> None:
 @pytest.mark.parametrize("name", SIGNATURES)
 def test_signatures(name: str) -> None:
     assert list(inspect.signature(getattr(ropewalk, name)).parameters) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: ropewalk.load(None), "expected the name of a model, got NoneType"),  # type: ignore[arg-type]
+        (lambda: ropewalk.load(""), "expected the name of a model, got ''"),
+        (
+            lambda: ropewalk.load("shared", backend="jax"),
+            "backend must be one of auto, torch, numpy, got 'jax'",
+        ),  # type: ignore[arg-type]
+        (lambda: ropewalk.load("x" * 500), "is too long for a name"),
+        (lambda: ropewalk.load("a\0b"), "is no name that a file can have"),
+        (lambda: ropewalk.trace_many(None, "abc"), "expected several texts, got one"),
+        (lambda: ropewalk.trace_many(None, ["a", "b"], tokens=[None]), "2 texts came with the tokens of 1"),
+        (lambda: ropewalk.probe(ropewalk.load("shared", backend="numpy"), "abc"), "the probe needs PyTorch"),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(ropewalk.UserError, match=re.escape(said)):
+        call()
 
 
 def test_importing_changes_nothing_in_the_process() -> None:

@@ -6,11 +6,12 @@ trained on one of these: a folder or a hub name.
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ropewalk.errors import UserError
 from ropewalk.native.model_folder import FORMAT
@@ -52,6 +53,8 @@ def load(
     accepts one with other weights. backend: native models load with PyTorch where it is installed, else with NumPy, which
     can only trace. options: see `ropewalk.hf.loading.HubOptions`. UserError for anything that cannot be opened.
     """
+    if backend not in get_args(Backend):
+        raise UserError(f"backend must be one of {', '.join(get_args(Backend))}, got {backend!r}.")
     kind = kind_of(name)
     if kind == "native":
         if base is not None:
@@ -79,7 +82,15 @@ def load(
 
 
 def kind_of(name: str | Path) -> Kind:
-    """What a name means: a native model, a folder of increments (ours or PEFT's), or a Hugging Face model."""
+    """What a name means: a native model, a folder of increments (ours or PEFT's), or a Hugging Face model.
+
+    UserError for what can be no name, and for files and folders without a model.
+    """
+    if not isinstance(name, str | Path) or not str(name).strip():
+        given = repr(name) if isinstance(name, str) else type(name).__name__
+        raise UserError(
+            f"expected the name of a model, got {given}; the bundled ones are {', '.join(model_names())}."
+        )
     if str(name) in model_names():
         return "native"
     path = Path(name)
@@ -97,7 +108,18 @@ def kind_of(name: str | Path) -> Kind:
 
 
 def _check_path(path: Path) -> None:
-    """UserError for a file or folder that is there and holds no model."""
+    """UserError for a file or folder that is there and holds no model, and for a name that no file can have."""
+    try:
+        os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(
+                f"'{str(path)[:200]}…' is too long for a name; name a model folder or a hub name."
+            ) from None
+    except ValueError:
+        raise UserError(
+            f"{str(path)!r} is no name that a file can have; name a model folder or a hub name."
+        ) from None
     if os.path.isfile(path) and path.suffix.lower() != ".gguf":
         raise UserError(
             f"{path} is a file and not a model; name a model folder, a .gguf file, or a hub name."

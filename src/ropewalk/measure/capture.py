@@ -71,7 +71,13 @@ def trace_many(
     Windows of similar length share a pass, padded at their ends. Each thread keeps up to 256 MB of freed memory for
     reuse, see `ropewalk.system.allocator`.
     """
-    given = tokens or [None] * len(texts)
+    if isinstance(texts, str):
+        raise UserError("expected several texts, got one; call ropewalk.trace, or put it into a list.")
+    given = [None] * len(texts) if tokens is None else tokens
+    if len(given) != len(texts):
+        raise UserError(
+            f"{len(texts)} texts came with the tokens of {len(given)}; give one for each, or none."
+        )
     with opened_host(host, tokenizer) as opened:
         encoded = [
             encode_for(opened, text, tokenizer, start) if own is None else own

@@ -23,6 +23,7 @@ import numpy as np
 from ropewalk.errors import UserError
 from ropewalk.measure.hosts import opened_host, with_rows_per_layer
 from ropewalk.measure.probe_segments import Progress, Segment
+from ropewalk.native.numpy_decoder import NumpyDecoder
 from ropewalk.system.seeds import check_seed
 from ropewalk.tokens.host_text import encode_for
 from ropewalk.tokens.tokenized_text import TokenizedText
@@ -158,13 +159,17 @@ def probe(
     """
     from ropewalk.measure.probe_passes import exact_sensitivities, sampled_sensitivities
 
+    if isinstance(host, NumpyDecoder):
+        raise UserError(
+            "the probe needs PyTorch; run: pip install 'ropewalk[torch]', and load the model again."
+        )
     with opened_host(host, tokenizer) as opened:
         encoded = encode_for(opened, text, tokenizer, start) if tokens is None else tokens
         if start == "none":
             encoded = TokenizedText(encoded.ids, encoded.spans)
         rows_host = with_rows_per_layer(opened)
         draws = plan.draws if plan is not None else draws
-        if draws < 2 and not exact:
+        if (not hasattr(draws, "__index__") or draws < 2) and not exact:
             raise UserError(f"the probe needs at least 2 draws, got {draws}; or ask for exact sensitivities.")
         segments = list(
             _planned(encoded, plan) if plan is not None else _windows(encoded, rows_host.context_length)

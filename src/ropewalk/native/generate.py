@@ -83,8 +83,8 @@ def sample(logits: Tensor, *, temperature: float, top_p: float, generator: torch
 def _check(prompts: list[list[int]], length: int, temperature: float, top_p: float) -> None:
     if not prompts or not all(prompts):
         raise UserError("every prompt needs at least one token; start from the end-of-document token 256.")
-    if length < 1:
-        raise UserError(f"length must be at least 1, got {length}.")
+    if not hasattr(length, "__index__") or length < 1:
+        raise UserError(f"length must be a whole number of at least 1, got {length}.")
     if not temperature >= 0 or not 0 < top_p <= 1:
         raise UserError(
             f"temperature must be 0 or more and top_p in (0, 1], got {temperature} and {top_p}; "
