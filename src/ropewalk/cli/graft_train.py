@@ -26,7 +26,12 @@ class GraftOptions:
         Literal["frozen", "lora", "full"],
         typer.Option(help="Which weights train besides the increments: none, LoRA adapters, or all."),
     ] = "frozen"
-    parametrization: Annotated[str, typer.Option(help="bounded, positive, signed or constant.")] = "bounded"
+    parametrization: Annotated[
+        str,
+        typer.Option(
+            help="How an increment is computed, such as bounded or constant; an unknown name lists all."
+        ),
+    ] = "bounded"
     per: Annotated[
         Literal["layer", "shared"], typer.Option(help="One row of increments per layer, or one for all.")
     ] = "layer"

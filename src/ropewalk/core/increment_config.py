@@ -25,6 +25,8 @@ PARAMETRIZATIONS: dict[str, str] = {
 }
 NETWORKS = frozenset({"positive", "bounded", "signed", "random", "free", "coordinate"})  # these read a vector
 ABSOLUTE = frozenset({"free", "coordinate"})  # these emit positions and not increments
+ON_A_GRAFT = tuple(name for name in PARAMETRIZATIONS if name not in ABSOLUTE | {"table", "frozen"})
+"""Those that need no more than what an attention module of a Hugging Face model reads."""
 
 
 class IncrementConfig(BaseModel):

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from ropewalk.core import increments
-from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.core.increment_config import ON_A_GRAFT, IncrementConfig
 from ropewalk.core.init import init_weights
 from ropewalk.errors import UserError, first_problem
 from ropewalk.hf import adapter_file
@@ -27,9 +27,6 @@ from ropewalk.hf.grafted import Grafted
 from ropewalk.hf.hooks import NAME, GraftHooks, Increments
 from ropewalk.hf.inspect_model import HostStructure, inspect_model
 from ropewalk.hf.offload import module_device
-
-NOT_ON_A_HOST = (increments.Frozen, increments.Table, increments.Absolute)
-"""Parametrizations that need more than what an attention layer of a host reads."""
 
 
 def graft(
@@ -168,10 +165,10 @@ def attach(structure: HostStructure, config: IncrementConfig) -> GraftHooks:
 
 def build(structure: HostStructure, config: IncrementConfig) -> Increments:
     """One parametrization module for a host, its weights not drawn yet."""
-    if issubclass(increments.MODULES[config.parametrization], NOT_ON_A_HOST):
+    if config.parametrization not in ON_A_GRAFT:
         raise UserError(
-            f"the {config.parametrization} parametrization needs more than what an attention reads, so a graft cannot have "
-            "it; choose bounded, positive, signed or constant."
+            f"the {config.parametrization} parametrization needs more than what an attention module reads, so a graft cannot have "
+            f"it; choose one of {', '.join(ON_A_GRAFT)}."
         )
     if config.reads == "embedding" and config.per == "layer":
         raise UserError(
