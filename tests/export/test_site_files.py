@@ -24,7 +24,9 @@ def model(monkeypatch: pytest.MonkeyPatch) -> Any:
         sites.onnx_graph, "onnx", lambda model, path: path.write_bytes(b"g") and {"logits": 0.5}
     )
     monkeypatch.setattr(sites, "index", lambda model, name, size: f"<p>{name} {size}")
-    return SimpleNamespace(config=SimpleNamespace(vocab_size=257), provenance={"name": "m"})
+    return SimpleNamespace(
+        config=SimpleNamespace(vocab_size=257), provenance={"name": "m"}, own_tokenizer=None
+    )
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")

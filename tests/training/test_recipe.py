@@ -82,9 +82,9 @@ def test_the_published_recipe_is_the_posts_to_the_letter() -> None:
 def test_the_comments_of_the_published_recipe_hold() -> None:
     text = (RECIPES / "post.toml").read_text()
     wanted = [
-        word.split()[0].rstrip(".") for line in text.splitlines()[:5] for word in line.split("--set ")[1:]
+        word.split()[0].rstrip(".") for line in text.splitlines()[:6] for word in line.split("--set ")[1:]
     ]
-    assert len(wanted) == 3
+    assert len(wanted) == 5
     shared = recipe.read_recipe(RECIPES / "post.toml", wanted[:2]).model
     assert (shared.increments.parametrization, shared.increments.per, shared.increments.init) == (
         "positive",
@@ -93,7 +93,11 @@ def test_the_comments_of_the_published_recipe_hold() -> None:
     )
     with torch.device("meta"):
         assert round(sum(p.numel() for p in Decoder(shared, seed=None).parameters()) / 1e6, 2) == 6.38
-    assert recipe.read_recipe(RECIPES / "post.toml", wanted[2:]).model.increments.parametrization == "integer"
+    baseline, gate = (
+        recipe.read_recipe(RECIPES / "post.toml", part).model for part in (wanted[2:3], wanted[3:])
+    )
+    assert (baseline.increments.parametrization, baseline.decay) == ("integer", None)
+    assert (gate.increments.parametrization, gate.decay) == ("integer", "shared-forget")
 
 
 def test_overrides_are_toml_values_or_bare_words(small: Path) -> None:
