@@ -64,7 +64,7 @@ def spacing(progress: Progress, most: int = MOST_ROWS) -> str:
 
 
 def _which(progress: Progress) -> str:
-    """Which of several trainings it is."""
+    """Which of several training runs it is."""
     return f"{progress.name}: " if progress.name else ""
 
 

@@ -1,6 +1,6 @@
 """The executor: trains missing models, resumes interrupted ones, skips finished ones.
 
-On one device the trainings follow one another in this process; on several, every device has a process of its own and
+On one device the training runs follow one another in this process; on several, every device has a process of its own and
 takes the next training whose needs are there.
 """
 

@@ -1,4 +1,4 @@
-"""Parts that all study plans share: a title, files of segmented sentences, and trainings in folders of their own."""
+"""Parts that all study plans share: a title, files of segmented sentences, and training runs in folders of their own."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Recipes: one TOML file says everything about a training, and nothing else does.
 
 Sections: [corpus], [model] (with [model.increments]), [optimizer], [train]. Unknown keys are errors; the
-command line overrides single keys as `section.key=value`. Knows the rooms' own configuration classes, not
+command line overrides single keys as `section.key=value`. Knows the configuration classes of each package, not
 what they do.
 """
 

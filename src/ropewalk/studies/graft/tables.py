@@ -44,7 +44,7 @@ Make = Callable[[list[GraftJob]], list[Result]]
 
 
 def entries(study: GraftStudy, base: str, out: Path) -> list[Entry]:
-    """Every table whose trainings are done."""
+    """Every table whose training runs are done."""
     return [entry for entry in GraftTables(study, base, out).entries() if entry.models]
 
 

@@ -1,4 +1,4 @@
-"""The plan of a study of native models: its recipe, and the trainings it asks for, in an order in which each finds what
+"""The plan of a study of native models: its recipe, and the training runs it asks for, in an order in which each finds what
 it needs.
 
 A study has groups; a group is a recipe of a training with its variants, seeds and tables.
@@ -28,7 +28,7 @@ from ropewalk.training.recipe import Recipe
 
 
 class Group(BaseModel):
-    """Trainings that share a recipe.
+    """Training runs that share a recipe.
 
     main: the variants that the tables are about. single: variants trained with the first seed only, which get no
     verdict. tables: names of experiments. sentences: how many of each gold file. windows: how many windows of held-out
@@ -70,7 +70,7 @@ class Group(BaseModel):
 
     @property
     def reads(self) -> str:
-        """What the trainings read: "planted", "lookup" or "python" where their first source is built in, else "text"."""
+        """What the training runs read: "planted", "lookup" or "python" where their first source is built in, else "text"."""
         return self.recipe.corpus.sources[0].builtin or "text"
 
     @property

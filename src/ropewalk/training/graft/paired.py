@@ -44,7 +44,7 @@ SIDES = {GRAFTED: "with increments (1 of 2)", BASELINE: "baseline (2 of 2)"}
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two trainings: the loss of each validation window in nats per token, the mean and standard deviation of each
+    """One of the two training runs: the loss of each validation window in nats per token, the mean and standard deviation of each
     row's increments, and seconds of training."""
 
     losses: list[float]
@@ -149,7 +149,7 @@ def train(
 
 
 def _named(watch: ProgressCallback | None, name: str) -> ProgressCallback | None:
-    """A watcher that knows which of the two trainings it sees."""
+    """A watcher that knows which of the two training runs it sees."""
     if watch is None:
         return None
     return lambda progress: watch(replace(progress, name=name))

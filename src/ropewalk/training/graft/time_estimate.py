@@ -22,7 +22,7 @@ PASSES = {"frozen": 4, "lora": 4, "full": 6}
 
 
 def seconds(recipe: GraftRecipe, plan: ExecutionPlan) -> float:
-    """Of both trainings in one process; a frozen baseline is not trained."""
+    """Of both training runs in one process; a frozen baseline is not trained."""
     weights, _, text = base_shape(recipe)
     heads = (
         2 * recipe.model.context_length * int(text.hidden_size) * int(text.num_hidden_layers)
