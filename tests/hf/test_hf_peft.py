@@ -5,6 +5,7 @@ way.
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,10 @@ def test_lora_around_the_increments_is_refused() -> None:
     )
     with pytest.raises(UserError, match="add that adapter first"):
         wrapped(tokens(1, 4))
+
+
+def test_the_method_is_a_member_of_pefts_enumeration_on_every_python() -> None:
+    PeftType = peft.PeftType
+    assert PeftType.ROPEWALK is PeftType("ROPEWALK") is PeftType["ROPEWALK"]
+    assert "ROPEWALK" in list(PeftType) and "ROPEWALK" in vars(PeftType)  # Python 3.12 looks members up there
+    assert pickle.loads(pickle.dumps(PeftType.ROPEWALK)) is PeftType.ROPEWALK

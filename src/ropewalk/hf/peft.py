@@ -38,6 +38,7 @@ def _peft_type(name: str) -> Any:
         member = str.__new__(PeftType, name)
         member._name_ = member._value_ = name
         member._sort_order_ = len(PeftType._member_names_)  # type: ignore[attr-defined]
+        type.__setattr__(PeftType, name, member)  # where Python 3.12 and newer look members up
         PeftType._member_map_[name] = member
         PeftType._value2member_map_[name] = member
         PeftType._member_names_.append(name)
