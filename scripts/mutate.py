@@ -73,16 +73,17 @@ TARGETS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed source: `line` of the original, and what became of it."""
+    """A changed source: `line` of the original, its text, and what became of it."""
 
     file: str
     line: int
+    text: str
     change: str
     source: str
 
     @property
     def key(self) -> str:
-        return f"{self.file}: {self.change}"
+        return f"{self.file}: {self.text}: {self.change}"
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,11 @@ NAMED: tuple[Named, ...] = (
 )  # fmt: skip
 
 EQUIVALENT: dict[str, str] = {
-    "analyses/statistics.py: if freedom < 1:     return float('nan') -> if False:     return float('nan')": (
+    "analyses/statistics.py: if freedom < 1:: if freedom < 1:     return float('nan') -> if False:     return float('nan')": (
         "a single pair has an error of NaN, which gives NaN in any case"
+    ),
+    "core/positions.py: running = ends = offsets(r, initial_sum=zero if initial_sum is None else initial_sum)[0]: 0 -> 1": (
+        "both are the same tensor for gap before"
     ),
 }
 """Changes that no input can show: key of the mutant -> why."""
@@ -190,7 +194,7 @@ def mutants(file: str) -> Iterator[Mutant]:
             text = ast.unparse(ast.fix_missing_locations(changed))
             if text not in seen and before != after:
                 seen.add(text)
-                yield Mutant(file, line, change, text)
+                yield Mutant(file, line, source.splitlines()[line - 1].strip(), change, text)
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
