@@ -23,7 +23,15 @@ def script(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-SLOW = ("agreement", "boundaries", "boundaries: gain", "scopes", "spacing", "lookback, a row per layer")
+SLOW = (
+    "agreement",
+    "boundaries",
+    "boundaries: gain",
+    "planted",
+    "scopes",
+    "spacing",
+    "lookback, a row per layer",
+)
 
 
 @pytest.mark.parametrize("name", list(script("false_positives").NULLS))

@@ -29,7 +29,7 @@ def cleared(wish: str, work: str) -> int:
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    work()\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "print(min(cleared() for _ in range(8)))"
+        "print(min(cleared() for _ in range(5)))"
     )
     code = f"import resource, torch\nfrom ropewalk.system import allocator\n{wish}\n{work}\n{count}"
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
