@@ -26,7 +26,10 @@ KEPT = {"float32": 225, "bfloat16": 150}
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes per process, by what they are for, and how many parameters there are and learn."""
+    """Bytes per process, by what they are for, and how many parameters there are and learn.
+
+    libraries: what a tokenizer and libraries take beside the model, on a CPU.
+    """
 
     parameters: int
     learning: int
@@ -35,10 +38,13 @@ class MemoryEstimate:
     optimizer: float
     activations: float
     logits: float
+    libraries: float = 0.0
 
     @property
     def total(self) -> float:
-        return self.weights + self.gradients + self.optimizer + self.activations + self.logits
+        return (
+            self.weights + self.gradients + self.optimizer + self.activations + self.logits + self.libraries
+        )
 
     @property
     def large(self) -> bool:
@@ -61,6 +67,7 @@ class MemoryEstimate:
     def describe(self, ranks: int, command: str) -> list[str]:
         """The estimate in a few lines, and the command for several devices."""
         parts = ("weights", "gradients", "optimizer", "activations", "logits")
+        parts += ("libraries",) if self.libraries else ()
         sizes = ", ".join(f"{name} {getattr(self, name) / GB:.2f}" for name in parts)
         lines = [
             f"{self.parameters / 1e6:,.1f} M parameters, {self.learning / 1e6:,.2f} M of them learn",

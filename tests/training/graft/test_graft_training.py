@@ -190,6 +190,8 @@ def test_the_estimate_counts_what_learns(base: str) -> None:
     assert sizes["full"].weights > 1.9 * sizes["frozen"].weights
     assert needed(base, ranks=4, how="full", shard=True).optimizer == sizes["full"].optimizer / 4
     assert needed(base, how="full", checkpointing=True).activations < sizes["full"].activations
+    assert sizes["full"].libraries == memory_estimate.LIBRARIES + 257 * memory_estimate.TOKENIZER
+    assert any("libraries 0.06" in line for line in sizes["full"].describe(1, "graft-train"))
 
 
 @pytest.mark.parametrize("how", ["frozen", "lora", "full"])

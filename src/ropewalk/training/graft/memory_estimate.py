@@ -25,6 +25,10 @@ KEPT = {
 }
 """Bytes that a layer keeps for its gradient, by what learns and by the bytes of the compute dtype: per token and unit of the
 hidden size, and of the MLP's width. Measured on a Llama, eager."""
+LIBRARIES = 6e7
+"""Bytes that libraries take when a first model is opened, on a CPU."""
+TOKENIZER = 1050
+"""Bytes of a fast tokenizer for each token that it knows."""
 
 
 def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> MemoryEstimate:
@@ -54,6 +58,7 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
         optimizer=learning * 8 / shared,
         activations=tokens * (layers * narrow * width + whole if config.checkpointing else layers * whole),
         logits=_logits(tokens, text, narrow),
+        libraries=0.0 if _on_a_gpu(recipe) else LIBRARIES + TOKENIZER * int(text.vocab_size),
     )
 
 
@@ -74,6 +79,10 @@ def _logits(tokens: int, text: Any, narrow: int) -> float:
         return tokens * size * (narrow + 8)
     capped = 2 if getattr(text, "final_logit_softcapping", None) else 0  # copies that the cap keeps and makes
     return tokens * size * narrow * (2 + capped) + 12 * LOGITS_AT_ONCE
+
+
+def _on_a_gpu(recipe: GraftRecipe) -> bool:
+    return recipe.train.device != "cpu" and torch.cuda.is_available()
 
 
 def _mlp_size(text: Any) -> int:
