@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.core.increments import Coordinate
+from ropewalk.core.positions import positions_from_increments
 from ropewalk.native.decoder import Decoder
 from ropewalk.training.optimizer import OptimizerConfig, Optimizers
 
@@ -35,6 +36,11 @@ def test_the_coordinate_stays_within_its_reach_and_beyond_it_is_the_integer():
     middle = parametrization.offset(torch.full((1, 1, 1), 0.7), torch.tensor([[5]]))
     sigmoid = 20 * torch.sigmoid(torch.tensor(0.7) + torch.logit(torch.tensor(0.25)))
     assert middle.item() == pytest.approx(sigmoid.item() - 5, rel=1e-5)
+
+
+def test_a_single_token_has_its_own_offset():
+    p, end = positions_from_increments(torch.tensor([[[0.5]]]), torch.tensor([[3]]), absolute=True)
+    assert (p.item(), end.item()) == (3.5, 0.5)
 
 
 def test_an_edit_of_an_absolute_parametrization_moves_what_follows():
