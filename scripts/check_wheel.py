@@ -21,12 +21,14 @@ import sys
 import tarfile
 import tempfile
 import time
+import tomllib
 import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 MEGABYTE = 2**20
 WHEEL_LIMIT, SDIST_LIMIT = 20 * MEGABYTE, 20 * MEGABYTE  # the bundled models are nearly all of it
+DOWNLOAD_LIMIT = 60 * 10**6  # what `uvx ropewalk show` fetches the first time, NumPy included
 INSTALLED_LIMIT = 100 * MEGABYTE  # without bytecode; NumPy alone takes about 60
 REQUIRED = ("ropewalk/py.typed", "licenses/LICENSE", "licenses/NOTICE")
 FORBIDDEN = re.compile(r"(^|/)(tests|docs|bench|\.github|\.venv|runs)/|\.(pyc|ipynb|ckpt|pt)$")
@@ -137,6 +139,21 @@ class Environment:
         return sum(path.stat().st_size for path in counted)
 
 
+def download(wheel: Path, distributions: list[str]) -> int:
+    """Bytes that an installation fetches: the wheel, and of each dependency in uv.lock the largest wheel for Linux or any system."""
+    packages = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    locked = {package["name"]: package.get("wheels", []) for package in packages}
+    total = wheel.stat().st_size
+    for name in distributions:
+        fits = [
+            file["size"]
+            for file in locked.get(name.replace("_", "-"), [])
+            if re.search(r"manylinux.*x86_64|-any\.whl$", file["url"])
+        ]
+        total += max(fits, default=0)
+    return total
+
+
 def check_base_install(environment: Environment) -> None:
     """Text to printed rows, page, trace and table, without PyTorch."""
     present = environment.distributions()
@@ -198,14 +215,16 @@ def main() -> None:
         wheel, sdist = only(dist, "*.whl"), only(dist, "*.tar.gz")
         check_contents(wheel, sdist)
         environment = Environment(folder, wheel, options.constraint.resolve())
-        installed = environment.size()
+        installed, fetched = environment.size(), download(wheel, environment.distributions())
         check_base_install(environment)
         require(installed <= INSTALLED_LIMIT, f"the base install takes {installed / MEGABYTE:.0f} MiB")
+        require(fetched <= DOWNLOAD_LIMIT, f"the base install downloads {fetched / 1e6:.0f} MB")
         start = time.perf_counter()
         environment.succeed("show", ENGLISH)
         report = {
             "wheel_mib": round(wheel.stat().st_size / MEGABYTE, 1),
             "sdist_mib": round(sdist.stat().st_size / MEGABYTE, 1),
+            "download_mb": round(fetched / 1e6, 1),
             "installed_mib": round(installed / MEGABYTE, 1),
             "show_seconds": round(time.perf_counter() - start, 2),
         }
