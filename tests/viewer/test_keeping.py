@@ -29,7 +29,7 @@ def saved(opened: Any, name: str) -> bytes:
 def test_a_saved_picture_says_what_it_is(open_page: Any) -> None:
     opened = open_page(page.html(sample(name="some model")), accept_downloads=True)
     svg = saved(opened, "Picture (SVG)").decode()
-    assert "How far apart does a model think its tokens are? · some model" in svg
+    assert "<title>How far apart does a model think its tokens are? · some model</title>" in svg
     assert "1× is the mean, the warmest tint" in svg and "<desc>Layer 0 puts its widest gap" in svg
     shared = Image.open(io.BytesIO(saved(opened, "Picture to share (PNG)")))
     assert shared.size == (1200, 630) and len(shared.convert("RGB").getcolors(1 << 20) or []) > 20
@@ -40,7 +40,8 @@ def test_the_theme_outlives_the_page(open_page: Any) -> None:
     opened.locator(".options summary").click()
     for _ in range(2):
         opened.get_by_role("button", name=re.compile("◐")).click()
-    opened.reload()
+    opened.wait_for_url("**theme=dark**")  # a link to this view keeps it
+    opened.goto(opened.url.split("#")[0])  # and so does the browser
     opened.wait_for_function("() => window.ropewalk")
     assert opened.evaluate("() => document.documentElement.dataset.theme") == "dark"
 
