@@ -146,3 +146,18 @@ def test_the_list_explains_every_measurement(ropewalk):
     assert answer.status == 0
     assert [line.split()[0] for line in answer.out.splitlines()] == list(REGISTRY)
     assert all(experiment.help in answer.out for experiment in REGISTRY.values())
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("code", "--text", "empty.txt"), "is empty; give a file with some text"),
+        (("boundaries", "--dev", "a.seg.txt", "--limit", "0"), "greater than or equal to 1"),
+        (("knockout", "--text", "empty.txt", "--windows", "1"), "greater than or equal to 2"),
+    ],
+)
+def test_inputs_of_nothing_are_one_sentence(ropewalk, model, tmp_path, monkeypatch, more, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text("")
+    answer = ropewalk("measure", more[0], model, *more[1:])
+    assert answer.status and said in answer.err and "Traceback" not in answer.err

@@ -63,7 +63,7 @@ class Data:
         typer.Option(help="Segmented sentences that are scored; without it --dev is split in halves."),
     ] = None
     limit: Annotated[
-        int | None, typer.Option(help="Read at most this many sentences of each segmented file.")
+        int | None, typer.Option(min=1, help="Read at most this many sentences of each segmented file.")
     ] = None
     baseline: Annotated[
         list[str] | None,
@@ -71,16 +71,19 @@ class Data:
             help="Integer-RoPE models of the same seeds (neutrality, knockout, extrapolation, lookup)."
         ),
     ] = None
-    windows: Annotated[int, typer.Option(help="How many windows of the text to read.")] = 32
+    windows: Annotated[int, typer.Option(min=2, help="How many windows of the text to read.")] = 32
 
     def inputs(self, models: list[Host], baseline: list[Decoder]) -> Inputs:
         """The files read, with the models."""
         from ropewalk.analyses import gold
         from ropewalk.corpus.files import read_files
+        from ropewalk.errors import UserError
         from ropewalk.experiments import Inputs
         from ropewalk.measure.windows import tokens_of
 
         content = read_files(self.text) if self.text else ""
+        if self.text and not content:
+            raise UserError(f"{self.text[0]} is empty; give a file with some text.")
         return Inputs(
             {"models": models, **({BASELINE: baseline} if baseline else {})},
             baseline=BASELINE,
@@ -101,7 +104,7 @@ ListAll = Annotated[
 def measure(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}; --list explains them.")],
     models: Annotated[
-        list[str], typer.Argument(help="Models of one kind, one per seed: bundled names, folders, or grafts.")
+        list[str], typer.Argument(help="Models of one configuration, one per seed: bundled names, folders, or grafts.")
     ],
     data: Data,
     out: Out = None,
@@ -109,7 +112,7 @@ def measure(
 ) -> None:
     """Run one measurement on models and print a table with intervals.
 
-    Several models of one kind, trained with different seeds, give one table whose intervals include the variance over seeds.
+    Several models of one configuration, trained with different seeds, give one table whose intervals include the variance over seeds.
 
     Examples:
 

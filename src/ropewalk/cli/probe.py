@@ -38,7 +38,7 @@ class ProbeOptions:
     draws: Annotated[int, typer.Option(min=2, help="Random samples: one backward pass each.")] = 16
     exact: Annotated[
         bool,
-        typer.Option("--exact", help="No sampling: forward-mode differentiation, one pass per gap and row."),
+        typer.Option("--exact", help="No sampling: forward-mode differentiation, one pass per gap."),
     ] = False
     batch_size: Annotated[int, typer.Option(help="Windows of one forward pass.")] = 16
     per_head: Annotated[

@@ -48,7 +48,7 @@ def watching(
 
 def summary(progress: Progress, unit: Unit = "byte") -> str:
     """Loss and speed in one line: bits per byte for bytes, nats per token for tokens."""
-    speed = progress.bytes / max(progress.seconds, 1e-9)
+    speed = progress.tokens / max(progress.seconds, 1e-9)
     if unit == "token":
         held = "" if progress.validation is None else f", held out {progress.validation:.3f}"
         return f"loss {progress.loss:.3f} nats/token{held}; {speed:,.0f} tokens/s"

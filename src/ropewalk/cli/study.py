@@ -38,7 +38,7 @@ def study(
         str | None, typer.Option(help="Make only this table again, as the report names it.")
     ] = None,
 ) -> None:
-    """Run a study: train missing models, measure everything, and write report.html, report.md and report.json.
+    """Train several variants with several seeds, measure them, and write report.html, report.md and report.json.
 
     What is done is skipped, what was interrupted continues: give the same command again.
 

@@ -1,4 +1,4 @@
-"""Look-up: documents of random key-value pairs and of questions about them, whose answers are known exactly.
+"""Multi-hop look-up: documents of random key-value pairs and of questions about them, whose answers are known exactly.
 
 A document of four pairs, asked one and two steps:
 

@@ -38,13 +38,13 @@ RUNAWAY = 1e4  # a mean increment beyond this, in token-equivalents, stops the r
 
 @dataclass
 class Progress:
-    """The state of a run after a step, for progress bars and boards. name: which training it is, where there are several."""
+    """The state of a run after a step, for progress bars and TensorBoard. tokens: read so far. name: which of several runs."""
 
     step: int
     steps: int
     loss: float
     validation: float | None
-    bytes: int
+    tokens: int
     seconds: float
     increments: list[dict[str, Any]] = field(default_factory=list)
     name: str = ""
