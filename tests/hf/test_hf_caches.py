@@ -12,7 +12,7 @@ from families import host, perturb, tokens
 from transformers import DynamicCache, StaticCache
 
 from ropewalk.errors import UserError
-from ropewalk.hf import graft
+from ropewalk.hf import graft, hooks
 
 
 @pytest.fixture(params=["layer", "shared"])
@@ -105,6 +105,12 @@ def test_a_static_cache_that_was_changed_by_hand_is_refused(model: Any, change: 
         change(layer)
     with pytest.raises(UserError, match="changed outside its own methods"):
         continued(model, ids[:, 5:9], cache, 0)
+
+
+@pytest.mark.parametrize("name", hooks.CACHE_ARGUMENTS)
+def test_a_cache_is_found_by_each_name_that_transformers_has_given_it(name: str) -> None:
+    cache = DynamicCache()
+    assert hooks._cache({"use_cache": True, name: cache}) is cache
 
 
 def test_continuous_batching_is_refused(model: Any) -> None:

@@ -14,8 +14,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ropewalk.errors import UserError
+
+CACHE_NAME = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
+"""What transformers calls a cache, as an argument of a pass and in its output: since 5.24 "cache"."""
 
 
 def layer_state(cache: Any, index: int) -> Any:

@@ -23,6 +23,7 @@ from ropewalk.core.host import Edit, Output
 from ropewalk.core.increment_config import IncrementConfig
 from ropewalk.core.rows import Row, layer_rows
 from ropewalk.errors import UserError
+from ropewalk.hf.cache_state import CACHE_NAME
 from ropewalk.hf.hooks import GraftHooks, Recording, checkpointing
 from ropewalk.hf.identity import identity
 from ropewalk.hf.inspect_model import HostStructure
@@ -153,7 +154,7 @@ class Grafted:
                 output = self.run(
                     input_ids=tokens.to(self.device),
                     position_ids=None if position_ids is None else position_ids.to(self.device),
-                    past_key_values=kv_cache,
+                    **{CACHE_NAME: kv_cache},
                     use_cache=kv_cache is not None,
                     **({"output_attentions": True} if wanted["attention"] else {}),
                     **({"logits_to_keep": last} if last is not None and self._keeps_logits else {}),

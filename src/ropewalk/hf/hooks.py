@@ -17,18 +17,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from transformers import Cache
 
 from ropewalk.core import positions
 from ropewalk.core.encoding import Band
 from ropewalk.core.host import Edit, apply_edit
 from ropewalk.core.rows import Row, layer_rows
 from ropewalk.errors import UserError
-from ropewalk.hf.cache_state import layer_state
+from ropewalk.hf.cache_state import CACHE_NAME, layer_state
 from ropewalk.hf.inspect_model import HostStructure, RotaryLayer
 from ropewalk.hf.offload import loaded
 from ropewalk.hf.rotation import rotation_in_band
 
-CACHE_ARGUMENTS = ("past_key_values", "layer_past", "past_key_value")
+CACHE_ARGUMENTS = ("cache", "past_key_values", "layer_past", "past_key_value")
 NAME = "increments"
 """The name of the submodule that holds increments, in each attention, or in the decoder where all layers share them."""
 
@@ -166,7 +167,7 @@ class GraftHooks:
         return rotation_in_band(rotary, x, state["p"], n, layer_type, self.band)
 
     def _after_decoder(self, decoder: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-        cache = getattr(output, "past_key_values", None)
+        cache = getattr(output, CACHE_NAME, None)
         if cache is None:
             cache = self._shared_pass.get("cache")
         if cache is not None and "ends" in self._shared_pass:
@@ -214,12 +215,13 @@ def checkpointing(structure: HostStructure) -> Literal["no", "yes", "reentrant"]
 
 
 def _cache(kwargs: dict[str, Any]) -> Any:
-    if kwargs.get("cache") is not None:
+    cache = next((kwargs[name] for name in CACHE_ARGUMENTS if kwargs.get(name) is not None), None)
+    if cache is not None and cache is kwargs.get("cache") and not isinstance(cache, Cache):
         raise UserError(
             "continuous batching (generate_batch) does not carry the running positions of increments; call "
             "model.generate, which batches prompts by left padding."
         )
-    return next((kwargs[name] for name in CACHE_ARGUMENTS if kwargs.get(name) is not None), None)
+    return cache
 
 
 def _mark_integers(rotary: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ropewalk.core import loss
 from ropewalk.errors import UserError
+from ropewalk.hf.cache_state import CACHE_NAME
 from ropewalk.native import checkpoint
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
@@ -138,10 +139,12 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         past_key_values: Any = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
+        cache: Any = None,
         **unused: Any,
     ) -> CausalLMOutputWithPast:
         """Logits (B, T, V), and the mean loss in nats per token where labels (B, T) are given (-100: left out)."""
-        past = past_key_values if isinstance(past_key_values, DecoderCache) else None
+        given = past_key_values if cache is None else cache
+        past = given if isinstance(given, DecoderCache) else None
         if past is None and use_cache:
             past = DecoderCache(self.decoder.new_cache())
         first = past is None or past.get_seq_length() == 0
@@ -152,7 +155,7 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         if labels is not None:
             seen = labels[:, 1:] != -100
             value = loss.nats(output.logits[:, :-1][seen][None], labels[:, 1:][seen][None])
-        return CausalLMOutputWithPast(loss=value, logits=output.logits, past_key_values=past)
+        return CausalLMOutputWithPast(loss=value, logits=output.logits, **{CACHE_NAME: past})
 
     def prepare_inputs_for_generation(  # type: ignore[override]
         self,
@@ -161,11 +164,12 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         attention_mask: Tensor | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        read = past_key_values.get_seq_length() if isinstance(past_key_values, DecoderCache) else 0
+        given = more.get("cache", past_key_values)
+        past = given if isinstance(given, DecoderCache) else None
         return {
-            "input_ids": input_ids[:, read:],
+            "input_ids": input_ids[:, past.get_seq_length() if past else 0 :],
             "attention_mask": attention_mask,
-            "past_key_values": past_key_values if isinstance(past_key_values, DecoderCache) else None,
+            CACHE_NAME: past,
             "use_cache": more.get("use_cache", True),
         }
 
