@@ -41,6 +41,7 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     )
     matrices = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
     low_rank = sum(config.lora_rank * (m.in_features + m.out_features) for m in matrices)
+    unread = 0 if config.how == "full" or _on_a_gpu(recipe) else _unread(model)
     learning = increments + {"frozen": 0, "lora": low_rank, "full": count}[config.how]
     narrow = compute.itemsize
     held = (
@@ -53,7 +54,7 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     return MemoryEstimate(
         parameters=count,
         learning=learning,
-        weights=(count * held + learning * 4) / shared,
+        weights=((count - unread) * held + learning * 4) / shared,
         gradients=learning * 4 / shared,
         optimizer=learning * 8 / shared,
         activations=tokens * (layers * narrow * width + whole if config.checkpointing else layers * whole),
@@ -79,6 +80,13 @@ def _logits(tokens: int, text: Any, narrow: int) -> float:
         return tokens * size * (narrow + 8)
     capped = 2 if getattr(text, "final_logit_softcapping", None) else 0  # copies that the cap keeps and makes
     return tokens * size * narrow * (2 + capped) + 12 * LOGITS_AT_ONCE
+
+
+def _unread(model: Any) -> int:
+    """Weights that stay on the disk on a CPU: those of an embedding that is not tied to the head, of which few rows are read."""
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    tied = head is None or getattr(model.config.get_text_config(), "tie_word_embeddings", False)
+    return 0 if tied else int(embedding.weight.numel())
 
 
 def _on_a_gpu(recipe: GraftRecipe) -> bool:
