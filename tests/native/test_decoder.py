@@ -131,7 +131,7 @@ def test_training_and_reading_give_the_same_logits(parametrization: str) -> None
     read = model(tokens(2, 21))
     trained = model.train()(tokens(2, 21))
     assert torch.allclose(read.logits, trained.logits, atol=1e-4)
-    for ours, theirs in zip(read.increments, trained.increments, strict=True):
+    for ours, theirs in zip(read.r, trained.r, strict=True):
         assert torch.allclose(ours, theirs, atol=1e-3)
 
 
@@ -174,7 +174,7 @@ def test_narrow_compute_keeps_positions_wide() -> None:
     model.compute_dtype = torch.bfloat16
     narrow = model(tokens(1, 60), activations=["positions.0", "residual.1"])
     assert narrow.logits.dtype == narrow.activations["residual.1"].dtype == torch.bfloat16
-    assert narrow.increments[0].dtype == narrow.activations["positions.0"].dtype == torch.float32
+    assert narrow.r[0].dtype == narrow.activations["positions.0"].dtype == torch.float32
     assert torch.allclose(
         narrow.activations["positions.0"], wide.activations["positions.0"], rtol=0.02, atol=0.05
     )
@@ -250,7 +250,7 @@ def test_an_edit_meets_every_line_once_and_can_drag_a_single_gap() -> None:
     moved_by = after.activations["positions.1"] - before.activations["positions.1"]
     assert torch.allclose(moved_by[0, :5], torch.zeros(5, 4), atol=1e-5)
     assert torch.allclose(moved_by[0, :, [0, 1, 3]], torch.zeros(12, 3), atol=1e-5)
-    jump = 4.0 - (1 + before.increments[1][0, 5, 2])
+    jump = 4.0 - (1 + before.r[1][0, 5, 2])
     assert torch.allclose(moved_by[0, 5:, 2], jump.expand(7), atol=1e-5)
     assert increments_of(after)[0, 6, 5].item() == pytest.approx(4.0)
 

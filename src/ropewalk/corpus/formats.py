@@ -133,10 +133,11 @@ def _table_rows(path: Path, text_key: str | None, count: Count) -> Iterator[Docu
 def _notebook(text: str, where: str) -> str:
     notebook = _json_object(text, where, "a notebook is one JSON object")
     sheets = notebook.get("worksheets", [notebook])
-    holds_lists = isinstance(sheets, list) and all(
-        isinstance(sheet, dict) and isinstance(sheet.get("cells"), list) for sheet in sheets
-    )
-    cells = [cell for sheet in sheets for cell in sheet["cells"]] if holds_lists else [None]
+    lists = [
+        sheet.get("cells") if isinstance(sheet, dict) else None
+        for sheet in (sheets if isinstance(sheets, list) else [None])
+    ]
+    cells: list[Any] = [cell for some in lists for cell in (some if isinstance(some, list) else [None])]
     if not all(isinstance(cell, dict) for cell in cells):
         raise UserError(f"{where}: not a notebook (it has no list of cells); save it again in Jupyter.")
     sources = []
