@@ -168,5 +168,5 @@ def _entries(
         raise UserError("expected at least one trace for the page, got none; trace a text first.")
     if names is not None and len(names) != len(given):
         raise UserError(f"expected {len(given)} names, one per trace, got {len(names)}; name every trace.")
-    named = names or [None] * len(given)
+    named: Sequence[str | None] = names or [None] * len(given)
     return [entry(trace, name, overlays, layers) for trace, name in zip(given, named, strict=True)]
