@@ -155,7 +155,8 @@ class RopewalkForCausalLM(PreTrainedModel, GenerationMixin):
         if labels is not None:
             seen = labels[:, 1:] != -100
             value = loss.nats(output.logits[:, :-1][seen][None], labels[:, 1:][seen][None])
-        return CausalLMOutputWithPast(loss=value, logits=output.logits, **{CACHE_NAME: past})
+        found: dict[str, Any] = {CACHE_NAME: past}
+        return CausalLMOutputWithPast(loss=value, logits=output.logits, **found)
 
     def prepare_inputs_for_generation(  # type: ignore[override]
         self,

@@ -66,8 +66,8 @@ class MemoryEstimate:
 
     def describe(self, ranks: int, command: str) -> list[str]:
         """The estimate in a few lines, and the command for several devices."""
-        parts = ("weights", "gradients", "optimizer", "activations", "logits")
-        parts += ("libraries",) if self.libraries else ()
+        parts = ["weights", "gradients", "optimizer", "activations", "logits"]
+        parts += ["libraries"] if self.libraries else []
         sizes = ", ".join(f"{name} {getattr(self, name) / GB:.2f}" for name in parts)
         lines = [
             f"{self.parameters / 1e6:,.1f} M parameters, {self.learning / 1e6:,.2f} M of them learn",
