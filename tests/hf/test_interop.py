@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
 from families import host, perturb, tokens
 
 from ropewalk import UserError
 from ropewalk.hf import graft
+from ropewalk.hf.llama_export import byte_tokenizer
 
 
 class Replaced(torch.nn.Module):
@@ -61,29 +64,26 @@ def test_nnsight_reads_and_changes_a_grafted_model(per: Any) -> None:
     assert torch.allclose(logits, own.logits, atol=1e-6)
 
 
-def bridge(model: Any) -> Any:
+def bridge(model: Any, folder: Path) -> Any:
+    """TransformerLens' bridge on a model; its tokenizer comes from a folder, from which the bridge opens it again."""
     bridges = pytest.importorskip("transformer_lens.model_bridge")
 
-    class Words:
-        """What the bridge asks of a tokenizer."""
-
-        def __getattr__(self, name: str) -> Any:
-            raise AttributeError(name)
-
+    byte_tokenizer().save_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     return bridges.TransformerBridge.boot_transformers(
-        "tiny", hf_model=model, tokenizer=Words(), device="cpu"
+        "tiny", hf_model=model, tokenizer=tokenizer, device="cpu"
     )
 
 
-def test_transformer_lens_runs_shared_increments_and_refuses_those_of_layers() -> None:
+def test_transformer_lens_runs_shared_increments_and_refuses_those_of_layers(tmp_path: Path) -> None:
     pytest.importorskip("transformer_lens")
     ids = tokens(1, 6)
     shared = host("llama", "eager")
     perturb(graft(shared, per="shared"))
     with torch.no_grad():
         expected = shared(ids).logits
-        assert torch.allclose(bridge(shared)(ids), expected, atol=1e-4)
+        assert torch.allclose(bridge(shared, tmp_path)(ids), expected, atol=1e-4)
         layered = host("llama", "eager")
         perturb(graft(layered))
         with pytest.raises(UserError, match="were replaced after the graft"):
-            bridge(layered)(ids)
+            bridge(layered, tmp_path)(ids)
