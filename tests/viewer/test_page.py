@@ -56,7 +56,7 @@ def test_a_link_to_the_page_says_what_stands_out() -> None:
     html = page.html(byte_trace('a"<b> c', [[1, 1, 3, 1, 1, 1, 1]]))
     assert '<meta property="og:title" content="How far apart does a model think its tokens are?">' in html
     assert (
-        'property="og:description" content="Layer 0 puts its widest gap before “&lt;” after “&quot;”: 3 (1 in'
+        'property="og:description" content="Layer 0 puts its widest gap before “&lt;” after “&quot;”: 3 × the gap of'
         in html
     )
 

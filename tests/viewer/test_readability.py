@@ -144,7 +144,7 @@ def test_the_first_screen_explains_its_words(open_page: Any) -> None:
     text = opened.locator("#app").inner_text()
     assert "␣ space" in text and "top row: even spacing, as in an ordinary model" in text
     assert "1 is the fixed distance between neighboring tokens in an ordinary model" in text
-    assert "(1 in an ordinary model)" in opened.locator(".findings").inner_text()
+    assert "× the gap of an ordinary model" in opened.locator(".findings").inner_text()
     for jargon in ("Integer", "own scales"):
         assert jargon not in text
     assert (

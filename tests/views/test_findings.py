@@ -13,17 +13,17 @@ def test_the_widest_gap_is_named_with_its_numbers_and_its_word() -> None:
     (first, *_) = findings(trace)
     assert (
         first.text
-        == "Layer 0 puts its widest gap before “Y” of “York”: 3 (1 in an ordinary model), 2.5 × its mean."
+        == "Layer 0 puts its widest gap before “Y” of “York”: 3 × the gap of an ordinary model, 2.5 × the mean of this row."
     )
     assert (first.row, first.cell, first.value, first.ratio) == ("L0", 4, 3.0, 2.5) and not first.noise
 
 
 @pytest.mark.parametrize("text", ["The old rope maker walked on.", CHINESE, "def f(x):\n    return x\n"])
 def test_every_number_in_a_sentence_is_one_of_the_findings(text: str) -> None:
-    for one in findings(sample(text)):
-        content = one.as_json()
-        for number in re.findall(r": ([\d.]+), ([\d.]+) ×", one.text):
-            assert [float(x) for x in number] == [float(f"{content[k]:.3g}") for k in ("value", "ratio")]
+    first, *_ = findings(sample(text))
+    content = first.as_json()
+    (numbers,) = re.findall(r": ([\d.]+) × the gap of an ordinary model, ([\d.]+) ×", first.text)
+    assert [float(x) for x in numbers] == [float(f"{content[k]:.3g}") for k in ("value", "ratio")]
 
 
 def test_a_constant_trace_has_nothing_that_stands_out() -> None:
@@ -38,9 +38,11 @@ def test_a_large_standard_error_is_called_noise() -> None:
     noisy = findings(byte_trace("abcd", values, error=np.full((1, 4), 1.0), **parts))[0]
     clear = findings(byte_trace("abcd", values, error=np.full((1, 4), 0.01), **parts))[0]
     silent = findings(byte_trace("abcd", values, **parts))[0]
-    assert noisy.noise and "standard error 1; this may be noise" in noisy.text
-    assert not clear.noise and clear.text.endswith("1.5 × its mean (2, standard error 0.01).")
-    assert "no standard error was recorded" in silent.text
+    assert noisy.noise and "a standard error of 1; this may be noise" in noisy.text
+    assert not clear.noise and clear.text.endswith(
+        "1.5 × the mean of this row: 2 with a standard error of 0.01."
+    )
+    assert "2 with no standard error." in silent.text
 
 
 def test_gaps_that_were_not_measured_are_left_out() -> None:

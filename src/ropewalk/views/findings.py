@@ -72,19 +72,17 @@ def _widest(trace: Trace, drawn: Scene, kind: Kind) -> Finding:
     row, cell = np.unravel_index(first_largest(gaps), gaps.shape)
     ratio, value = float(gaps[row, cell]), float(gaps[row, cell] / drawn.factor[row])
     name = _row_name(drawn, int(row))
-    start, times = (
-        f"{name} {kind.widest} before {place(drawn.cells, int(cell))}: ",
-        f"{_number(ratio)} × its mean",
-    )
+    start = f"{name} {kind.widest} before {place(drawn.cells, int(cell))}: "
+    times = f"{_number(ratio)} × the mean of this row"
     error = (
         np.nan if trace.error is None else float(trace.error[row, _gap_token(trace, drawn.cells, int(cell))])
     )
     noise = bool(np.isfinite(error) and value - drawn.mean[row] < NOISE * error)
     if trace.kind == "sensitivity":  # its unit says little to most readers: the ratio comes first
-        known = f"standard error {_number(error)}" if np.isfinite(error) else "no standard error was recorded"
-        text = f"{start}{times} ({_number(value)}, {known}{'; this may be noise' if noise else ''})."
+        known = f"a standard error of {_number(error)}" if np.isfinite(error) else "no standard error"
+        text = f"{start}{times}: {_number(value)} with {known}{'; this may be noise' if noise else ''}."
     else:
-        ordinary = " (1 in an ordinary model)" if trace.unit == "token-equivalents" else ""
+        ordinary = " × the gap of an ordinary model" if trace.unit == "token-equivalents" else ""
         text = f"{start}{_number(value)}{ordinary}, {times}."
     return Finding(text, str(drawn.rows[row]), int(cell), value, ratio, noise)
 
@@ -129,7 +127,10 @@ def _variation(drawn: Scene, kind: Kind) -> Finding | None:
     if std[most] < 1.2 * std[least]:
         return None
     names = [_row_name(drawn, row) for row in (most, least)]
-    text = f"{names[0]}'s {kind.plural} vary most ({std[most]:.0%} of their mean), {names[1]}'s least ({std[least]:.0%})."
+    text = (
+        f"{names[0]}'s {kind.plural} vary most (their standard deviation is {std[most]:.0%} of their mean), "
+        f"{names[1][0].lower()}{names[1][1:]}'s least ({std[least]:.0%})."
+    )
     return Finding(text, str(drawn.rows[most]), None, float(std[most]), None)
 
 

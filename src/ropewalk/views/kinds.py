@@ -35,14 +35,18 @@ _POSITION_STEPS = (
 )
 _SENSITIVITY = (
     "Each row is a layer of an unchanged model. The wider and warmer the space before a token, the more the model's "
-    "predictions depend on the distance to the token before it. It does not say which distance would be better."
+    "predictions of the next tokens would change if that layer moved the token a little closer to or further from the one "
+    "before it. It does not say which distance would be better."
 )
 _FORGETTING = (
     "Each row is a layer whose attention fades with distance. The wider and warmer the space before a token, the more of "
     "everything before it the layer forgets there."
 )
 _FURTHER = "the further the layer keeps that token from the one before it"
-_DEPENDS = "the more the model's predictions depend on the distance from that token to the one before it"
+_DEPENDS = (
+    "the more the model's predictions of the next tokens would change if that layer moved the token a little closer to or "
+    "further from the one before it"
+)
 _FORGETS = "the more of everything before that token the layer forgets there"
 _UNITS = {
     "token-equivalents": "1 is the fixed distance between neighboring tokens in an ordinary model",

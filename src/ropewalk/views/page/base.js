@@ -26,7 +26,7 @@ export function readEntry(given) {
 
 // The three scales, with what each means; see views/scene.py.
 export const SCALES = [
-  ["row", "Scale per row", "every row is scaled so that its mean is 1: compare patterns"],
+  ["row", "Scale per row", "every row is drawn with the same mean: compare patterns, not widths between rows; the true mean is under its name"],
   ["same", "One scale", "all rows share one scale: compare lengths between rows"],
   ["integer", "Even spacing", "one step per token, as in a model without learned spacing; the tint still shows what was learned"],
 ];

@@ -43,10 +43,15 @@ export function updateLegend() {
 // What symbols, the top row and the numbers under the names of rows stand for.
 function more({ entry, atlas, rows }) {
   const parts = [entry.symbols];
+  if (eachCharacterIsAToken(entry)) parts.push("each character is a token");
   if (atlas) parts.push(plural(rows.length - 1, "row"));
   else parts.push("top row: even spacing, as in an ordinary model", `under a row's name: its mean ${entry.words.noun}`);
   if (entry.attention && state.arcs) parts.push("point at a character: arcs to what it attends to");
   return [el("span", { class: "more" }, parts.filter(Boolean).join(" · "))]; // a line of its own, so that nothing moves when the first changes
+}
+
+function eachCharacterIsAToken({ cells, tokens }) {
+  return cells.length === tokens.length && cells.every(({ text }) => [...text].length === 1);
 }
 
 export function updateNotes() {
@@ -69,7 +74,7 @@ export function updateNotes() {
       sentences.push(`${name}gaps at the model's largest increment, ${number(entry.provenance.max_increment)}: ${capped.map(([label, count]) => `${count} in ${label}`).join(", ")}.`);
     }
     if (rows.some((row) => row.heads > 1 && row.members.length > 1)) sentences.push(`${name}rows with ▸ are means over the layer's heads; press the row's name to unfold it.`);
-    if (isMagnitude(entry)) sentences.push(`${name}a ${entry.words.noun} has no direction; its size is drawn as a distance.`);
+    if (isMagnitude(entry) && !picture.atlas) sentences.push(`${name}a ${entry.words.noun} is drawn as a distance, but it is none.`);
     if (entry.leftward) sentences.push(`${name}the text runs from right to left, and so do the rows.`);
     if (entry.text.length > 2000) sentences.push(`${name}${plural(entry.text.length, "character")}: the rows off the screen are drawn when you scroll to them.`);
   }
