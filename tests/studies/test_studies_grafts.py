@@ -13,7 +13,9 @@ import pytest
 
 from ropewalk import cli
 from ropewalk.analyses import signal_comparison, statistics
+from ropewalk.analyses.vocabulary import Vocabulary
 from ropewalk.core.increment_config import IncrementConfig
+from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure import random_networks
 from ropewalk.native import checkpoint
@@ -21,7 +23,7 @@ from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
 from ropewalk.studies import report
 from ropewalk.studies.executor import execute
-from ropewalk.studies.graft import perplexity, plan, signals
+from ropewalk.studies.graft import perplexity, plan, signals, tables
 from ropewalk.training.graft.paired import Side
 
 ROOT = Path(__file__).parent.parent.parent
@@ -191,6 +193,13 @@ def test_perplexity_is_paired_by_seed() -> None:
     assert row["difference"] == pytest.approx(0.2) and row["seeds"] == 2
     assert row["baseline"] == pytest.approx((np.e + np.e**2) / 2) and row["mean"] == pytest.approx(1.1)
     assert row["difference_low"] < 0.1 and row["difference_high"] > 0.3 and row["published"] == ""
+
+
+def test_an_end_that_was_not_measured_has_no_increment() -> None:
+    counts = np.array([3, 0])
+    table = Vocabulary(np.arange(2), ("a", ""), (Row(0),), np.array([[1.5], [0.0]]), counts, "before")
+    assert tables._end(table, 0, 0) == 0.0
+    assert np.isnan([tables._end(table, 1, 0), tables._end(table, None, 0)]).all()
 
 
 @pytest.mark.parametrize("variant", plan.read(ROOT / "recipes" / "graft-smollm2.toml").variants)

@@ -149,7 +149,7 @@ class GraftTables:
                 "mean": means,
                 "std": np.array([side.spacing[n]["std"] for side in sides]),
                 "tokens": np.array([v.d[v.kept, n].std() for v in found]),
-                "end": np.array([v.centered[end, n] for v in found]) if end is not None else means * np.nan,
+                "end": np.array([_end(v, end, n) for v in found]),
             }
             for column, values in columns.items():
                 e = statistics.paired(values)
@@ -238,3 +238,9 @@ def _in_context(result: Result) -> Result:
 def _moved(side: paired.Side) -> float:
     """The standard deviation within rows over the row's mean, root mean square over rows."""
     return float(np.sqrt(np.mean([(row["std"] / row["mean"]) ** 2 for row in side.spacing])))
+
+
+def _end(table: vocabulary.Vocabulary, end: int | None, row: int) -> float:
+    """The centered increment of the end of a text; NaN where it was not measured or not seen in training."""
+    known = end is not None and bool(table.kept[end])
+    return float(table.centered[end, row]) if known else float("nan")
