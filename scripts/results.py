@@ -49,8 +49,11 @@ FORGETTING = "Learned forget gates"
 NOTE = """Numbers in brackets are 95 % intervals; for the flagship, one training, they cover sentences or windows only. "To clear" is
 what 99 random networks on the same activations reach on the same side of chance: the second largest value, or the second
 smallest for a value below chance. Where random networks have a value, an effect counts only beyond it. Published: Brendan Long,
-"How Far Apart Does a Model Think Its Tokens Are?", 2026, a model that read 1.64 GB; a replica is the reference's own second
-run. This page is written by `scripts/results.py` from the tables beside it."""
+"How Far Apart Does a Model Think Its Tokens Are?", 2026, a model that read 1.64 GB; replica: a second run by its author. The
+flagship: increments per layer, 256 wide, 6 layers, one window of 512 bytes a step (`recipes/flagship.toml`). The CPU study: 64
+wide, 4 layers, 25,000 steps of 128 bytes, three seeds of each kind of positions (`recipes/study-cpu.toml`); its kind `embedding`
+has networks that read the byte alone. GSDSimp and pku are gold word segmentations (UD Chinese GSDSimp, and the PKU corpus).
+"Moved": standard deviation of increments within rows over the row's mean. This page is written by `scripts/results.py` from the tables beside it."""
 COMMANDS = """```sh
 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TORCHINDUCTOR_CPP_WRAPPER=1 ropewalk study recipes/study-cpu.toml \\
   --out studies/cpu --device cpu --set groups.real.recipe.corpus.root=FOLDER \\
@@ -252,7 +255,7 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
         f"- {name}: {sentence(result.primary)}" for name, result in every(made) if result.primary is not None
     )
     found["Published, and not measured here"] = "\n".join(
-        f"- {what}: {figure}. {where[0].upper()}{where[1:]}."
+        f"- {what}: {figure}. To measure it: {where}."
         for what, figure, where in made.header["elsewhere"]
         if what not in found
     )

@@ -23,22 +23,22 @@ LOSSES = {
 NEUTRAL = ("per-layer",)
 """Published as neutral although the difference is a little larger than our margin."""
 ELSEWHERE = (
-    ("Other sizes", "loss 1.471 against 1.472 at 152 M parameters", "width and layers of recipes/post.toml"),
+    ("Other sizes", "loss 1.471 against 1.472 at 152 M parameters", "`recipes/post.toml` with another width and number of layers"),
     (
         "Learned forget gates",
         "their slopes form ALiBi's ladder",
-        "scripts/forget_slopes.py MODEL, of the variant `published forget gate`",
+        "`scripts/forget_slopes.py MODEL`, with a model of the variant `published forget gate`",
     ),
     (
         "Negative increments",
         "one byte kind only: the last byte of the Chinese possessive particle",
-        "ropewalk measure bytes MODEL, of the variant `signed`",
+        "`ropewalk measure bytes MODEL`, with a model of the variant `signed`",
     ),
-    ("PoPE at look-up", "85.4 %, with increments 84.9 %", "add `pope` to a group that reads `lookup`"),
+    ("PoPE at key-value look-up", "85.4 %, with increments 84.9 %", "`scripts/key_value.py FOLDER`"),
     (
         "Graft onto SmolLM2-1.7B",
         "perplexity 9.660 to 9.666 (LoRA), 9.469 against 9.471 (all weights)",
-        "ropewalk graft-study recipes/graft.toml, docs/guides/graft.md",
+        "`ropewalk graft-study recipes/graft-smollm2.toml`, on a smaller model",
     ),
 )
 """What was published and is in no table of a study: section, figure, where to look for it."""
