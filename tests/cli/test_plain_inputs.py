@@ -154,7 +154,15 @@ def test_a_rate_of_zero_is_zero(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tokens", ["0", "-5"])
 def test_freeze_reads_at_least_one_token(ropewalk, texts: Path, model: Path, tokens: str) -> None:
-    words = ("token-table", model, texts / "t.safetensors", "--recipe", texts / "recipe.toml", "--tokens", tokens)
+    words = (
+        "token-table",
+        model,
+        texts / "t.safetensors",
+        "--recipe",
+        texts / "recipe.toml",
+        "--tokens",
+        tokens,
+    )
     refused(ropewalk(*words), "--tokens", 2)
 
 
