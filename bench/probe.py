@@ -169,7 +169,12 @@ def main() -> None:
             "difference."
         )
         targets.append(
-            [f"{title}, token passes a gap that 0.1.0 needs over ours, at equal variance", fewer * gain, ">=", 5.0]
+            [
+                f"{title}, token passes a gap that 0.1.0 needs over ours, at equal variance",
+                fewer * gain,
+                ">=",
+                5.0,
+            ]
         )
         print(findings[-1], flush=True)
     harness.report("probe", {"tables": tables, "findings": findings, "targets": targets})

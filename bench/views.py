@@ -154,7 +154,12 @@ def own_model(opened: Page) -> list[list[Any]]:
     ]
     return [
         ["own model: seconds to the first predictions", first, "<=", 3.0],
-        ["own model: keypress to new predictions, about 60 tokens, seconds", statistics.median(keys), "<=", 0.5],
+        [
+            "own model: keypress to new predictions, about 60 tokens, seconds",
+            statistics.median(keys),
+            "<=",
+            0.5,
+        ],
     ]
 
 

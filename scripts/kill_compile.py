@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -39,31 +39,47 @@ validation_tokens = 64
 """
 
 
-def start(folder: Path, recipe: Path, out: str) -> subprocess.Popen[str]:
-    """A training in a process group of its own, so that its compilers can be killed with it."""
-    known = {
-        name: value for name, value in os.environ.items() if not name.startswith(("TORCHINDUCTOR", "TRITON"))
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "ropewalk", "train", str(recipe), "--out", str(folder / out)],
-        env=known | {"ROPEWALK_CACHE": str(folder / "cache")},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+MODULES = [
+    "torch._dynamo",
+    "torch._inductor.compile_fx",
+    "ropewalk.cli.train",
+    "ropewalk.training.native_training",
+]
+"""Imported once, by the server that all trainings are forked from; nothing is compiled there."""
 
 
-def kill(process: subprocess.Popen[str], group: bool) -> bool:
-    """Kills a training; False where it had ended already."""
-    if process.poll() is not None:
-        return False
-    if group:
-        os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
-    return True
+class Training:
+    """A training in a process group of its own, so that its compilers can be killed with it; `said` is what it prints."""
+
+    def __init__(self, folder: Path, recipe: Path, out: str) -> None:
+        self.said = folder / f"{out}.txt"
+        context = multiprocessing.get_context("forkserver")
+        self.process = context.Process(target=train, args=(recipe, folder / out, self.said))
+        self.process.start()
+
+    def kill(self, group: bool) -> bool:
+        """Kills it; False where it had ended already."""
+        pid, alive = self.process.pid, self.process.is_alive()
+        assert pid is not None
+        if alive:
+            try:
+                (os.killpg if group else os.kill)(pid, signal.SIGKILL)
+            except ProcessLookupError:  # its group is not made yet
+                os.kill(pid, signal.SIGKILL)
+        self.process.join()
+        return alive
+
+
+def train(recipe: Path, out: Path, said: Path) -> None:
+    """What a training's process runs: the command, as from a shell."""
+    os.setsid()
+    with said.open("w") as file:
+        for handle in (1, 2):
+            os.dup2(file.fileno(), handle)
+    from ropewalk import cli
+
+    sys.argv = ["ropewalk", "train", str(recipe), "--out", str(out)]
+    cli.main()
 
 
 def one_round(
@@ -73,30 +89,25 @@ def one_round(
     recipe = folder / f"{number}.toml"
     recipe.write_text(RECIPE.format(root=json.dumps(str(folder)), context=16 + 2 * number))
     began = time.monotonic()
-    pair = [start(folder, recipe, f"{number}-{name}") for name in "ab"]
-    moments = sorted((chance.uniform(1.0, longest), i, chance.random() < 0.5) for i in range(2))
+    pair = [Training(folder, recipe, f"{number}-{name}") for name in "ab"]
+    moments = sorted((chance.uniform(0.5, longest), i, chance.random() < 0.5) for i in range(2))
     events = []
     for moment, i, group in moments:
         time.sleep(max(0.0, began + moment - time.monotonic()))
-        killed = kill(pair[i], group)
-        how = (
-            f"killed{' with its compilers' if group else ''} after {moment:.1f} s"
-            if killed
-            else "ended before"
-        )
-        events.append(how)
-    for process in pair:
-        process.communicate()
+        how = f"killed{' with its compilers' if group else ''} after {moment:.1f} s"
+        events.append(how if pair[i].kill(group) else "ended before")
     began = time.monotonic()
-    later = start(folder, recipe, f"{number}-later")
-    said, _ = later.communicate()
-    problem = ""
-    if later.returncode != 0:
-        problem = f"exit status {later.returncode}: {said.strip().splitlines()[-1:]}"
+    later = Training(folder, recipe, f"{number}-later")
+    later.process.join()
+    said, problem = later.said.read_text(), ""
+    if later.process.exitcode != 0:
+        problem = f"exit status {later.process.exitcode}: {said.strip().splitlines()[-1:]}"
     elif "without compilation" in said or "Traceback" in said:
         problem = f"not compiled: {said.strip().splitlines()[:3]}"
     elif left := [path.name for path in (folder / "cache" / "compiled").glob(".*")]:
         problem = f"left in the cache: {', '.join(left)}"
+    elif not list((folder / "cache" / "compiled").glob("*/files.json")):
+        problem = "nothing was compiled"
     return events, problem, time.monotonic() - began
 
 
@@ -110,6 +121,10 @@ def main() -> None:
     chance, failed = random.Random(given.seed), 0
     with tempfile.TemporaryDirectory(prefix="kill-compile-") as place:
         folder = Path(place)
+        for name in [name for name in os.environ if name.startswith(("TORCHINDUCTOR", "TRITON"))]:
+            del os.environ[name]
+        os.environ["ROPEWALK_CACHE"] = str(folder / "cache")
+        multiprocessing.get_context("forkserver").set_forkserver_preload(MODULES)
         texts = [
             json.dumps({"text": f"document {i}: the ropes are laid {i} fathoms apart."}) for i in range(20)
         ]

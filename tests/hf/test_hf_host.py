@@ -149,10 +149,7 @@ def test_a_cast_host_keeps_float32_increments() -> None:
     )
     model.to(torch.bfloat16)
     output = grafted(ids, activations=["positions.1"])
-    assert (
-        output.activations["positions.1"].dtype == torch.float32
-        and output.r[0].dtype == torch.float32
-    )
+    assert output.activations["positions.1"].dtype == torch.float32 and output.r[0].dtype == torch.float32
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(grafted(ids).r[0], output.r[0])
 

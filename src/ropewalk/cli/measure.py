@@ -104,7 +104,8 @@ ListAll = Annotated[
 def measure(
     name: Annotated[str, typer.Argument(help=f"One of {', '.join(REGISTRY)}; --list explains them.")],
     models: Annotated[
-        list[str], typer.Argument(help="Models of one configuration, one per seed: bundled names, folders, or grafts.")
+        list[str],
+        typer.Argument(help="Models of one configuration, one per seed: bundled names, folders, or grafts."),
     ],
     data: Data,
     out: Out = None,

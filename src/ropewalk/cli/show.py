@@ -36,7 +36,9 @@ def show(
     layers: Annotated[str | None, typer.Option(help="Only these layers, such as 0-5,12.")] = None,
     attention: Annotated[
         bool,
-        typer.Option(help="The page of --html also shows what each token attends to, and the model's top predictions."),
+        typer.Option(
+            help="The page of --html also shows what each token attends to, and the model's top predictions."
+        ),
     ] = False,
     quiet: Quiet = False,
 ) -> None:

@@ -27,10 +27,15 @@ def vocabulary(
     ] = None,
     trained_on: Annotated[
         list[str] | None,
-        typer.Option(help="Text from the training corpus: tokens that do not occur in it are left out; may be repeated."),
+        typer.Option(
+            help="Text from the training corpus: tokens that do not occur in it are left out; may be repeated."
+        ),
     ] = None,
     movers: Annotated[
-        int, typer.Option(min=1, help="How many tokens with the largest and with the smallest increments to list.")
+        int,
+        typer.Option(
+            min=1, help="How many tokens with the largest and with the smallest increments to list."
+        ),
     ] = 8,
     json: Annotated[Path | None, typer.Option(help="Write the tables as JSON.")] = None,
 ) -> None:

@@ -66,7 +66,10 @@ def compiled(function: Callable[..., Any], mode: str = "default") -> Compiled:
     import torch._functorch.config as functorch
 
     open_cache()
-    functorch.force_non_lazy_backward_lowering = True
+    if hasattr(
+        functorch, "force_non_lazy_backward_lowering"
+    ):  # torch 2.9 compiles backward passes when they come
+        functorch.force_non_lazy_backward_lowering = True
     # one function serves every model of a process; past the limit, 8, torch refuses to compile it for another
     torch._dynamo.config.recompile_limit = max(64, torch._dynamo.config.recompile_limit)
     return Compiled(function, mode)

@@ -23,7 +23,11 @@ LOSSES = {
 NEUTRAL = ("per-layer",)
 """Published as neutral although the difference is a little larger than our margin."""
 ELSEWHERE = (
-    ("Other sizes", "loss 1.471 against 1.472 at 152 M parameters", "`recipes/post.toml` with another width and number of layers"),
+    (
+        "Other sizes",
+        "loss 1.471 against 1.472 at 152 M parameters",
+        "`recipes/post.toml` with another width and number of layers",
+    ),
     (
         "Learned forget gates",
         "their slopes form ALiBi's ladder",
