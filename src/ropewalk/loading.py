@@ -132,7 +132,7 @@ def _check_path(path: Path) -> None:
         return
     inner = next((path / name for name in INNER if os.path.isdir(path / name)), None)
     instead = f"name {inner}" if inner else f"name a folder with {RECORDS[0]}, or a hub name"
-    raise UserError(f"{path} itself is no model; {instead}.")
+    raise UserError(f"{path} holds no model; {instead}.")
 
 
 def quickest_backend(name: str | Path, text: str) -> Backend:

@@ -115,4 +115,4 @@ def test_mistakes(models: Path) -> None:
     assert "is no local folder" in mistake("graft-train", "no/where", "--corpus", texts)
     assert "give a longer text" in mistake("probe", llama_folder, "short", "--past", "16")
     assert "has no learned increments" in mistake("vocabulary", llama_folder)
-    assert "holds no increments" in mistake("vocabulary", models / "shared", "--graft", models)
+    assert "holds no model" in mistake("vocabulary", models / "shared", "--graft", models)

@@ -86,5 +86,5 @@ def test_files_and_folders_without_a_model_are_refused_by_what_they_are(
     file.write_text("abc")
     (run / "model").mkdir(parents=True)
     refused(ropewalk("info", file), "notes.txt is a file and not a model; name a model folder")
-    refused(ropewalk("info", tmp_path), f"{tmp_path} itself is no model; name a folder with config.json")
-    refused(ropewalk("info", run), f"run itself is no model; name {os.path.join(run, 'model')}.")
+    refused(ropewalk("info", tmp_path), f"{tmp_path} holds no model; name a folder with config.json")
+    refused(ropewalk("info", run), f"run holds no model; name {os.path.join(run, 'model')}.")

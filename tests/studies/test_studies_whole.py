@@ -142,7 +142,7 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     monkeypatch.setattr(scopes, "BYTES", 3_000)
     monkeypatch.setattr(random_networks, "DRAWS", 2)
     status, found_content, _ = run(monkeypatch, capsys, recipe, "--out", out, "--plan")
-    assert status == 0 and "0 of 37 runs are done" in found_content.replace("\n", " ") and not out.exists()
+    assert status == 0 and "0 of 40 runs are done" in found_content.replace("\n", " ") and not out.exists()
 
     jobs = list(plan.jobs(plan.read(recipe)))
 
