@@ -210,7 +210,10 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
         "real: trained once, hence without a verdict: " in found_content
         and "One seed, no verdict:" in found_content
     )
-    assert "learned content" in found_content and "- real/per-layer/boundaries ours: " in found_content
+    assert (
+        "increments that read the text" in found_content
+        and "- real/per-layer/boundaries ours: " in found_content
+    )
 
     first = {path: path.read_bytes() for path in out.glob("report.*")}
     status, _, said = run(monkeypatch, capsys, recipe, "--out", out)
