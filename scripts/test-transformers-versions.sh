@@ -7,8 +7,8 @@
 # Environments are kept in $VENVS (default .venvs/) and made again only when they are deleted; ropewalk is put in anew.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/environment.sh
 oldest=$(sed -n 's/^hf = .*"transformers>=\([0-9.]*\)".*/\1/p' pyproject.toml)
-torch=$(sed -n 's/^torch==//p' constraints.txt)
 versions=("$@")
 [ ${#versions[@]} -gt 0 ] || versions=("$oldest" newest)
 status=0
@@ -19,13 +19,7 @@ for version in "${versions[@]}"; do
     *.*.*) wanted="transformers==$version" ;;
     *) wanted="transformers==$version.*" ;;
   esac
-  if [ ! -e "$folder/ready" ]; then
-    python3 -m venv "$folder"
-    "$folder/bin/pip" install --quiet "torch==$torch+cpu" \
-      || { "$folder/bin/pip" install --quiet uv && "$folder/bin/uv" pip install --python "$folder/bin/python" --torch-backend=cpu "torch==$torch"; }
-    "$folder/bin/pip" install --quiet "$wanted" peft accelerate pytest hypothesis
-    touch "$folder/ready"
-  fi
+  environment "$folder" "$wanted"
   "$folder/bin/pip" install --quiet --editable '.[train]'
   "$folder/bin/python" -c 'import transformers, peft, torch; print("transformers", transformers.__version__, "peft", peft.__version__, "torch", torch.__version__)'
   "$folder/bin/python" -m pytest tests/hf tests/tuning || status=1
