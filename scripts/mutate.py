@@ -1,9 +1,9 @@
 """Breaks the core on purpose and runs its tests: `python scripts/mutate.py`. A mutant that no test notices survives.
 
 A mutant is one small change of one file: a comparison, an operator, a number, a branch, a call that is left out, the
-development part in place of the test part. `NAMED` are larger ones that once survived. Tests run in a forked process for
-each mutant, with the changed source in place of the file; the working tree is not touched. `EQUIVALENT` lists changes
-that no input can show, each with its reason. Exit status 1 if any other mutant survives.
+development part in place of the test part (`mutants.py`). `NAMED` are larger ones that once survived. Tests run in a forked
+process for each mutant (`mutant_tests.py`); the working tree is not touched. `EQUIVALENT` lists changes that no input can
+show, each with its reason. Exit status 1 if any other mutant survives.
 
 A run can be done in pieces: `--kept FILE --minutes 15`, again and again. A mutant that was noticed is not tried again, nor
 is a survivor until its tests change; exit status 3 while some are left.
@@ -12,36 +12,28 @@ is a survivor until its tests change; exit status 3 while some are left.
 from __future__ import annotations
 
 import argparse
-import ast
-import copy
+import contextlib
 import hashlib
-import importlib.abc
-import importlib.util
 import json
 import os
 import random
-import resource
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "src" / "ropewalk"
-TESTS = ROOT / "tests"
-SECONDS = 120
-"""Processor time of the tests of one mutant; one that takes longer hangs, which is noticed."""
+from mutant_tests import TESTS, Collected, fresh_status
+from mutants import ROOT, SOURCE, Mutant, mutants
 
 TARGETS: dict[str, tuple[str, ...]] = {
     "core/increments.py": (
         "core/test_increment_network.py",
         "core/test_random_increments.py",
         "core/test_increments.py",
+        "core/test_absolute.py",
     ),
     "core/positions.py": ("core/test_positions.py", "core/test_absolute.py"),
-    "core/encoding.py": ("core/test_encoding.py", "core/test_attention.py"),
+    "core/encoding.py": ("core/test_encoding.py", "core/test_attention.py", "parity/test_bands.py"),
     "core/decay.py": ("core/test_decay_features.py", "core/test_attention.py", "native/test_decoder.py"),
     "core/loss.py": ("core/test_loss_values.py", "core/test_loss.py"),
     "native/kv_cache.py": ("native/test_generate.py", "native/test_decoder.py"),
@@ -69,21 +61,6 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Core files, and the tests that must notice any change of them."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A changed source: `line` of the original, its text, and what became of it."""
-
-    file: str
-    line: int
-    text: str
-    change: str
-    source: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.file}: {self.text}: {self.change}"
 
 
 @dataclass(frozen=True)
@@ -164,142 +141,6 @@ EQUIVALENT: dict[str, str] = {
 }
 """Changes that no input can show: key of the mutant -> why."""
 
-COMPARISONS = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
-}  # fmt: skip
-OPERATORS = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
-}  # fmt: skip
-NAMES = {"dev": "test", "test": "dev", "min": "max", "max": "min", "any": "all", "all": "any", "argmax": "argmin",
-         "amax": "amin", "argmin": "argmax", "cumsum": "cumprod"}  # fmt: skip
-SKIPPED = (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom)
-
-
-def mutants(file: str) -> Iterator[Mutant]:
-    """Every mutant of a file below the package."""
-    source = (SOURCE / file).read_text()
-    tree = ast.parse(source)
-    seen = set()
-    for number, node in enumerate(_nodes(tree)):
-        for variant in range(len(_changes(copy.deepcopy(node)))):
-            changed = copy.deepcopy(tree)
-            other = list(_nodes(changed))[number]
-            before = ast.unparse(other)
-            _changes(other)[variant]()
-            after = ast.unparse(other)
-            line = getattr(node, "lineno", 0)
-            change = f"{before} -> {after}".replace("\n", " ")
-            text = ast.unparse(ast.fix_missing_locations(changed))
-            if text not in seen and before != after:
-                seen.add(text)
-                yield Mutant(file, line, source.splitlines()[line - 1].strip(), change, text)
-
-
-def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that may be changed, in order; errors, annotations, decorators and docstrings are left alone."""
-    for name, value in ast.iter_fields(tree):
-        if name in ("annotation", "returns", "decorator_list", "type_params"):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if not isinstance(child, ast.AST) or isinstance(child, SKIPPED):
-                continue
-            if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
-                continue
-            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
-                continue
-            yield child
-            if not isinstance(child, ast.JoinedStr):
-                yield from _nodes(child)
-
-
-def _changes(node: Any) -> list[Any]:
-    """Functions that each change the node in place."""
-    found: list[Any] = []
-
-    def put(name: str, value: Any) -> None:
-        found.append(lambda: setattr(node, name, value))
-
-    if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARISONS:
-        put("ops", [COMPARISONS[type(node.ops[0])](), *node.ops[1:]])
-    elif isinstance(node, ast.BinOp | ast.AugAssign) and type(node.op) in OPERATORS:
-        put("op", OPERATORS[type(node.op)]())
-    elif isinstance(node, ast.BoolOp):
-        put("op", ast.Or() if isinstance(node.op, ast.And) else ast.And())
-    elif isinstance(node, ast.UnaryOp):
-        put("op", ast.UAdd() if isinstance(node.op, ast.USub) else ast.Not())
-        if not isinstance(node.op, ast.USub):
-            operand = node.operand
-            found[:] = [lambda: node.__dict__.update(op=ast.Not(), operand=ast.UnaryOp(ast.Not(), operand))]
-    elif isinstance(node, ast.Constant) and type(node.value) is bool:
-        put("value", not node.value)
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        put("value", node.value + 1 if type(node.value) is int else node.value * 2 or 1.0)
-    elif isinstance(node, ast.IfExp):
-        body, orelse = node.body, node.orelse
-        found.append(lambda: node.__dict__.update(body=orelse, orelse=body))
-    elif isinstance(node, ast.If):
-        put("test", ast.Constant(True))
-        put("test", ast.Constant(False))
-    elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        put("value", ast.Constant(None))
-    elif isinstance(node, ast.Attribute) and node.attr in NAMES:
-        put("attr", NAMES[node.attr])
-    elif isinstance(node, ast.Name) and node.id in NAMES:
-        put("id", NAMES[node.id])
-    return found
-
-
-class _Loader(importlib.abc.SourceLoader):
-    """Loads one module from a changed source."""
-
-    def __init__(self, path: Path, source: str) -> None:
-        self.path, self.source = path, source
-
-    def get_filename(self, fullname: str) -> str:
-        return str(self.path)
-
-    def get_data(self, path: str | bytes | os.PathLike[str]) -> bytes:
-        if os.fspath(path) != str(self.path):
-            raise OSError("no compiled file")
-        return self.source.encode()
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    def __init__(self, file: str, source: str) -> None:
-        self.name = "ropewalk." + file.removesuffix(".py").replace("/", ".")
-        self.loader = _Loader(SOURCE / file, source)
-
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> Any:
-        if fullname != self.name:
-            return None
-        return importlib.util.spec_from_file_location(fullname, self.loader.path, loader=self.loader)
-
-
-def status(file: str, source: str, tests: tuple[str, ...], seconds: int = SECONDS) -> int:
-    """The exit status of the tests with a changed file, in a process of its own; 0 where nothing is noticed."""
-    child = os.fork()
-    if not child:
-        try:
-            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
-            silent = os.open(os.devnull, os.O_RDWR)
-            for handle in (0, 1, 2):
-                os.dup2(silent, handle)
-            sys.meta_path.insert(0, _Finder(file, source))
-            import pytest
-
-            chosen = [str(TESTS / name) for name in tests if (TESTS / name.partition("::")[0]).exists()]
-            options = ["-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist"]
-            options += [
-                "-W",
-                "ignore::pytest.PytestAssertRewriteWarning",
-            ]  # of what was imported before the fork
-            os._exit(int(pytest.main([*options, "--rootdir", str(ROOT), *chosen])) if chosen else 5)
-        except BaseException:
-            os._exit(9)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
 
 def named_survivors() -> list[str]:
     """Runs the named mutants; those that survive."""
@@ -308,9 +149,9 @@ def named_survivors() -> list[str]:
         source = (SOURCE / one.file).read_text()
         if source.count(one.old) != 1:
             sys.exit(f"{one.what}: its text is not found once in {one.file}; update the list.")
-        if status(one.file, source, one.tests):
+        if fresh_status(one.file, source, one.tests):
             sys.exit(f"{one.what}: its tests fail without the change.")
-        alive = status(one.file, source.replace(one.old, one.new), one.tests) == 0
+        alive = fresh_status(one.file, source.replace(one.old, one.new), one.tests) == 0
         print(f"{'SURVIVED' if alive else 'noticed '}  {one.what}", flush=True)
         survivors += [one.what] if alive else []
     return survivors
@@ -326,23 +167,15 @@ class Kept:
             json.loads(path.read_text()) if path is not None and path.exists() else {}
         )
 
-    def survives(self, one: Mutant, tests: tuple[str, ...]) -> bool:
-        """Runs the tests of a mutant, unless what becomes of it is known."""
-        name, chosen = (
-            _digest(one.file + one.source),
-            _digest(*((TESTS / test).read_text() for test in tests)),
-        )
-        if self.known.get(name) not in ("noticed", chosen):
-            if time.monotonic() > self.until:
-                self.save()
-                print("time is up; run again to go on")
-                sys.exit(3)
-            self.known[name] = chosen if status(one.file, one.source, tests) == 0 else "noticed"
-        return self.known[name] != "noticed"
-
     def save(self) -> None:
         if self.path is not None:
             self.path.write_text(json.dumps(self.known, indent=0) + "\n")
+
+    def stop_when_due(self) -> None:
+        if time.monotonic() > self.until:
+            self.save()
+            print("time is up; run again to go on")
+            sys.exit(3)
 
 
 def _digest(*texts: str) -> str:
@@ -352,17 +185,34 @@ def _digest(*texts: str) -> str:
 def survivors_of(file: str, most: int | None, seed: int, kept: Kept) -> tuple[int, list[Mutant]]:
     """How many mutants of a file were tried, and those that survive."""
     tests = TARGETS[file]
-    if status(file, (SOURCE / file).read_text(), tests):
-        sys.exit(f"{file}: its tests fail without a change.")
     tried = [one for one in mutants(file) if one.key not in EQUIVALENT]
     if most is not None and most < len(tried):
         tried = random.Random(seed).sample(tried, most)
-    survivors = []
-    for one in tried:
-        if kept.survives(one, tests):
-            survivors.append(one)
-            print(f"  SURVIVED {file}:{one.line}: {one.change[:160]}", flush=True)
-    kept.save()
+    names = [_digest(one.file + one.source) for one in tried]
+    today = _digest(*((TESTS / test.partition("::")[0]).read_text() for test in tests))
+    left = [
+        one for one, name in zip(tried, names, strict=True) if kept.known.get(name) not in ("noticed", today)
+    ]
+    if left:
+        fresh = []
+        with contextlib.closing(Collected(file, tests, left)) as collected:
+            for number, one in enumerate(left):
+                kept.stop_when_due()
+                status = collected.status(number)
+                if status is None:
+                    fresh.append(one)
+                else:
+                    kept.known[_digest(one.file + one.source)] = "noticed" if status else today
+        if fresh and fresh_status(file, (SOURCE / file).read_text(), tests):
+            sys.exit(f"{file}: its tests fail without a change.")
+        for one in fresh:
+            kept.stop_when_due()
+            status = fresh_status(file, one.source, tests)
+            kept.known[_digest(one.file + one.source)] = "noticed" if status else today
+        kept.save()
+    survivors = [one for one, name in zip(tried, names, strict=True) if kept.known[name] != "noticed"]
+    for one in survivors:
+        print(f"  SURVIVED {file}:{one.line}: {one.change[:160]}", flush=True)
     return len(tried), survivors
 
 
@@ -381,6 +231,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path[:0] = [str(ROOT / "src"), str(TESTS / "support")]
     import hypothesis  # noqa: F401
+    import jaxtyping  # noqa: F401
     import numpy  # noqa: F401
     import pydantic  # noqa: F401
     import pytest  # noqa: F401
