@@ -106,7 +106,7 @@ def main() -> None:
     chosen = {"reader": boundaries.CHOSEN}
     auc = {
         kind: [
-            float(boundaries.boundaries([read_part(m, *sentences, chance=False)]).find(**chosen)["auc"])
+            float(boundaries.boundaries([read_part(m, *sentences, with_random=False)]).find(**chosen)["auc"])
             for m in models
         ]
         for kind, models in kinds.items()

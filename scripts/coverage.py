@@ -69,7 +69,7 @@ INTERVALS: dict[str, Callable[[Measured, np.ndarray], statistics.Estimate]] = {
 def coverage(name: str, situation: str, seeds: int, trials: int) -> float:
     """The share of simulated studies whose interval holds the truth."""
     by_seed, by_sentence, by_both = SITUATIONS[situation]
-    weights = statistics.draws(SENTENCES, 200)
+    weights = statistics.draw_resample_counts(SENTENCES, 200)
     held = 0
     for trial in range(trials):
         stream = np.random.default_rng([trial, seeds])

@@ -32,7 +32,7 @@ from ropewalk.analyses.neutrality import MARGIN, neutrality
 from ropewalk.analyses.planted import Truth, planted
 from ropewalk.analyses.result import Result
 from ropewalk.analyses.scope_delimiters import DELIMITERS
-from ropewalk.analyses.scopes import SIGNALS, Marks, scopes
+from ropewalk.analyses.scopes import SIGNALS, Candidates, scopes
 from ropewalk.analyses.spacing import by_byte
 from ropewalk.analyses.surface import surface
 from ropewalk.core.rows import Row
@@ -41,7 +41,7 @@ from ropewalk.measure.entities import Entities
 from ropewalk.measure.knockout import Knockouts
 from ropewalk.measure.lookback import Lookback
 from ropewalk.measure.lookup import Answers
-from ropewalk.measure.phrases import Reading
+from ropewalk.measure.phrases import PhraseValues
 from ropewalk.tokens.utf8_bytes import byte_spans, encode
 from ropewalk.traces.trace import Trace
 
@@ -160,16 +160,16 @@ def null_scopes(stream: Stream, seeds: int) -> bool:
             own.append(functions(stream, features, 1)[0])
             drawn.append(functions(stream, features, DRAWS))
         models.append(
-            Marks(
-                names=tuple(f"L{i}" for i in range(LAYERS)),
-                rows=np.stack(own),
+            Candidates(
+                row_names=tuple(f"L{i}" for i in range(LAYERS)),
+                increments=np.stack(own),
                 signals={name: stream.random(n) for name in SIGNALS.values()},
                 byte=byte,
                 before=stream.integers(0, 256, n),
                 kind=kind,
                 labels=labels,
                 file=np.repeat(np.arange(files), each),
-                chance=np.stack(drawn, 1),
+                random=np.stack(drawn, 1),
             )
         )
     return decided(scopes(models))
@@ -194,18 +194,18 @@ def null_entities(stream: Stream, seeds: int) -> bool:
     read, random = [], []
     for _ in range(seeds):
         own: dict[str, Entities] = {}
-        chance: dict[str, Entities] = {}
+        drawn_values: dict[str, Entities] = {}
         mix = stream.normal(size=(LAYERS, 1 + DRAWS, FEATURES))
         for language, words in zip(("en", "zh"), features, strict=True):
             found = 1 + 0.1 * np.einsum("ldf,wlfp->wpld", mix, words)
             ones = np.ones(count)
-            kinds = [Reading(x[..., 0], x[..., 0], ones, ones) for x in found]
+            kinds = [PhraseValues(x[..., 0], x[..., 0], ones, ones) for x in found]
             own[language] = Entities(*kinds, np.ones(count, bool))
             flat = [x[..., 1:].reshape(count, -1) for x in found]
-            kinds = [Reading(x, x, ones, ones) for x in flat]
-            chance[language] = Entities(*kinds, np.ones(count, bool))
+            kinds = [PhraseValues(x, x, ones, ones) for x in flat]
+            drawn_values[language] = Entities(*kinds, np.ones(count, bool))
         read.append(own)
-        random.append(chance)
+        random.append(drawn_values)
     return decided(entities(rows, read, drawn, random))
 
 
@@ -308,10 +308,10 @@ def null_signals(stream: Stream, seeds: int) -> bool:
     features = with_answer(stream, np.concatenate(labels).astype(float))
     dev, test = (np.einsum("slf,fn->sln", mix, f) for f in np.split(features, 2, axis=1))
     rows = tuple(f"L{i}" for i in range(LAYERS))
-    readers = {"increment": signal_comparison.Reader(rows, dev[:seeds], test[:seeds])}
-    random = signal_comparison.Reader(rows, dev[seeds:], test[seeds:])
+    predictors = {"increment": signal_comparison.Predictor(rows, dev[:seeds], test[:seeds])}
+    random = signal_comparison.Predictor(rows, dev[seeds:], test[seeds:])
     gaps = signal_comparison.Gaps(*labels, np.arange(150) // 5)
-    return decided(signal_comparison.compare_signals(readers, gaps, title="", random=random))
+    return decided(signal_comparison.compare_signals(predictors, gaps, title="", random=random))
 
 
 NULLS: dict[str, Null] = {

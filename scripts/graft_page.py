@@ -18,8 +18,8 @@ from ropewalk.studies.graft.claims import INCREMENTS, PERPLEXITY
 
 HOWS = ("frozen", "lora", "full")
 WHAT = {"frozen": "increments alone", "lora": "increments and LoRA", "full": "everything"}
-KEPT = ("neutrality", "perplexity", "increments", "movers", "vocabulary", "patterns", "signals")
-READERS = (
+KEPT = ("neutrality", "perplexity", "increments", "extreme_tokens", "vocabulary", "patterns", "signals")
+PREDICTORS = (
     "increment row chosen on development",
     "increment all",
     "random networks, mean of 99 draws",
@@ -39,7 +39,7 @@ def page(report: dict[str, Any], title: str) -> str:
     lines += ["## Perplexity", "", *_perplexity(made), ""]
     lines += ["## Increments", "", *_increments(made), ""]
     for name in ("lora shared", "full shared"):
-        lines += _movers(made, name)
+        lines += _extreme_tokens(made, name)
     if _signal_tables(made):
         lines += ["## Starts of words against insides of words", "", *_signals(made), ""]
     lines += [_made(report, made)]
@@ -77,8 +77,8 @@ def sentences(made: Tables) -> list[str]:
         answer = "know more than" if end.verdict == "above" else "do not decidedly know more than"
         found.append(
             f"{name}: increments {answer} random networks on the same activations about where words start (AUC "
-            f"{shown(end.estimate.value)} [{shown(end.estimate.low)}, {shown(end.estimate.high)}], to clear {shown(end.null)}; "
-            f"entropy before the token {shown(result.find(reader='entropy before')['auc'])})."
+            f"{shown(end.estimate.value)} [{shown(end.estimate.low)}, {shown(end.estimate.high)}], threshold {shown(end.null)}; "
+            f"entropy before the token {shown(result.find(predictor='entropy before')['auc'])})."
         )
     return found
 
@@ -113,7 +113,7 @@ def _perplexity(made: Tables) -> list[str]:
 
 def _increments(made: Tables) -> list[str]:
     lines = [
-        "| variant | row | mean | standard deviation in context | over tokens | end of text, less the mean |"
+        "| variant | row | mean | standard deviation in context | over tokens | end of text, minus the mean |"
     ]
     lines += ["|---|---|---|---|---|---|"]
     for (table, name), result in made.items():
@@ -126,23 +126,23 @@ def _increments(made: Tables) -> list[str]:
     return [*lines, "", "The three rows that vary most of each variant."]
 
 
-def _movers(made: Tables, name: str) -> list[str]:
-    rows = _rows(made, f"graft/{name}/vocabulary", "movers")
+def _extreme_tokens(made: Tables, name: str) -> list[str]:
+    rows = _rows(made, f"graft/{name}/vocabulary", "extreme_tokens")
     if not rows:
         return []
-    lines = [f"## Biggest movers, {name}", ""]
-    for direction, words in (("up", "Widest"), ("down", "Narrowest")):
+    lines = [f"## Tokens with the largest and the smallest increments, {name}", ""]
+    for direction, words in (("above", "Widest"), ("below", "Narrowest")):
         texts = [
             f"`{row['piece']!r}` {_number(row['centered']):+.3f}"
             for row in rows
             if row["direction"] == direction
         ]
-        lines.append(f"{words}, less the mean: {', '.join(texts)}.")
+        lines.append(f"{words}, minus the mean: {', '.join(texts)}.")
         lines.append("")
     kinds = sorted(
         _rows(made, f"graft/{name}/vocabulary", "vocabulary"), key=lambda row: -_number(row["centered"])
     )
-    lines += ["| category | tokens | mean increment | less the mean |", "|---|---|---|---|"]
+    lines += ["| category | tokens | mean increment | minus the mean |", "|---|---|---|---|"]
     lines += [
         f"| {row['category']} | {row['tokens']} | {_number(row['mean']):.4f} | {_number(row['centered']):+.4f} |"
         for row in kinds
@@ -151,14 +151,14 @@ def _movers(made: Tables, name: str) -> list[str]:
 
 
 def _signals(made: Tables) -> list[str]:
-    lines = ["| graft | reader | models | AUC, test |", "|---|---|---|---|"]
+    lines = ["| graft | predictor | models | AUC, test |", "|---|---|---|---|"]
     notes: tuple[str, ...] = ()
     for name, result in _signal_tables(made):
         notes = result.notes
         for row in result.rows:
-            if row["reader"] in READERS:
+            if row["predictor"] in PREDICTORS:
                 lines.append(
-                    f"| {name} | {row['reader']} | {row['models']} | {_interval(row, 'auc', '.3f')} |"
+                    f"| {name} | {row['predictor']} | {row['models']} | {_interval(row, 'auc', '.3f')} |"
                 )
     return [*lines, "", *notes]
 

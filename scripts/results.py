@@ -37,7 +37,7 @@ from results_tables import (
 
 from ropewalk.analyses.published_names import ALL
 from ropewalk.analyses.result import Cell, Endpoint, Result, sentence
-from ropewalk.analyses.statistics import LEVEL
+from ropewalk.analyses.statistics import ALPHA
 from ropewalk.studies.report import anchor
 from ropewalk.system.files import write_atomically
 
@@ -99,7 +99,9 @@ def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
         _compared(find(study.get(f"real/content against {control}", {}).get("content"), variant="per-layer"))
         for control in ("constant", "table", "embedding")
     ]
-    one, byte = (find(knocked, replacement=name, target="all", cost="total") for name in ("one", "byte mean"))
+    one, byte = (
+        find(knocked, replacement=name, target="all", cost="total") for name in ("constant 1", "byte mean")
+    )
     return [
         f"Loss, in nats per byte against integer RoPE, over {layers['pairs'] if layers else 0} pairs of seeds of the CPU study: "
         f"increments of each layer {_compared(layers)}; shared increments {_compared(shared)}"
@@ -125,7 +127,7 @@ def _known(
 ) -> list[str]:
     """What the flagship's increments know, at its end and, where it was measured, earlier."""
     surface, own = last["spacing english"]["surface"].primary, last["boundaries gsdsimp"]["boundaries"]
-    names, entropy = last["entities"]["entities"].primary, find(own, reader="entropy before")
+    names, entropy = last["entities"]["entities"].primary, find(own, predictor="entropy before")
     assert surface and own.primary and names
     return [
         f"What they know: in English, white space and punctuation with an AUC of {_estimate(surface)} (published for the shared "
@@ -136,7 +138,7 @@ def _known(
         f"{_decided(own.primary)}{_earlier(every_step, 'boundaries gsdsimp', 'boundaries')}.",
         f"Names: of the {_pairs(last)} published pairs the gap after the first word is smaller than in reversed order in {_names(last)} "
         "(published: four layers, 66 to 78 %); against another second word of equal surprisal, which is the fairer control, the share is "
-        f"{_estimate(names)}, to clear {names.null:.3f}: {names.verdict}{_earlier(every_step, 'entities', 'entities')}.",
+        f"{_estimate(names)}; threshold {names.null:.3f}: {names.verdict}{_earlier(every_step, 'entities', 'entities')}.",
     ]
 
 
@@ -161,12 +163,12 @@ def _asked(dose: Result | None, planted: Result | None, words: Result | None) ->
         )
     if planted is not None and planted.primary is not None:
         share = f"the share of names with a smaller gap than other words is {_estimate(planted.primary)}"
-        hidden = f"{share}, to clear {planted.primary.null:.3f}: {planted.primary.verdict}."
+        hidden = f"{share}; threshold {planted.primary.null:.3f}: {planted.primary.verdict}."
     if words is not None and words.primary is not None:
-        entropy = find(words, reader="entropy before")
+        entropy = find(words, predictor="entropy before")
         hidden = (
             f"its words are detected by the model's own entropy with an AUC of {inside(entropy, 'auc')}, by the increments with "
-            f"{_estimate(words.primary)}, to clear {words.primary.null:.3f}: {words.primary.verdict}; {hidden}"
+            f"{_estimate(words.primary)}; threshold {words.primary.null:.3f}: {words.primary.verdict}; {hidden}"
         )
     return [
         "What a wider gap does: doubling one gap of the flagship changes the loss of the next 16 tokens, in nats per token, by "
@@ -196,12 +198,12 @@ def _names(tables: dict[str, dict[str, Result]]) -> str:
     """The rows with an effect in the published direction, beside what random networks reach."""
     rows, beyond = [], []
     for row in tables["names"]["names"].rows:
-        share, chance = float(row["share"] or 0), float(row["chance"] or 0)
-        if row["list"] == ALL and float(row["holm"] or 1) < LEVEL and share > 0.5:
+        share, threshold = float(row["share"] or 0), float(row["threshold"] or 0)
+        if row["list"] == ALL and float(row["holm"] or 1) < ALPHA and share > 0.5:
             rows.append(
-                f"{row['row']} ({100 * share:.1f} % of pairs; random networks up to {100 * chance:.1f} %)"
+                f"{row['row']} ({100 * share:.1f} % of pairs; random networks up to {100 * threshold:.1f} %)"
             )
-            beyond += [str(row["row"])] if share > chance else []
+            beyond += [str(row["row"])] if share > threshold else []
     found = " and ".join(rows) or "no layer"
     return (
         f"{found}, {'beyond random networks in ' + ' and '.join(beyond) if beyond else 'in none of them beyond random networks'}"

@@ -17,7 +17,7 @@ from ropewalk.studies.native.claims import BOUNDARIES, ENTITIES, LOSSES
 
 BYTES_A_STEP = 512
 """Of the flagship."""
-REPLICA = (0.516, 0.528, 0.634, 0.414, 0.722, 0.411)
+REPLICATION = (0.516, 0.528, 0.634, 0.414, 0.722, 0.411)
 """AUC of Chinese words by layer in the reference's own second run."""
 Row = dict[str, Cell]
 
@@ -88,14 +88,21 @@ def primary(result: Result) -> str:
 def loss(made: Measured) -> str:
     """Experiment 1: every variant against integer RoPE, and increments with context against those without."""
     found = made.study["real/neutrality"]["neutrality"]
-    head = ("positions", "published", "here, nats per byte", "p (Holm)", "moved", "verdict")
+    head = (
+        "positions",
+        "published",
+        "here, nats per byte",
+        "p (Holm)",
+        "coefficient of variation",
+        "verdict",
+    )
     rows = [
         (
             row["variant"],
             f"{LOSSES[str(row['variant'])]:+.4f}" if row["variant"] in LOSSES else "",
             inside(row, "difference", 4),
             row["holm"],
-            row["moved"],
+            row["variation"],
             row["verdict"],
         )
         for row in found.rows
@@ -133,7 +140,7 @@ def once(made: Measured) -> str:
             f"{LOSSES[str(row['variant'])]:+.4f}" if row["variant"] in LOSSES else "",
             name.split("/")[0],
             row["difference"],
-            row["moved"],
+            row["variation"],
         )
         for name, result in found.items()
         for row in result.rows
@@ -141,7 +148,7 @@ def once(made: Measured) -> str:
     ]
     if not rows:
         return ""
-    head = ("positions", "published", "group", "here, nats per byte", "moved")
+    head = ("positions", "published", "group", "here, nats per byte", "coefficient of variation")
     note = (
         "Exploratory: one seed each, so no interval and no verdict. Group `real`: 25,000 steps, `once`: 10,000 steps; "
         "each minus integer RoPE of its own group. `forget gate` is a gate in each layer, `published forget gate` one network "
@@ -228,11 +235,11 @@ def words(made: Measured) -> str:
             f"L{layer}",
             f"{published:.2f} / {replica:.3f}",
             inside(find(windows, row=f"L{layer}"), "auc"),
-            inside(find(own, reader=f"increment L{layer}"), "auc"),
-            inside(find(study["boundaries"], reader=f"increment L{layer}"), "auc"),
-            inside(find(jieba, reader=f"increment L{layer}"), "auc"),
+            inside(find(own, predictor=f"increment L{layer}"), "auc"),
+            inside(find(study["boundaries"], predictor=f"increment L{layer}"), "auc"),
+            inside(find(jieba, predictor=f"increment L{layer}"), "auc"),
         )
-        for layer, (published, replica) in enumerate(zip(BOUNDARIES, REPLICA, strict=True))
+        for layer, (published, replica) in enumerate(zip(BOUNDARIES, REPLICATION, strict=True))
     ]
     head = (
         "row",
@@ -264,11 +271,13 @@ def checkpoints(made: Measured, name: str, column: str) -> str:
                     title,
                     primary(result),
                     f"{result.primary.null:.3f}",
-                    inside(find(result, reader="entropy before") or find(result, reader="entropy"), column),
+                    inside(
+                        find(result, predictor="entropy before") or find(result, predictor="entropy"), column
+                    ),
                     result.primary.verdict,
                 )
             )
-    return table(("read", "table", "increments", "to clear", "entropy before", "verdict"), rows)
+    return table(("read", "table", "increments", "threshold", "entropy before", "verdict"), rows)
 
 
 def entities(made: Measured) -> str:
@@ -285,7 +294,7 @@ def entities(made: Measured) -> str:
                 row,
                 ENTITIES.get(row, "no effect"),
                 inside(theirs, "share"),
-                theirs.get("chance"),
+                theirs.get("threshold"),
                 theirs.get("holm"),
                 inside(find(own, **where, row=row), "share"),
                 inside(find(study, **where, row=row), "share"),
@@ -295,7 +304,7 @@ def entities(made: Measured) -> str:
         "row",
         "published",
         "flagship, published pairs",
-        "to clear",
+        "threshold",
         "p (Holm)",
         "flagship, our pairs",
         "CPU study, our pairs",

@@ -18,10 +18,10 @@ GOLD = made.gold(240)
 DRAWS = 39
 
 
-def part(knows: dict[int, float], *, seed: int = 0, entropy: float = 0.0, chance: bool = False) -> Part:
+def part(knows: dict[int, float], *, seed: int = 0, entropy: float = 0.0, with_random: bool = False) -> Part:
     trace = made.trace(GOLD, knows, seed=seed, entropy=entropy)
     random = None
-    if chance:
+    if with_random:
         drawn = made.trace(GOLD, {}, rows=2 * DRAWS, seed=seed + 50)
         random = Trace(
             **{
@@ -36,23 +36,23 @@ def part(knows: dict[int, float], *, seed: int = 0, entropy: float = 0.0, chance
 
 def test_the_row_that_knows_is_chosen_with_its_sign_and_the_others_are_nothing():
     for strength in (1.0, -1.0):
-        result = boundaries([part({1: strength}, chance=True)])
-        row = result.find(reader="increment L1")
+        result = boundaries([part({1: strength}, with_random=True)])
+        row = result.find(predictor="increment L1")
         assert row["auc"] == pytest.approx(0.76, abs=0.04) and row["holm"] < 0.05
         assert row["auc_low"] < row["auc"] < row["auc_high"]
         assert result.primary.verdict == "above" and "Rows chosen: L1" in result.notes[0]
         assert result.primary.estimate.value == row["auc"] and "better" in result.notes[0]
-        assert result.find(reader="increment L0")["holm"] > 0.05
+        assert result.find(predictor="increment L0")["holm"] > 0.05
 
 
 def test_nothing_is_found_in_shuffled_increments():
-    verdicts = [boundaries([part({}, seed=seed, chance=True)]).primary.verdict for seed in range(6)]
+    verdicts = [boundaries([part({}, seed=seed, with_random=True)]).primary.verdict for seed in range(6)]
     assert "above" not in verdicts
 
 
 def test_a_signal_that_knows_more_is_said_to():
     result = boundaries([part({1: 0.4}, entropy=3.0)])
-    assert result.find(reader="entropy before")["auc"] > 0.85
+    assert result.find(predictor="entropy before")["auc"] > 0.85
     assert "(entropy before)" in result.notes[0] and "worse" in result.notes[0]
 
 
@@ -60,8 +60,8 @@ def test_two_runs_agree_exactly_and_seeds_are_averaged():
     parts = [part({1: 1.0}, seed=s) for s in range(3)]
     together = boundaries(parts)
     assert together.to_json() == boundaries(parts).to_json()
-    single = [boundaries([p]).find(reader="increment L1")["auc"] for p in parts]
-    assert together.find(reader="increment L1")["auc"] == pytest.approx(np.mean(single))
+    single = [boundaries([p]).find(predictor="increment L1")["auc"] for p in parts]
+    assert together.find(predictor="increment L1")["auc"] == pytest.approx(np.mean(single))
     with pytest.raises(UserError, match="one kind"):
         boundaries([parts[0], Part(parts[1].dev, parts[1].dev)])
 
@@ -69,24 +69,24 @@ def test_two_runs_agree_exactly_and_seeds_are_averaged():
 def test_other_segmenters_are_rows_and_gold_itself_is_perfect():
     known = part({}).test.characters
     beside = boundaries([part({})], {"gold": known})
-    row = beside.find(reader="gold")
+    row = beside.find(predictor="gold")
     assert row["boundary_f1"] == 1.0 and row["word_f1"] > 0.97
-    assert beside.find(reader="gold, its own cuts everywhere")["word_f1"] == 1.0
-    every = boundaries([part({})]).find(reader="every character")
+    assert beside.find(predictor="gold, its own cuts everywhere")["word_f1"] == 1.0
+    every = boundaries([part({})]).find(predictor="every character")
     assert 0 < every["word_f1"] < 0.9
 
 
 def test_gain_sees_news_and_no_news():
-    content = gain([part({1: 1.0}, chance=True)])
+    content = gain([part({1: 1.0}, with_random=True)])
     assert content.primary.verdict == "above" and content.primary.estimate.value > 0.05
-    nothing = gain([part({}, entropy=2.0, chance=True)])
+    nothing = gain([part({}, entropy=2.0, with_random=True)])
     assert nothing.primary.verdict != "above"
     assert nothing.find(added="nothing", model="signals and first byte")["verdict"] == "above"
 
 
 def test_few_draws_decide_nothing():
-    p = part({1: 1.0}, chance=True)
-    few = [Part(*(replace(g, chance=g.chance[:19]) for g in (p.dev, p.test)))]
+    p = part({1: 1.0}, with_random=True)
+    few = [Part(*(replace(g, random=g.random[:19]) for g in (p.dev, p.test)))]
     assert boundaries(few).primary.verdict == gain(few).primary.verdict == "undecided"
 
 
@@ -97,7 +97,7 @@ def test_a_copy_of_a_signal_is_no_gain():
 
 
 def made_same(g: gap_analysis.Gaps) -> gap_analysis.Gaps:
-    return replace(g, rows=np.stack([g.signals["entropy before"]] * 3))
+    return replace(g, increments=np.stack([g.signals["entropy before"]] * 3))
 
 
 def test_the_logistic_model_finds_its_own_weights():

@@ -1,4 +1,4 @@
-"""Scope delimiters: Python's own tokenizer says which, and a reader that knows them is found, by its line."""
+"""Scope delimiters: Python's own tokenizer says which, and a predictor that knows them is found, by its line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ropewalk.analyses.scope_delimiters import DELIMITERS, Delimiters, delimiters
-from ropewalk.analyses.scopes import Marks, marks, scopes
+from ropewalk.analyses.scopes import Candidates, candidates, scopes
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.tokens.utf8_bytes import byte_spans, encode
@@ -61,10 +61,10 @@ def test_the_tokenizer_says_what_delimits() -> None:
 DRAWS = 39
 
 
-def read(knows: dict[int, float], *, seed: int = 0, files: int = 12, shuffled: bool = False) -> Marks:
+def read(knows: dict[int, float], *, seed: int = 0, files: int = 12, shuffled: bool = False) -> Candidates:
     """Files of random code: `knows` says how strongly a row stands out where a scope is delimited."""
     stream = np.random.default_rng([seed, 3])
-    traces, truth, chance = [], [], []
+    traces, truth, random = [], [], []
     for number in range(files):
         order = np.random.default_rng(number).permutation(60)
         text = "".join(
@@ -86,21 +86,23 @@ def read(knows: dict[int, float], *, seed: int = 0, files: int = 12, shuffled: b
             Trace(**common, **signals, rows=tuple(map(Row, range(3))), values=np.exp(0.1 * noise[:3]))
         )
         drawn = tuple(Row(0, draw) for draw in range(DRAWS))
-        chance.append(Trace(**common, rows=drawn, values=np.exp(0.1 * noise[3:])))
+        random.append(Trace(**common, rows=drawn, values=np.exp(0.1 * noise[3:])))
         truth.append(known)
-    return marks(traces, truth, chance)
+    return candidates(traces, truth, random)
 
 
 @pytest.mark.parametrize("strength", [1.5, -1.5])
 def test_the_row_that_isolates_delimiters_is_chosen_with_its_sign(strength: float) -> None:
     content = scopes([read({1: strength}, seed=s) for s in (0, 1)])
-    row = content.find(reader="increment, row chosen on development")
+    row = content.find(predictor="increment, row chosen on development")
     assert "Rows chosen: L1, L1" in content.notes[0] and content.primary.verdict == "above"
     assert row["auc"] == pytest.approx(0.855, abs=0.04) and row["auc_low"] < row["auc"] < row["auc_high"]
-    assert content.find(reader="increment L1")["holm"] < 0.05 < content.find(reader="increment L0")["holm"]
+    assert (
+        content.find(predictor="increment L1")["holm"] < 0.05 < content.find(predictor="increment L0")["holm"]
+    )
     assert all(row[kind] > 0.75 for kind in DELIMITERS)
     assert (
-        content.find(reader="the byte before")["colon"] > 0.9
+        content.find(predictor="the byte before")["colon"] > 0.9
     )  # a bracket stands before the colon of a block
     assert content.to_json() == scopes([read({1: strength}, seed=s) for s in (0, 1)]).to_json()
 
@@ -108,7 +110,7 @@ def test_the_row_that_isolates_delimiters_is_chosen_with_its_sign(strength: floa
 def test_shuffled_truth_and_the_byte_itself_give_nothing() -> None:
     verdicts = [scopes([read({1: 1.5}, seed=s, shuffled=True)]).primary.verdict for s in range(4)]
     assert "above" not in verdicts
-    assert scopes([read({})]).find(reader="increment L0")["auc"] == pytest.approx(0.5, abs=0.06)
+    assert scopes([read({})]).find(predictor="increment L0")["auc"] == pytest.approx(0.5, abs=0.06)
 
 
 def test_few_files_and_tokens_that_are_no_bytes_are_refused() -> None:
@@ -117,4 +119,4 @@ def test_few_files_and_tokens_that_are_no_bytes_are_refused() -> None:
     whole = Trace("a:b", np.array([1]), np.array([[0, 3]]), (Row(0),), np.ones((1, 1)), kind="increment",
                   unit="token-equivalents", gap="before")  # fmt: skip
     with pytest.raises(UserError, match="byte by byte"):
-        marks([whole], [Delimiters(*(np.zeros(0, int) for _ in range(4)))], [whole])
+        candidates([whole], [Delimiters(*(np.zeros(0, int) for _ in range(4)))], [whole])

@@ -12,7 +12,7 @@ from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure.capture import trace
 from ropewalk.measure.entities import Entities, choose_controls, read_entities
-from ropewalk.measure.phrases import Reading, read_phrases
+from ropewalk.measure.phrases import PhraseValues, read_phrases
 from ropewalk.native.decoder import Decoder
 from ropewalk.tokens.utf8_bytes import encode
 
@@ -21,15 +21,15 @@ ROWS = tuple(Row(i) for i in range(4))
 
 def made(effect: float, seed: int, count: int = 60) -> dict[str, Entities]:
     """Line 3 of names is smaller by `effect` at the second word than in both controls."""
-    stream = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
-    def reading(shift: float) -> Reading:
-        second = stream.normal(1, 0.2, (count, 4))
+    def reading(shift: float) -> PhraseValues:
+        second = rng.normal(1, 0.2, (count, 4))
         second[:, 2:] -= shift
-        return Reading(stream.normal(1, 0.2, (count, 4)), second, np.ones(count), np.ones(count))
+        return PhraseValues(rng.normal(1, 0.2, (count, 4)), second, np.ones(count), np.ones(count))
 
     return {
-        language: Entities(reading(effect), reading(0), reading(0), stream.random(count) < 0.8)
+        language: Entities(reading(effect), reading(0), reading(0), rng.random(count) < 0.8)
         for language in ("en", "zh")
     }
 
@@ -38,7 +38,9 @@ def test_the_list_is_long_and_no_word_occurs_twice():
     assert name_pairs.repeated() == []
     found = name_pairs.pairs()
     assert sum(p.language == "en" for p in found) >= 100 and sum(p.language == "zh" for p in found) >= 100
-    assert all(carrier.count("{}") == 1 for carriers in name_pairs.CARRIERS.values() for carrier in carriers)
+    assert all(
+        template.count("{}") == 1 for templates in name_pairs.TEMPLATES.values() for template in templates
+    )
     assert all(len(p.first) > 1 and len(p.second) > 1 and " " not in p.first for p in found)
     assert found[0].joined() == "New York" and found[0].joined("car") == "New car"
     assert name_pairs.Pair("北京", "大学", "zh").joined() == "北京大学"
@@ -59,11 +61,11 @@ DRAWS = 39
 def random(effect: float, seed: int) -> dict[str, Entities]:
     """What `DRAWS` random networks on each of four layers read: names are smaller by `effect`."""
 
-    def drawn(language: str, place: int) -> Reading:
-        stream = np.random.default_rng([seed, place, language == "zh"])
-        second = stream.normal(1, 0.2, (60, 4, DRAWS))
+    def drawn(language: str, place: int) -> PhraseValues:
+        rng = np.random.default_rng([seed, place, language == "zh"])
+        second = rng.normal(1, 0.2, (60, 4, DRAWS))
         second -= effect * (place == 0)
-        return Reading(second.reshape(60, -1), second.reshape(60, -1), np.ones(60), np.ones(60))
+        return PhraseValues(second.reshape(60, -1), second.reshape(60, -1), np.ones(60), np.ones(60))
 
     matched = {language: e.matched for language, e in made(0.0, seed).items()}
     return {
@@ -81,8 +83,8 @@ def test_an_effect_must_clear_random_networks():
     strong = entities(ROWS, read, drawn, [random(0.4, s) for s in range(5)])
     assert strong.primary.verdict == "undecided" and strong.primary.null > 0.8
     row = strong.find(comparison="equal surprisal, second word", language="all", row="L3")
-    assert row["chance"] > 0.8
-    assert strong.find(comparison="equal surprisal, second word", language="en", row="L3")["chance"] > 0.8
+    assert row["threshold"] > 0.8
+    assert strong.find(comparison="equal surprisal, second word", language="en", row="L3")["threshold"] > 0.8
     assert any(note.startswith("en alone: ") for note in strong.notes)
 
 

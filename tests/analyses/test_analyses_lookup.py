@@ -30,13 +30,13 @@ def answers(one: float, two: float, seed: int = 0) -> Answers:
 def test_what_is_known_is_found_and_what_is_guessed_is_chance() -> None:
     content = lookup({"models": {s: answers(0.8, 0.0, s) for s in range(3)}})
     one, two = (content.find(variant="models", questions=q) for q in ("1 step", "2 steps"))
-    assert one["accuracy_low"] > one["chance"] + 0.5
-    assert two["accuracy_low"] < two["chance"] < two["accuracy_high"]
+    assert one["accuracy_low"] > one["chance_level"] + 0.5
+    assert two["accuracy_low"] < two["chance_level"] < two["accuracy_high"]
     assert content.primary.verdict == "above chance" and content.primary.null == pytest.approx(
-        one["chance"], abs=0.02
+        one["chance_level"], abs=0.02
     )
     few, many = (content.find(questions=f"{n} pairs") for n in (3, 8))
-    assert few["chance"] == 0.5 and many["chance"] == pytest.approx(1 / 7)
+    assert few["chance_level"] == 0.5 and many["chance_level"] == pytest.approx(1 / 7)
     assert sum(str(row["questions"]).startswith("distance") for row in content.rows) == 3
     nothing = [lookup({"m": {s: answers(0.0, 0.0, s)}}).primary.verdict for s in range(5)]
     assert nothing.count("above chance") <= 1

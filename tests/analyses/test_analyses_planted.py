@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ropewalk.analyses import gold
-from ropewalk.analyses.planted import Truth, places, planted
+from ropewalk.analyses.planted import Truth, gap_offsets, planted
 from ropewalk.core.rows import Row
 from ropewalk.corpus.planted import PlantedConfig
 from ropewalk.errors import UserError
@@ -26,7 +26,7 @@ def trace(of: Truth, effect: float, *, seed: int = 0, rows: int = 4) -> Trace:
     """Increments follow the surprisal, which is low inside pairs; line 3 takes `effect` off there besides."""
     stream = np.random.default_rng([seed, 9])
     tokens = np.array(encode(of.gold.text))
-    inner = np.concatenate(list(places(of).pairs.values()))
+    inner = np.concatenate(list(gap_offsets(of).pairs.values()))
     surprisal = stream.gamma(2.0, size=len(tokens))
     surprisal[inner] *= 0.5
     values = 1 + 0.2 * surprisal + 0.1 * stream.normal(size=(rows, len(tokens)))
@@ -48,7 +48,7 @@ def random_networks(of: Truth, seed: int) -> Trace:
 @pytest.mark.parametrize("script", ["spaced", "unspaced"])
 def test_gaps_lie_where_the_language_says(script: str) -> None:
     of = truth(script)
-    found, data = places(of), of.gold.text.encode()
+    found, data = gap_offsets(of), of.gold.text.encode()
     for kind, spans in (("phrase", of.phrases), ("entity", of.entities)):
         assert len(found.pairs[kind]) == len(spans)
         words = {data[start:end] for start, end in spans.tolist()}
@@ -84,7 +84,7 @@ def test_what_is_only_expected_and_shuffled_truth_are_no_effect() -> None:
         planted([trace(of, 0.0, seed=s)], of, [random_networks(of, s + 30)]).primary for s in range(6)
     ]
     assert [v.verdict for v in verdicts].count("undecided") >= 5
-    known = places(of).controls["between words"]
+    known = gap_offsets(of).controls["between words"]
     stream = np.random.default_rng(1)
     words = of.gold.words
     chosen = stream.choice(np.flatnonzero(np.isin(words[:, 0], known)), len(of.entities), replace=False)

@@ -119,8 +119,8 @@ def test_means_by_character_find_what_was_planted_and_say_what_saturates():
 def test_surface_finds_planted_marks_and_nothing_in_noise():
     found = surface([trace(), trace(seed=1)])
     assert found.primary.verdict == "above" and found.primary.estimate.value > 0.9
-    assert "increment L1" in found.primary.what and found.find(reader="increment L1")["f1"] > 0.9
-    assert found.find(reader="increment L1")["holm"] < 0.05
+    assert "increment L1" in found.primary.what and found.find(predictor="increment L1")["f1"] > 0.9
+    assert found.find(predictor="increment L1")["holm"] < 0.05
     drawn = trace()
     same = replace(
         drawn,
@@ -129,7 +129,7 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
     )
     content = surface([trace()], [same])
     assert content.primary.verdict == "undecided" and content.primary.null > 0.9
-    assert content.find(reader="increment L1")["chance"] == content.primary.null
+    assert content.find(predictor="increment L1")["threshold"] == content.primary.null
     verdicts = [surface([trace(wide_at="", seed=s)]).primary.verdict for s in range(5)]
     assert verdicts.count("above") <= 1
     with pytest.raises(UserError, match="one text"):

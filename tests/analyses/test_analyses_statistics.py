@@ -41,7 +41,9 @@ def test_the_interval_of_a_mean_covers_the_truth_19_times_of_20():
         effects = stream.normal(0, 1, 60)
         clusters = np.repeat(np.arange(60), 5)
         values = 0.3 + effects[clusters] + stream.normal(0, 0.2, 300)
-        estimate = alone(statistics.mean(values, clusters, statistics.draws(60, 300, seed=trial)), 60)
+        estimate = alone(
+            statistics.mean(values, clusters, statistics.draw_resample_counts(60, 300, seed=trial)), 60
+        )
         covered += estimate.low <= 0.3 <= estimate.high
     assert 178 <= covered <= 200
 
@@ -50,8 +52,8 @@ def test_drawing_single_gaps_would_be_too_sure():
     stream = np.random.default_rng(1)
     clusters = np.repeat(np.arange(40), 25)
     values = stream.normal(0, 1, 40)[clusters]
-    whole = alone(statistics.mean(values, clusters, statistics.draws(40)), 40)
-    gaps = alone(statistics.mean(values, np.arange(1000), statistics.draws(1000)), 1000)
+    whole = alone(statistics.mean(values, clusters, statistics.draw_resample_counts(40)), 40)
+    gaps = alone(statistics.mean(values, np.arange(1000), statistics.draw_resample_counts(1000)), 1000)
     assert whole.high - whole.low > 3 * (gaps.high - gaps.low)
 
 
@@ -82,18 +84,24 @@ def test_the_jackknife_is_students_interval_where_the_statistic_is_a_mean():
     assert (e.low, e.high) == pytest.approx((expected.low, expected.high))
 
 
+def rank_p(value: float, null_sample: np.ndarray) -> float:
+    """Two-sided p of `value` among the values of random networks."""
+    tail = min((null_sample >= value).sum(), (null_sample <= value).sum())
+    return float(min(1.0, 2 * (1 + tail) / (1 + len(null_sample))))
+
+
 def test_a_rank_test_needs_draws():
     stream = np.random.default_rng(0)
     nineteen, many = stream.normal(0, 1, 19), stream.normal(0, 1, 99)
-    assert statistics.rank_p(9.0, nineteen) == 0.1 and statistics.rank_p(9.0, many) == 0.02
-    assert statistics.to_clear(9.0, nineteen, 0.0) == np.inf
-    assert statistics.to_clear(9.0, many, 0.0) == np.sort(many)[-2]
-    assert statistics.to_clear(-9.0, many, 0.0) == np.sort(many)[1]
-    assert statistics.to_clear(9.0, np.empty(0), 0.5) == 0.5
+    assert rank_p(9.0, nineteen) == 0.1 and rank_p(9.0, many) == 0.02
+    assert statistics.null_threshold(9.0, nineteen, 0.0) == np.inf
+    assert statistics.null_threshold(9.0, many, 0.0) == np.sort(many)[-2]
+    assert statistics.null_threshold(-9.0, many, 0.0) == np.sort(many)[1]
+    assert statistics.null_threshold(9.0, np.empty(0), 0.5) == 0.5
     for value in stream.normal(0, 2, 50):
-        level = statistics.to_clear(value, many, 0.0)
-        beyond = value > level if value >= 0 else value < level
-        assert beyond == (statistics.rank_p(value, many) <= 0.05)
+        threshold = statistics.null_threshold(value, many, 0.0)
+        beyond = value > threshold if value >= 0 else value < threshold
+        assert beyond == (rank_p(value, many) <= 0.05)
 
 
 def test_permutations_are_all_of_them_where_they_are_few():
@@ -106,13 +114,13 @@ def test_permutations_are_all_of_them_where_they_are_few():
 def test_equivalence_and_difference_are_two_questions():
     tight = np.array([0.0010, 0.0012, 0.0009, 0.0011, 0.0010])
     estimate = statistics.paired(tight)
-    assert statistics.equivalence(tight, 0.003) < 0.05 and estimate.verdict() == "above"
+    assert statistics.paired_tost_p(tight, 0.003) < 0.05 and estimate.verdict() == "above"
     wide = np.array([0.02, -0.03, 0.01, -0.02, 0.025])
-    assert statistics.equivalence(wide, 0.003) > 0.05 and statistics.paired(wide).verdict() == "undecided"
+    assert statistics.paired_tost_p(wide, 0.003) > 0.05 and statistics.paired(wide).verdict() == "undecided"
     far = tight + 0.01
-    assert statistics.equivalence(far, 0.003) > 0.95
-    assert np.isnan(statistics.equivalence(tight[:1], 0.003)) and np.isnan(statistics.paired(tight[:1]).low)
-    assert statistics.equivalence(np.zeros(3), 0.003) == 0.0
+    assert statistics.paired_tost_p(far, 0.003) > 0.95
+    assert np.isnan(statistics.paired_tost_p(tight[:1], 0.003)) and np.isnan(statistics.paired(tight[:1]).low)
+    assert statistics.paired_tost_p(np.zeros(3), 0.003) == 0.0
 
 
 def test_equivalence_agrees_with_the_90_percent_interval():
@@ -122,17 +130,17 @@ def test_equivalence_agrees_with_the_90_percent_interval():
         t = statistics.stats().t.ppf(0.95, 4)
         reach = t * d.std(ddof=1) / np.sqrt(5)
         inside = d.mean() - reach > -0.003 and d.mean() + reach < 0.003
-        assert inside == (statistics.equivalence(d, 0.003) < 0.05)
+        assert inside == (statistics.paired_tost_p(d, 0.003) < 0.05)
 
 
 def test_an_estimate_within_the_margin_is_what_equivalence_of_its_differences_is():
     stream = np.random.default_rng(6)
     for size in (0.001, 0.004):
         d = stream.normal(0.001, size, 6)
-        expected = statistics.equivalence(d, 0.003) if abs(d.mean()) < 0.003 else 1.0
-        assert statistics.within(statistics.paired(d), 0.003) == pytest.approx(expected, rel=1e-6)
-    assert statistics.within(statistics.paired(d + 0.01), 0.003) == 1.0
-    assert np.isnan(statistics.within(statistics.Estimate(0.0), 0.003))
+        expected = statistics.paired_tost_p(d, 0.003) if abs(d.mean()) < 0.003 else 1.0
+        assert statistics.tost_p(statistics.paired(d), 0.003) == pytest.approx(expected, rel=1e-6)
+    assert statistics.tost_p(statistics.paired(d + 0.01), 0.003) == 1.0
+    assert np.isnan(statistics.tost_p(statistics.Estimate(0.0), 0.003))
 
 
 def test_holm_by_hand():
@@ -153,10 +161,10 @@ def test_signed_rank_of_no_difference_is_one():
 
 
 def test_draws_are_the_same_every_time_and_refuse_nothing():
-    assert np.array_equal(statistics.draws(7, 10), statistics.draws(7, 10))
-    assert (statistics.draws(7, 10).sum(1) == 7).all()
+    assert np.array_equal(statistics.draw_resample_counts(7, 10), statistics.draw_resample_counts(7, 10))
+    assert (statistics.draw_resample_counts(7, 10).sum(1) == 7).all()
     with pytest.raises(UserError, match="at least one sentence"):
-        statistics.draws(0)
+        statistics.draw_resample_counts(0)
 
 
 def test_a_p_agrees_with_its_interval():

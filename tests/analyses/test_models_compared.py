@@ -21,7 +21,7 @@ def knocked(effect: float, seed: int) -> Knockouts:
     stream = np.random.default_rng(seed)
     costs = {
         (name, target, False): stream.normal(effect if target == "all" else 0, 0.02, 40)
-        for name in ("shuffled within kind", "byte mean", "one")
+        for name in ("shuffled within kind", "byte mean", "constant 1")
         for target in ("all", "L0", "L1")
     }
     return Knockouts(np.full(40, 1.5), costs, {0: 0.3, 1: 0.3})
@@ -31,19 +31,19 @@ def test_a_planted_cost_is_dependence_and_none_is_none():
     found = knockout([knocked(0.05, s) for s in range(3)], [np.full(40, 0.01)])
     assert found.primary.verdict == "the model depends on them"
     assert (
-        found.find(replacement="one", target="all")["holm"]
+        found.find(replacement="constant 1", target="all")["holm"]
         < 0.05
-        < found.find(replacement="one", target="L0")["holm"]
+        < found.find(replacement="constant 1", target="L0")["holm"]
     )
     assert found.find(replacement="noise of equal std on integer RoPE")["nats"] == pytest.approx(0.01)
     assert "not that content matters" in found.notes[0]
-    assert found.find(replacement="one", target="all")["verdict"] == "the model depends on them"
-    assert found.find(replacement="one", target="L0")["verdict"] == "undecided"
+    assert found.find(replacement="constant 1", target="all")["verdict"] == "the model depends on them"
+    assert found.find(replacement="constant 1", target="L0")["verdict"] == "undecided"
     assert found.notes[-1].startswith("What a table of bytes cannot replace")
     assert found.notes[-1].endswith(": the model depends on it.")
     small = knocked(0.0, 1)
     small.costs["byte mean", "all", False][:] = np.linspace(-0.004, 0.005, 40)
-    assert "as good as nothing (within +-0.003" in knockout([small]).notes[-1]
+    assert "equivalent to zero (within +-0.003" in knockout([small]).notes[-1]
     small.costs["byte mean", "all", False][:] = np.linspace(-0.04, 0.04, 40)
     assert knockout([small]).notes[-1].endswith("undecided.")
     words = [knockout([knocked(0.0, s)]).primary.verdict for s in range(8)]
@@ -53,23 +53,28 @@ def test_a_planted_cost_is_dependence_and_none_is_none():
 def test_holm_can_be_reached_in_a_table_of_many_rows():
     stream = np.random.default_rng(0)
     costs = {
-        (name, f"L{layer}", held): stream.normal(0.1 if (name, layer) == ("one", 0) else 0.0, 0.02, 40)
-        for name in ("one", "shuffled", "other text")
+        (name, f"L{layer}", direct): stream.normal(
+            0.1 if (name, layer) == ("constant 1", 0) else 0.0, 0.02, 40
+        )
+        for name in ("constant 1", "shuffled", "other text")
         for layer in range(9)
-        for held in (False, True)
+        for direct in (False, True)
     } | {("shuffled within kind", "all", False): stream.normal(0, 0.02, 40)}
     found = knockout([Knockouts(np.full(40, 1.5), costs, {None: 0.3})])
     assert len(found.rows) == 55
-    assert found.find(replacement="one", target="L0", cost="total")["holm"] < 0.001
+    assert found.find(replacement="constant 1", target="L0", cost="total")["holm"] < 0.001
 
 
-def test_heads_with_wider_steps_that_attend_nearer_are_found():
+def test_heads_with_larger_increments_that_attend_nearer_are_found():
     stream = np.random.default_rng(0)
     d = stream.uniform(0.5, 2, (1, 4, 4)).repeat(30, 0)
     d += stream.normal(0, 1e-3, d.shape)
     near = Lookback(50 - 20 * d + stream.normal(0, 0.5, d.shape), d)
     result = lookback([near])
-    assert result.primary.verdict == "wider steps, nearer attention" and result.primary.estimate.value < -0.9
+    assert (
+        result.primary.verdict == "larger increments, nearer attention"
+        and result.primary.estimate.value < -0.9
+    )
     assert result.notes[0].startswith("Within layers: -")
     one = np.broadcast_to(d[:, :, :1], d.shape)
     assert "undefined" in lookback([Lookback(50 - 20 * one, one)]).notes[0]
@@ -112,7 +117,7 @@ def test_neutrality_answers_two_questions():
         "still": {s: base[s] + wobble[s] for s in base},
         "rope": base,
     }
-    result = neutrality(losses, "rope", seen="3 MB", moved={"same": 0.2, "still": 0.002})
+    result = neutrality(losses, "rope", seen="3 MB", variation={"same": 0.2, "still": 0.002})
     content = {row["variant"]: row["verdict"] for row in result.rows}
     assert content == {
         "same": "equivalent",
@@ -121,13 +126,13 @@ def test_neutrality_answers_two_questions():
         "noisy": "undecided at 3 MB",
         "single": "one pair, no verdict at 3 MB",
         "two": "undecided at 3 MB: equivalence needs 3 seeds",
-        "still": "undecided at 3 MB: the increments have hardly moved",
+        "still": "undecided at 3 MB: the increments hardly vary",
     }
     assert result.primary.what.startswith("same") and result.find(variant="same")[
         "difference"
     ] == pytest.approx(0)
     assert result.find(variant="worse")["holm"] < 0.01
-    assert [row["moved"] for row in result.rows if row["variant"] in ("same", "worse")] == [0.2, None]
+    assert [row["variation"] for row in result.rows if row["variant"] in ("same", "worse")] == [0.2, None]
     assert not result.find(variant="still")["equivalent"]
     assert neutral.MARGIN == 0.003
     with pytest.raises(UserError, match="no 'rope'"):
@@ -197,6 +202,6 @@ def test_a_rise_beyond_the_training_length_is_found():
     result = extrapolation({"rope": rope, "flat": flat}, 64)
     assert result.primary.verdict == "worse beyond the training length"
     assert [row["segment"] for row in result.rows[:4]] == ["0.5x to 1x", "1x to 2x", "2x to 4x", "4x to 8x"]
-    assert result.find(kind="rope", multiple=8)["rise"] == pytest.approx(0.5, abs=0.02)
+    assert result.find(variant="rope", multiple=8)["rise"] == pytest.approx(0.5, abs=0.02)
     assert extrapolation({"flat": flat}, 64).primary.verdict == "undecided"
     assert len(extrapolation({"flat": [f[:, :128] for f in flat]}, 64).rows) == 2

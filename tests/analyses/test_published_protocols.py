@@ -10,7 +10,7 @@ from ropewalk import experiments
 from ropewalk.analyses import statistics
 from ropewalk.analyses.code_kinds import KINDS, by_code_kind, code_kinds
 from ropewalk.analyses.jieba_gaps import Window, jieba_gaps, windows
-from ropewalk.analyses.published_names import CARRIERS, distinct, names, published_names
+from ropewalk.analyses.published_names import TEMPLATES, distinct, names, published_names
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.experiments import Inputs, code, jieba
@@ -54,9 +54,9 @@ def test_rows_are_scored_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     noise = stream.normal(size=(3, 600))
     noise[0] += 2 * labels
     noise[1] -= 2 * labels
-    chance = stream.normal(size=(99, 3, 600))
+    random = stream.normal(size=(99, 3, 600))
     rows = (Row(0), Row(1), Row(2))
-    result = jieba_gaps(rows, [noise, noise], [chance, chance], labels, window)
+    result = jieba_gaps(rows, [noise, noise], [random, random], labels, window)
     assert [row["verdict"] for row in result.rows] == ["larger", "smaller", "undecided"]
     assert result.rows[0]["auc"] == pytest.approx(0.92, abs=0.03)
     assert result.rows[1]["auc"] == pytest.approx(0.08, abs=0.03)
@@ -86,7 +86,7 @@ def test_the_experiment_reads_each_window_alone_and_without_a_start() -> None:
 def test_the_list_of_names_is_the_published_one() -> None:
     pairs = names()
     assert len(pairs) == 79 and len(set(pairs)) == 79 and distinct(pairs).sum() == 59
-    assert pairs[0] == ("United", "States") and pairs[-1] == ("Far", "East") and len(CARRIERS) == 5
+    assert pairs[0] == ("United", "States") and pairs[-1] == ("Far", "East") and len(TEMPLATES) == 5
 
 
 def test_a_smaller_space_inside_names_is_found_and_none_without_context() -> None:

@@ -34,12 +34,12 @@ def test_boundaries_and_gain_of_constant_increments() -> None:
     parts = []
     for half in gold.halves():
         read = gap_analysis.gaps(content, gold, half)
-        parts.append(replace(read, rows=np.tile(1 + NOISE * read.labels, (len(read.rows), 1))))
+        parts.append(replace(read, increments=np.tile(1 + NOISE * read.labels, (len(read.increments), 1))))
     part = Part(*parts)
     found = boundaries([part])
     assert found.primary is not None and found.primary.estimate.value == 0.5
     assert found.primary.verdict == "undecided"
-    assert {row["auc"] for row in found.rows if str(row["reader"]).startswith("increment")} == {0.5}
+    assert {row["auc"] for row in found.rows if str(row["predictor"]).startswith("increment")} == {0.5}
     assert gain([part]).find(added="nothing", model="increments")["gain"] == pytest.approx(0, abs=1e-6)
 
 
@@ -53,16 +53,15 @@ def test_a_threshold_never_lies_between_equal_scores() -> None:
 def test_costs_that_are_rounding() -> None:
     costs = {
         key: NOISE * np.linspace(0.9, 1.1, 40)
-        for key in (("shuffled within kind", "all", False), ("one", "all", False))
+        for key in (("shuffled within kind", "all", False), ("constant 1", "all", False))
     }
     found = knockout([Knockouts(np.full(40, 1.5), costs, {0: 0.3})])
     assert found.primary is not None and found.primary.verdict == "undecided"
-    assert found.find(replacement="one")["holm"] == 1.0
-    assert found.find(replacement="one")["verdict"] == "undecided"
+    assert found.find(replacement="constant 1")["holm"] == 1.0
+    assert found.find(replacement="constant 1")["verdict"] == "undecided"
     level = statistics.Estimate(0.5 + NOISE, 0.5 + NOISE / 2, 0.5 + 2 * NOISE, ((NOISE**2, 9),))
-    assert statistics.cleared(level, 0.5, 0.5) == "undecided"
-    assert statistics.cleared(replace(level, value=0.6, low=0.55, high=0.7), 0.6 - NOISE, 0.5) == "undecided"
-    assert statistics.rank_p(0.6, np.full(99, 0.6 - NOISE)) == 1.0
+    assert statistics.decide(level, 0.5, 0.5) == "undecided"
+    assert statistics.decide(replace(level, value=0.6, low=0.55, high=0.7), 0.6 - NOISE, 0.5) == "undecided"
 
 
 def test_heads_that_share_a_row_share_it_but_for_rounding() -> None:

@@ -92,10 +92,12 @@ def test_means_of_drawn_sentences_are_counted_plainly() -> None:
 
 
 def test_draws_of_a_seed() -> None:
-    assert statistics.draws(5).shape == (statistics.REPLICATES, 5) == (1000, 5)
-    assert not np.array_equal(statistics.draws(5, 20), statistics.draws(5, 20, seed=1))
-    assert statistics.draws(4, 4000).mean(0) == pytest.approx(np.ones(4), abs=0.06)
-    assert statistics.draws(1, 3).tolist() == [[1.0]] * 3
+    assert statistics.draw_resample_counts(5).shape == (statistics.REPLICATES, 5) == (1000, 5)
+    assert not np.array_equal(
+        statistics.draw_resample_counts(5, 20), statistics.draw_resample_counts(5, 20, seed=1)
+    )
+    assert statistics.draw_resample_counts(4, 4000).mean(0) == pytest.approx(np.ones(4), abs=0.06)
+    assert statistics.draw_resample_counts(1, 3).tolist() == [[1.0]] * 3
 
 
 def test_scores_of_a_ranking() -> None:
@@ -114,11 +116,11 @@ def test_equivalence_by_hand() -> None:
     d = np.array([0.1, 0.2, 0.3, 0.2])
     error = d.std(ddof=1) / 2
     high, low = T.sf((0.2 + 0.5) / error, 3), T.cdf((0.2 - 0.5) / error, 3)
-    assert statistics.equivalence(d, 0.5) == pytest.approx(max(high, low))
-    assert statistics.equivalence(-d, 0.5) == pytest.approx(max(high, low))
-    assert statistics.equivalence(np.full(3, 0.5), 0.5) == 1.0
-    assert statistics.equivalence(np.full(3, 0.25), 0.5) == 0.0
-    assert np.isnan(statistics.equivalence(np.ones(1), 2.0))
+    assert statistics.paired_tost_p(d, 0.5) == pytest.approx(max(high, low))
+    assert statistics.paired_tost_p(-d, 0.5) == pytest.approx(max(high, low))
+    assert statistics.paired_tost_p(np.full(3, 0.5), 0.5) == 1.0
+    assert statistics.paired_tost_p(np.full(3, 0.25), 0.5) == 0.0
+    assert np.isnan(statistics.paired_tost_p(np.ones(1), 2.0))
     with pytest.raises(UserError, match="share a seed"):
         statistics.paired(np.empty(0))
 
@@ -126,32 +128,32 @@ def test_equivalence_by_hand() -> None:
 def test_an_estimate_within_a_margin_is_tested_on_both_sides() -> None:
     for value in (0.4, -0.4):
         e = statistics.with_interval(value, (0.01, 4))
-        assert statistics.within(e, 0.5) == pytest.approx(T.sf(1.0, 4), rel=1e-6)
-        assert statistics.within(e, 0.4) == 1.0 == statistics.within(e, 0.3)
-    assert statistics.within(statistics.with_interval(0.0, (0.01, 4)), 0.5) == pytest.approx(
+        assert statistics.tost_p(e, 0.5) == pytest.approx(T.sf(1.0, 4), rel=1e-6)
+        assert statistics.tost_p(e, 0.4) == 1.0 == statistics.tost_p(e, 0.3)
+    assert statistics.tost_p(statistics.with_interval(0.0, (0.01, 4)), 0.5) == pytest.approx(
         T.sf(5.0, 4), rel=1e-6
     )
-    assert np.isnan(statistics.within(Estimate(0.1), 0.5))
+    assert np.isnan(statistics.tost_p(Estimate(0.1), 0.5))
 
 
-def test_rank_p_counts_both_tails_and_itself() -> None:
-    reached = np.arange(39.0)
-    assert np.isnan(statistics.rank_p(0.0, np.empty(0)))
-    assert statistics.rank_p(40.0, reached) == 2 / 40 == statistics.rank_p(-1.0, reached)
-    assert statistics.rank_p(37.0, reached) == 2 * 3 / 40 == statistics.rank_p(1.0, reached)
-    assert statistics.rank_p(19.0, reached) == 1.0
-    assert statistics.to_clear(40.0, reached, 0.5) == 38.0 and statistics.to_clear(-9.0, reached, 0.5) == 0.0
-    assert statistics.to_clear(0.5, reached, 0.5) == 38.0
+def test_a_threshold_is_the_second_value_from_either_end() -> None:
+    null_sample = np.arange(39.0)
     assert (
-        statistics.to_clear(40.0, reached, 50.0) == 0.0 and statistics.to_clear(60.0, reached, 50.0) == 50.0
+        statistics.null_threshold(40.0, null_sample, 0.5) == 38.0
+        and statistics.null_threshold(-9.0, null_sample, 0.5) == 0.0
     )
-    assert statistics.to_clear(-9.0, reached - 20, -30.0) == 18.0
-    assert statistics.to_clear(-9.0, np.arange(38.0), 0.0) == -np.inf
+    assert statistics.null_threshold(0.5, null_sample, 0.5) == 38.0
+    assert (
+        statistics.null_threshold(40.0, null_sample, 50.0) == 0.0
+        and statistics.null_threshold(60.0, null_sample, 50.0) == 50.0
+    )
+    assert statistics.null_threshold(-9.0, null_sample - 20, -30.0) == 18.0
+    assert statistics.null_threshold(-9.0, np.arange(38.0), 0.0) == -np.inf
 
 
-def test_clearing_takes_both_the_interval_and_the_level() -> None:
-    def word(value: float, low: float, high: float, level: float) -> str:
-        return statistics.cleared(Estimate(value, low, high), level, 0.5)
+def test_a_decision_takes_both_the_interval_and_the_threshold() -> None:
+    def word(value: float, low: float, high: float, threshold: float) -> str:
+        return statistics.decide(Estimate(value, low, high), threshold, 0.5)
 
     assert word(0.8, 0.6, 0.9, 0.7) == "above" and word(0.2, 0.1, 0.4, 0.3) == "below"
     assert word(0.8, 0.5, 0.9, 0.7) == "undecided" == word(0.7, 0.6, 0.9, 0.7)

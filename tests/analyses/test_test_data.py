@@ -13,9 +13,9 @@ import pytest
 
 from ropewalk.analyses import gaps as gap_analysis
 from ropewalk.analyses import segmentation, statistics
-from ropewalk.analyses.boundaries import Part, boundaries, by_chance, identity
+from ropewalk.analyses.boundaries import Part, aucs_of_draws, boundaries, first_token_rates
 from ropewalk.analyses.gain import gain
-from ropewalk.analyses.signal_comparison import Gaps, Reader, compare_signals
+from ropewalk.analyses.signal_comparison import Gaps, Predictor, compare_signals
 from ropewalk.core.rows import Row
 from ropewalk.traces.trace import Trace
 
@@ -44,49 +44,52 @@ def part() -> Part:
 
 def test_row_and_sign_come_from_development(part: Part) -> None:
     result = boundaries([part])
-    expected = statistics.auc(part.test.rows[0], part.test.labels)
+    expected = statistics.auc(part.test.increments[0], part.test.labels)
     assert expected < 0.3 and result.primary.estimate.value == pytest.approx(expected)
     assert result.notes[0].startswith("Rows chosen: L0.")
     for i, name in enumerate(("increment L0", "increment L1", "increment L2")):
-        row, forward = result.find(reader=name), statistics.auc(part.dev.rows[i], part.dev.labels)
-        on_test = statistics.auc(part.test.rows[i], part.test.labels)
+        row, forward = result.find(predictor=name), statistics.auc(part.dev.increments[i], part.dev.labels)
+        on_test = statistics.auc(part.test.increments[i], part.test.labels)
         assert row["dev"] == pytest.approx(max(forward, 1 - forward))
         assert row["auc"] == pytest.approx(on_test if forward >= 0.5 else 1 - on_test)
-    assert result.find(reader="entropy before")["auc"] < 0.4
+    assert result.find(predictor="entropy before")["auc"] < 0.4
 
 
 def test_each_model_has_a_row_of_its_own(part: Part) -> None:
-    other = Part(replace(part.dev, rows=part.dev.rows[::-1]), replace(part.test, rows=part.test.rows[::-1]))
+    other = Part(
+        replace(part.dev, increments=part.dev.increments[::-1]),
+        replace(part.test, increments=part.test.increments[::-1]),
+    )
     result = boundaries([part, other])
     assert result.notes[0].startswith("Rows chosen: L0, L2.")
-    expected = statistics.auc(part.test.rows[0], part.test.labels)
+    expected = statistics.auc(part.test.increments[0], part.test.labels)
     assert result.primary.estimate.value == pytest.approx(expected)
 
 
 def test_the_threshold_comes_from_development(part: Part) -> None:
-    row = boundaries([part]).find(reader="increment L1")
-    line = segmentation.best_threshold(part.dev.rows[1], part.dev.labels)
-    choice = part.test.rows[1] >= line
+    row = boundaries([part]).find(predictor="increment L1")
+    threshold = segmentation.best_threshold(part.dev.increments[1], part.dev.labels)
+    choice = part.test.increments[1] >= threshold
     right, proposed, true = (choice & part.test.labels).sum(), choice.sum(), part.test.labels.sum()
     assert row["boundary_f1"] == pytest.approx(2 * right / (proposed + true))
-    own = segmentation.best_threshold(part.test.rows[1], part.test.labels)
-    best = part.test.rows[1] >= own
+    own = segmentation.best_threshold(part.test.increments[1], part.test.labels)
+    best = part.test.increments[1] >= own
     assert row["boundary_f1"] < 2 * (best & part.test.labels).sum() / (best.sum() + true)
 
 
 def test_first_tokens_are_counted_on_development(part: Part) -> None:
-    _, test = identity(part)
+    _, test = first_token_rates(part)
     mean = part.dev.labels.mean()
-    for token in np.unique(part.test.first)[:40]:
-        seen = part.dev.first == token
+    for token in np.unique(part.test.first_tokens)[:40]:
+        seen = part.dev.first_tokens == token
         rate = (part.dev.labels[seen].sum() + mean) / (seen.sum() + 1)
-        assert test[part.test.first == token] == pytest.approx(rate)
+        assert test[part.test.first_tokens == token] == pytest.approx(rate)
 
 
 def test_random_networks_are_chosen_as_the_increments_are(part: Part) -> None:
-    first, second = by_chance(part)
-    assert first == pytest.approx(statistics.auc(part.test.chance[0, 0], part.test.labels)) and first < 0.35
-    assert second == pytest.approx(1 - statistics.auc(part.test.chance[1, 0], part.test.labels))
+    first, second = aucs_of_draws(part)
+    assert first == pytest.approx(statistics.auc(part.test.random[0, 0], part.test.labels)) and first < 0.35
+    assert second == pytest.approx(1 - statistics.auc(part.test.random[1, 0], part.test.labels))
     assert second > 0.65
 
 
@@ -109,24 +112,26 @@ def test_signals_are_compared_by_the_row_and_sign_of_development() -> None:
     stream = np.random.default_rng(0)
     dev, test = stream.random(300) < 0.4, stream.random(400) < 0.4
     noise = stream.normal(size=(2, 2, 400))
-    reader = Reader(
+    predictor = Predictor(
         ("a", "b"),
         np.stack([noise[0, :, :300] + np.array([[1.5], [-0.5]]) * dev] * 2),
         np.stack([noise[1] + np.array([[-1.0], [-2.0]]) * test] * 2),
     )
     result = compare_signals(
-        {"increment": reader}, Gaps(dev, test, np.arange(400) // 8), title="t", random=reader
+        {"increment": predictor}, Gaps(dev, test, np.arange(400) // 8), title="t", random=predictor
     )
-    expected = statistics.auc(reader.test[0, 0], test)
+    expected = statistics.auc(predictor.test[0, 0], test)
     assert expected < 0.4
     assert result.primary.estimate.value == pytest.approx(expected)
-    assert result.find(reader="increment row chosen on development")["auc"] == pytest.approx(expected)
-    assert result.find(reader="increment a")["auc"] == pytest.approx(expected)
-    assert result.find(reader="increment b")["auc"] == pytest.approx(
-        1 - statistics.auc(reader.test[0, 1], test)
+    assert result.find(predictor="increment row chosen on development")["auc"] == pytest.approx(expected)
+    assert result.find(predictor="increment a")["auc"] == pytest.approx(expected)
+    assert result.find(predictor="increment b")["auc"] == pytest.approx(
+        1 - statistics.auc(predictor.test[0, 1], test)
     )
-    assert result.find(reader="random networks, mean of 2 draws")["auc"] == pytest.approx(expected)
-    assert result.find(reader="increment a")["dev"] == pytest.approx(statistics.auc(reader.dev[0, 0], dev))
+    assert result.find(predictor="random networks, mean of 2 draws")["auc"] == pytest.approx(expected)
+    assert result.find(predictor="increment a")["dev"] == pytest.approx(
+        statistics.auc(predictor.dev[0, 0], dev)
+    )
 
 
 def test_shuffling_the_test_part_changes_no_choice(part: Part) -> None:
@@ -135,13 +140,15 @@ def test_shuffling_the_test_part_changes_no_choice(part: Part) -> None:
         part.dev,
         replace(
             part.test,
-            rows=part.test.rows[:, order],
+            increments=part.test.increments[:, order],
             signals={name: signal[order] for name, signal in part.test.signals.items()},
-            first=part.test.first[order],
+            first_tokens=part.test.first_tokens[order],
         ),
     )
     before, after = boundaries([part]), boundaries([shuffled])
-    readers = [row["reader"] for row in before.rows if row["dev"] is not None]
-    assert len(readers) > 8
-    assert [before.find(reader=r)["dev"] for r in readers] == [after.find(reader=r)["dev"] for r in readers]
+    predictors = [row["predictor"] for row in before.rows if row["dev"] is not None]
+    assert len(predictors) > 8
+    assert [before.find(predictor=r)["dev"] for r in predictors] == [
+        after.find(predictor=r)["dev"] for r in predictors
+    ]
     assert after.notes[0].startswith("Rows chosen: L0.")

@@ -1,4 +1,4 @@
-"""The vocabulary report: categories, movers, tokens left out, patterns compared after centring."""
+"""The vocabulary report: categories, extreme tokens, tokens left out, patterns compared after centering."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def test_unseen_tokens_are_left_out_and_counted() -> None:
     assert row["mean"] == 2.0 and row["centered"] == pytest.approx(2.0 - 5 / 4)
 
 
-def test_movers_are_the_ends_of_the_pattern() -> None:
-    found = vocabulary.movers(table([1.0, 5.0, 0.2, 1.1], [1, 1, 1, 1]), count=1)
-    assert [(row["direction"], row["token"]) for row in found.rows] == [("up", 1), ("down", 2)]
+def test_extreme_tokens_are_the_ends_of_the_pattern() -> None:
+    found = vocabulary.extreme_tokens(table([1.0, 5.0, 0.2, 1.1], [1, 1, 1, 1]), count=1)
+    assert [(row["direction"], row["token"]) for row in found.rows] == [("above", 1), ("below", 2)]
 
 
 def test_patterns_not_levels_are_compared() -> None:
@@ -83,7 +83,7 @@ def test_from_traces_averages_over_occurrences() -> None:
     )
     found = vocabulary.from_traces([trace], seen={8: 2})
     assert found.ids.tolist() == [7, 8] and found.pieces == ("a", "b") and found.gap == "after"
-    assert found.d[:, 0].tolist() == [2.0, 4.0] and found.counts.tolist() == [2, 1]
+    assert found.increments[:, 0].tolist() == [2.0, 4.0] and found.counts.tolist() == [2, 1]
     assert found.kept.tolist() == [False, True]
     with pytest.raises(UserError, match="at least one trace"):
         vocabulary.from_traces([])
@@ -129,7 +129,7 @@ def test_a_pattern_counts_where_it_exceeds_random_networks() -> None:
     (found,) = vocabulary.pattern(own, drawn).rows
     assert found["share"] == pytest.approx(1) and found["verdict"] == "more than random networks"
     (same,) = vocabulary.pattern(
-        Vocabulary(own.ids, own.pieces, (Row(),), drawn.d[:, :1], own.counts, "before"), drawn
+        Vocabulary(own.ids, own.pieces, (Row(),), drawn.increments[:, :1], own.counts, "before"), drawn
     ).rows
     assert same["verdict"] == "no more than random networks" and same["highest"] >= same["share"]
 

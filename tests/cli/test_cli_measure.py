@@ -37,8 +37,8 @@ def test_measure_writes_table_figure_and_numbers_and_says_how_to_do_it_again(
     assert "word F1" in (out / "boundaries.md").read_text() and (out / "gain.json").exists()
     assert ropewalk(*words).status == 0
     assert (out / "boundaries.json").read_bytes() == first
-    reader = Result.load(out / "boundaries.json").find(reader="jieba")
-    assert reader["word_f1"] > 0.5
+    predictor = Result.load(out / "boundaries.json").find(predictor="jieba")
+    assert predictor["word_f1"] > 0.5
 
 
 def test_one_segmented_file_is_split_in_halves(ropewalk, model, segmented, tmp_path):

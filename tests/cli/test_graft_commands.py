@@ -59,7 +59,7 @@ def test_graft_train_and_what_follows(models: Path, tmp_path: Path) -> None:
     assert "95 % interval" in result.output and "L1: mean increment" in result.output
     kept = tmp_path / "run" / "grafted" / "model"
     report = run(
-        "vocabulary", models / "llama", "--graft", kept, "--file", models / "texts.jsonl", "--movers", 2
+        "vocabulary", models / "llama", "--graft", kept, "--file", models / "texts.jsonl", "--extremes", 2
     )
     assert report.exit_code == 0 and "left out because training never saw them" in report.output
     assert "already holds a run" in mistake(*base, *options, "--precision", "float32")
@@ -93,7 +93,7 @@ def test_vocabulary_of_a_native_model(models: Path, tmp_path: Path) -> None:
     result = run("vocabulary", models / "shared", *seen)
     assert result.exit_code == 0, result.output
     content = json.loads(path.read_text())
-    assert [table["name"] for table in content] == ["vocabulary", "pattern", "movers"]
+    assert [table["name"] for table in content] == ["vocabulary", "pattern", "extreme_tokens"]
     assert "left out because training never saw them" in content[0]["notes"][0]
 
 

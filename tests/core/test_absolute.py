@@ -33,9 +33,12 @@ def test_the_coordinate_stays_within_its_reach_and_beyond_it_is_the_integer():
     inside = p[0, :20, 0]
     assert torch.isfinite(p).all() and (inside >= 0).all() and (inside <= 20).all()
     assert torch.equal(p[0, 20:, 0], n[0, 20:].float())
-    middle = parametrization.offset(torch.full((1, 1, 1), 0.7), torch.tensor([[5]]))
-    sigmoid = 20 * torch.sigmoid(torch.tensor(0.7) + torch.logit(torch.tensor(0.25)))
-    assert middle.item() == pytest.approx(sigmoid.item() - 5, rel=1e-5)
+    z, n = (
+        torch.tensor(0.7),
+        torch.tensor([[5, 18, 19]]),
+    )  # in the middle, and up to the last one within reach
+    expected = 20 * torch.sigmoid(z + torch.logit(n / 20)) - n
+    assert torch.allclose(parametrization.offset(z.expand(1, 3, 1), n)[..., 0], expected, rtol=1e-4)
 
 
 def test_a_single_token_has_its_own_offset():

@@ -213,3 +213,13 @@ def test_queries_come_scaled_and_lie_head_by_head(name: str) -> None:
     assert torch.allclose(scaled[0], 0.3 * plain[0], atol=1e-6) and torch.equal(scaled[1], plain[1])
     if name == "rope":
         assert all(x.transpose(1, 2).is_contiguous() for x in plain)
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_frequencies_are_no_weights(name: str) -> None:
+    assert "frequencies" not in ENCODINGS[name](SIZE, 2, THETA).state_dict()
+
+
+def test_a_band_needs_the_integer_positions() -> None:
+    with pytest.raises(ValueError, match="integer positions"):
+        Rope(SIZE, 1, THETA, "fast").angles(torch.zeros(1, 2, 1))

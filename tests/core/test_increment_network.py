@@ -39,6 +39,8 @@ FORMULAS = {
     "positive": (False, lambda z: torch.log1p(torch.exp(z + math.log(math.e - 1)))),
     "bounded": (True, lambda z: 10 * torch.sigmoid(z - math.log(9))),
     "signed": (True, lambda z: 1 + z),
+    "free": (True, lambda z: 1 + z),
+    "coordinate": (True, lambda z: 1 + z),
     "random": (True, lambda z: torch.exp(math.sqrt(math.log1p(0.09)) * z - math.log1p(0.09) / 2)),
 }
 
@@ -62,6 +64,12 @@ def test_the_increment_of_an_input(name: str, scale: float) -> None:
 def test_an_input_of_zeros_is_no_division_by_zero() -> None:
     made = network("bounded")
     assert torch.isfinite(made.z(torch.zeros(1, 1, WIDTH))).all()
+
+
+def test_a_random_increment_is_finite_however_large_the_input() -> None:
+    made = network("random")
+    d = 1 + made.activation(torch.tensor([31.0, 1e4]) / made.s)
+    assert torch.allclose(d.log(), torch.tensor(30 - math.log1p(0.09) / 2))
 
 
 def test_narrow_inputs_are_computed_in_their_dtype_and_summed_in_float32() -> None:

@@ -124,6 +124,12 @@ def test_the_random_start_has_the_published_spread(parametrization: str) -> None
     assert 0 < r.abs().max() < 0.2
 
 
+@pytest.mark.parametrize("init", ["identity", "random"])
+def test_a_table_starts_at_one_or_around_it(init: str) -> None:
+    (r,) = Decoder(config("table", per="shared", init=init), seed=0)(tokens(1, 5)).r
+    assert r.abs().max() < 0.2 and bool(r.all()) == (init == "random") == bool(r.any())
+
+
 def test_the_published_biases_put_the_increment_at_one() -> None:
     """The published constants, softplus(0.5413) and 10 sigmoid(ln 1/9), are z = 0 here, where d is exactly 1."""
     assert softplus(0.5413) == pytest.approx(1.0, abs=3e-5)

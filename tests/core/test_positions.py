@@ -69,6 +69,24 @@ def test_a_restart_equals_separate_documents(gap: positions.Gap, cuts: list[int]
     assert torch.allclose(offset, end, atol=1e-9)
 
 
+def test_the_first_of_several_documents_is_summed_as_if_it_were_alone() -> None:
+    """Bit for bit: the increment of its first token, which is left out, never enters the sum."""
+    r = torch.rand(1, 9, 2, generator=torch.Generator().manual_seed(0))
+    starts = document_starts(torch.tensor([[0] * 5 + [1] * 4]))
+    assert torch.equal(positions.offsets(r, starts=starts)[0][:, :5], positions.offsets(r[:, :5])[0])
+
+
+@pytest.mark.parametrize("gap", GAPS)
+@pytest.mark.parametrize("cut", [5, 8])
+def test_a_document_goes_on_in_the_next_segment_until_another_starts(gap: positions.Gap, cut: int) -> None:
+    r = torch.rand(1, 12, 2, generator=torch.Generator().manual_seed(0))
+    starts = document_starts(torch.tensor([[0] * 8 + [1] * 4]))
+    whole, _ = positions.offsets(r, gap=gap, starts=starts)
+    _, ends = positions.offsets(r[:, :cut], gap=gap, starts=starts[:, :cut])
+    later, _ = positions.offsets(r[:, cut:], gap=gap, starts=starts[:, cut:], initial_sum=ends[:, -1])
+    assert torch.allclose(later, whole[:, cut:], atol=1e-12)
+
+
 def test_documents_start_where_the_number_changes() -> None:
     documents = torch.tensor([[4, 4, 2, 2, 4], [-1, -1, 0, 0, 0]])
     starts = document_starts(documents)

@@ -53,7 +53,7 @@ def test_costs_are_the_losses_of_the_edited_runs():
     found = measure_knockouts(host, tokens, byte_kind_numbers)
     assert {key[0] for key in found.costs} == set(REPLACEMENTS)
     assert {key[1] for key in found.costs} == {"all", "L0", "L1", "L2"}
-    assert ("one", "all", True) not in found.costs and ("one", "L1", True) in found.costs
+    assert ("constant 1", "all", True) not in found.costs and ("constant 1", "L1", True) in found.costs
 
     def ones(row, d):
         return torch.ones_like(d) if row.layer == 1 else d
@@ -61,7 +61,7 @@ def test_costs_are_the_losses_of_the_edited_runs():
     with torch.no_grad():
         logits = host(tokens[:, :-1], edit=ones).logits
     loss = torch.nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 1:], reduction="none").mean(1)
-    np.testing.assert_allclose(found.costs["one", "L1", False] + found.clean, loss.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(found.costs["constant 1", "L1", False] + found.clean, loss.numpy(), rtol=1e-5)
 
 
 def test_the_last_layer_has_no_later_one_so_both_costs_agree():

@@ -58,7 +58,7 @@ def test_claims_without_a_table_are_left_out_and_others_carry_their_command():
     result = Result(
         "t",
         "T",
-        {"row": "line", "auc": "AUC"},
+        {"row": "row", "auc": "AUC"},
         ({"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.7},),
         ("auc",),
         command="again",
@@ -80,22 +80,22 @@ def test_an_auc_of_boundaries_must_clear_random_networks():
     words = []
     for null in (0.5, 0.61):
         primary = Endpoint("AUC", Estimate(0.6, 0.55, 0.65), null, "")
-        result = Result("boundaries", "T", {"row": "line", "auc": "AUC"}, (row,), ("auc",), primary)
+        result = Result("boundaries", "T", {"row": "row", "auc": "AUC"}, (row,), ("auc",), primary)
         one = Claim("x", "s", "0.6", Place("v", "t", "boundaries", {"row": "L0"}, "auc"), "above", 0.5)
         words.append(judge(iter([one]), "g", {"g/v/t": [result]}, "3 MB")[0]["verdict"])
     assert words == ["replicated", "undecided at 3 MB"]
 
 
 def test_a_row_says_what_it_must_clear_and_one_model_has_no_verdict():
-    row = {"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65, "chance": 0.58}
-    columns = {"row": "line", "auc": "AUC", "chance": "to clear"}
+    row = {"row": "L0", "auc": 0.6, "auc_low": 0.55, "auc_high": 0.65, "threshold": 0.58}
+    columns = {"row": "row", "auc": "AUC", "threshold": "threshold"}
     words, one = [], claim("above")
-    for chance, models in ((0.61, "ab"), (0.8, "ab"), (0.52, "ab"), (0.52, "a")):
+    for threshold, models in ((0.61, "ab"), (0.8, "ab"), (0.52, "ab"), (0.52, "a")):
         content = Result(
             "surface",
             "T",
             columns,
-            (row | {"chance": chance},),
+            (row | {"threshold": threshold},),
             ("auc",),
             provenance={"models": list(models)},
         )

@@ -87,7 +87,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         checkpoint_minutes = 0
         """
     )
-    monkeypatch.setattr(statistics, "draws", partial(statistics.draws, replicates=30))
+    monkeypatch.setattr(statistics, "draws", partial(statistics.draw_resample_counts, replicates=30))
     monkeypatch.setattr(random_networks, "DRAWS", 2)
     monkeypatch.setattr(report, "commit", lambda: "a commit")
     return tmp_path
@@ -131,7 +131,7 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     assert made.keys() >= {
         ("graft/frozen/neutrality", "neutrality"), ("graft/lora/neutrality", "neutrality"),
         ("graft/lora shared/vocabulary", "increments"), ("graft/frozen per-layer/vocabulary", "bytes"),
-        ("graft/frozen per-layer/vocabulary", "movers"), ("graft/frozen per-layer/vocabulary", "patterns"),
+        ("graft/frozen per-layer/vocabulary", "extreme_tokens"), ("graft/frozen per-layer/vocabulary", "patterns"),
         ("graft/frozen per-layer/boundaries ours", "boundaries"), ("graft/frozen per-layer/boundaries ours", "gain"),
         ("graft/frozen per-layer/signals ours", "signals"), ("graft/frozen per-layer/signals white space", "signals"),
     }  # fmt: skip
@@ -140,8 +140,8 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     (row,) = made["graft/lora/neutrality", "perplexity"]["rows"]
     assert row["published"] == "9.666, 9.653" and row["perplexity"] != row["baseline"] and row["seeds"] == 2
     assert row["smallest"] == row["mean"] == row["largest"]  # one shared row
-    readers = {row["reader"] for row in made["graft/frozen per-layer/signals ours", "signals"]["rows"]}
-    assert readers >= {
+    predictors = {row["predictor"] for row in made["graft/frozen per-layer/signals ours", "signals"]["rows"]}
+    assert predictors >= {
         "increment L1", "increment row chosen on development", "sensitivity over 1 of the base L0",
         "sensitivity over 3 of an untrained model row chosen on development", "entropy before",
         "random networks, mean of 2 draws",
@@ -244,24 +244,27 @@ def test_a_reader_that_knows_is_content_from_one_that_does_not() -> None:
     sees = [np.where(part, -1.0, 1.0) + 0.1 * chance_of.standard_normal(len(part)) for part in labels]
     blind = [chance_of.standard_normal(len(part)) for part in labels]
     both = [np.stack([b, s])[None].repeat(2, 0) for s, b in zip(sees, blind, strict=True)]
-    readers = {
-        "two rows": signal_comparison.Reader(("L0", "L1"), *both),
+    predictors = {
+        "two rows": signal_comparison.Predictor(("L0", "L1"), *both),
         "blind": signal_comparison.single(*blind),
     }
-    draws = signal_comparison.Reader(
+    draws = signal_comparison.Predictor(
         ("L0",), *(chance_of.standard_normal((3, 1, len(part))) for part in labels)
     )
     result = signal_comparison.compare_signals(
-        readers,
+        predictors,
         signal_comparison.Gaps(*labels, np.arange(90) // 5),
         title="A test",
-        chance=["blind"],
+        baselines=["blind"],
         random=draws,
     )
     mean, highest = (float(row["auc"]) for row in result.rows[-2:])  # type: ignore[arg-type]
     assert 0.3 < mean < highest < 0.8
-    assert result.find(reader="two rows row chosen on development")["auc"] == 1.0
-    assert 0.3 < result.find(reader="blind")["auc"] < 0.7 and result.find(reader="two rows L0")["models"] == 2
+    assert result.find(predictor="two rows row chosen on development")["auc"] == 1.0
+    assert (
+        0.3 < result.find(predictor="blind")["auc"] < 0.7
+        and result.find(predictor="two rows L0")["models"] == 2
+    )
     assert result.primary is not None and result.primary.verdict == "above" and result.primary.null >= 0.5
     with pytest.raises(UserError, match="both parts need"):
         signal_comparison.Gaps(labels[0], np.ones(90, bool), np.arange(90))

@@ -1,4 +1,4 @@
-"""Agreement: do two trainings space the same text alike, beyond what the kind of byte explains?
+"""Agreement: do two trained models space the same text alike, beyond what the kind of byte explains?
 
 Rows are matched on one half of the sentences by the correlation that is left after each kind's mean is taken off; the
 other half is scored. Layers may come in another order: the match is free. Any two functions of a text agree somewhat
@@ -29,7 +29,7 @@ COLUMNS = {
     "first": "r, first half",
     "r": "r, second half",
 }
-WORDS = {"above": "they agree", "below": "they disagree"}
+VERDICTS = {"above": "they agree", "below": "they disagree"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,32 +43,33 @@ class _Pair:
     samples: np.ndarray
 
 
-def agreement(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
-    """traces: the same text in two or more models. chance: random networks on each one's residual streams.
+def agreement(traces: Sequence[Trace], random: Sequence[Trace] = ()) -> Result:
+    """traces: the same text in two or more models. random: random networks on each one's residual streams.
 
     Primary endpoint: mean correlation of the matched rows on the second half, over all pairs of models, against what
     pairs of draws reach.
     """
     halves, kinds, clusters = _halves(traces)
-    weights = statistics.draws(int(clusters.max()) + 1)
+    resample_counts = statistics.draw_resample_counts(int(clusters.max()) + 1)
     values = [[_within(t.increments[:, half], kinds[half]) for half in halves] for t in traces]
     pairs = [
-        _compare(traces, (a, b), values, clusters, weights) for a, b in combinations(range(len(traces)), 2)
+        _compare(traces, (a, b), values, clusters, resample_counts)
+        for a, b in combinations(range(len(traces)), 2)
     ]
-    e = _over_models(pairs, len(traces), len(weights[0]))
-    reached = _drawn(chance, halves, kinds)
-    level = statistics.to_clear(e.value, reached, 0.0)
-    verdict = WORDS.get(statistics.cleared(e, level, 0.0), "undecided")
+    e = _over_models(pairs, len(traces), len(resample_counts[0]))
+    null_sample = _drawn(random, halves, kinds)
+    threshold = statistics.null_threshold(e.value, null_sample, 0.0)
+    verdict = VERDICTS.get(statistics.decide(e, threshold, 0.0), "undecided")
     if len(traces) < 3:
         verdict = "two models, no verdict"
     rows = [row for pair in pairs for row in pair.rows]
     return Result(
         "agreement",
-        "Do two trainings space a text alike, within each kind of byte?",
+        "Do two trained models space a text alike, within each kind of byte?",
         COLUMNS,
         tuple(rows),
         ("r",),
-        Endpoint("Mean correlation of matched rows on the second half", e, level, verdict),
+        Endpoint("Mean correlation of matched rows on the second half", e, threshold, verdict),
         Chart("bars", "row", "r", by="models", base=0.0),
         (
             f"{sum(pair.same_place for pair in pairs)} of {len(rows)} rows were matched to the row of the same place. "
@@ -98,17 +99,17 @@ def _compare(
     models: tuple[int, int],
     values: list[list[np.ndarray]],
     clusters: np.ndarray,
-    weights: np.ndarray,
+    resample_counts: np.ndarray,
 ) -> _Pair:
     a, b = models
     matching = _correlations(values[a][0], values[b][0])
     rows, found, same = [], [], 0
     for i, j in _match(np.abs(matching)):
-        sign = np.sign(statistics.settled(matching[i, j]))
-        value, samples = _correlation(values[a][1][i], sign * values[b][1][j], clusters, weights)
+        sign = np.sign(statistics.rounded(matching[i, j]))
+        value, samples = _correlation(values[a][1][i], sign * values[b][1][j], clusters, resample_counts)
         found.append((value, samples))
         same += i == j
-        e = statistics.over_seeds(np.array([value]), samples[None], len(weights[0]), (-1, 1))
+        e = statistics.over_seeds(np.array([value]), samples[None], len(resample_counts[0]), (-1, 1))
         rows.append(
             {
                 "models": f"{a + 1} and {b + 1}",
@@ -134,20 +135,20 @@ def _over_models(pairs: Sequence[_Pair], count: int, clusters: int) -> statistic
     return statistics.jackknife(value, np.array(left_out), samples, clusters)
 
 
-def _drawn(chance: Sequence[Trace], halves: tuple[np.ndarray, np.ndarray], kinds: np.ndarray) -> np.ndarray:
-    """What each draw of random networks reaches over all pairs of models (D,), matched as the trained rows are."""
-    if not chance:
+def _drawn(random: Sequence[Trace], halves: tuple[np.ndarray, np.ndarray], kinds: np.ndarray) -> np.ndarray:
+    """What each draw of random networks reaches over all pairs of models (draws,), matched as the trained rows are."""
+    if not random:
         return np.empty(0)
     found = []
-    for places in zip(*(by_draw(trace.rows) for trace in chance), strict=True):
+    for places in zip(*(by_draw(trace.rows) for trace in random), strict=True):
         drawn = [
             [_within(trace.values[own][:, half].astype(np.float64), kinds[half]) for half in halves]
-            for trace, own in zip(chance, places, strict=True)
+            for trace, own in zip(random, places, strict=True)
         ]
         scores = []
         for a, b in combinations(drawn, 2):
             matching, later = _correlations(a[0], b[0]), _correlations(a[1], b[1])
-            signs = np.sign(statistics.settled(matching))
+            signs = np.sign(statistics.rounded(matching))
             scores.append(np.mean([signs[i, j] * later[i, j] for i, j in _match(np.abs(matching))]))
         found.append(float(np.mean(scores)))
     return np.array(found)
@@ -176,10 +177,14 @@ def _match(quality: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _correlation(
-    a: np.ndarray, b: np.ndarray, clusters: np.ndarray, weights: np.ndarray
+    a: np.ndarray, b: np.ndarray, clusters: np.ndarray, resample_counts: np.ndarray
 ) -> tuple[float, np.ndarray]:
     sums = np.stack(
-        [np.bincount(clusters, v, weights.shape[1]) for v in (np.ones_like(a), a, b, a * a, b * b, a * b)], 1
+        [
+            np.bincount(clusters, v, resample_counts.shape[1])
+            for v in (np.ones_like(a), a, b, a * a, b * b, a * b)
+        ],
+        1,
     )
 
     def r(s: np.ndarray) -> np.ndarray:
@@ -187,4 +192,4 @@ def _correlation(
         scale = np.sqrt(np.maximum((xx - x * x / n) * (yy - y * y / n), 0))
         return np.where(scale > 1e-12, (xy - x * y / n) / np.where(scale > 1e-12, scale, 1), 0.0)
 
-    return statistics.ratio(sums, weights, r)
+    return statistics.ratio(sums, resample_counts, r)

@@ -91,7 +91,7 @@ def sentences(trace: Trace) -> np.ndarray:
     return np.searchsorted(np.array(ends, np.int64), trace.spans[:, 0], side="right")
 
 
-def each(
+def cell_kinds(
     trace: Trace, kind: Callable[[str], str] = character_kind
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Every cell of the trace: first token (n,), number of its kind (n,), names of the kinds."""

@@ -62,7 +62,7 @@ def code_kinds(text: str) -> np.ndarray:
 def by_code_kind(read: Sequence[Sequence[Trace]]) -> Result:
     """read: per model the traces of the same texts. Intervals are over texts and models."""
     values, kind, text = _tokens(read)
-    weights = statistics.draws(int(text.max()) + 1)
+    resample_counts = statistics.draw_resample_counts(int(text.max()) + 1)
     rows: list[dict[str, Any]] = []
     for n, row in enumerate(read[0][0].rows):
         published = row.layer if row.layer in range(6) else None
@@ -70,7 +70,7 @@ def by_code_kind(read: Sequence[Sequence[Trace]]) -> Result:
             at = kind == number
             if not at.any():
                 continue
-            each = [statistics.mean(own[n, at], text[at], weights) for own in values]
+            each = [statistics.mean(own[n, at], text[at], resample_counts) for own in values]
             e = statistics.over_seeds(
                 np.array([mean for mean, _ in each]),
                 np.stack([samples for _, samples in each]),
@@ -97,7 +97,7 @@ def by_code_kind(read: Sequence[Sequence[Trace]]) -> Result:
         ("mean",),
         chart=Chart("bars", "kind", "mean", by="row", base=1.0),
         notes=(
-            f"{len(read)} model(s), {len(weights[0])} text(s), {len(kind):,} bytes, in context. Compare patterns within a row, "
+            f"{len(read)} model(s), {len(resample_counts[0])} text(s), {len(kind):,} bytes, in context. Compare patterns within a row, "
             "not levels: a constant increment is only a change of scale.",
             "Exploratory: a replication. A kind is known from the byte alone; `scopes` asks for more.",
         ),

@@ -18,24 +18,24 @@ PRIMARY = 2.0
 CALIPER = 0.5
 """Nats: a gap whose token is further away in surprisal is no match."""
 COLUMNS = {
-    "dose": "gap times",
+    "dose": "gap multiplied by",
     "boundary": "at boundaries, nats per token",
     "other": "at other gaps",
     "difference": "difference",
     "holm": "p (Holm)",
     "verdict": "verdict",
 }
-WORDS = {"above": "boundaries cost more", "below": "boundaries cost less"}
+VERDICTS = {"above": "boundaries cost more", "below": "boundaries cost less"}
 
 
 def match_gaps(
-    labels: np.ndarray, first: np.ndarray, surprisal: np.ndarray, allowed: np.ndarray, *, count: int
+    labels: np.ndarray, first_tokens: np.ndarray, surprisal: np.ndarray, allowed: np.ndarray, *, count: int
 ) -> np.ndarray:
     """Pairs (P, 2) of a boundary and another gap with the same first token and the nearest surprisal, at most `count`,
     evenly spread over the text; no gap is used twice."""
     found: list[tuple[int, int]] = []
-    for token in np.unique(first):
-        here = (first == token) & allowed
+    for token in np.unique(first_tokens):
+        here = (first_tokens == token) & allowed
         others = np.flatnonzero(here & ~labels)
         free = np.ones(len(others), bool)
         for boundary in np.flatnonzero(here & labels):
@@ -54,14 +54,14 @@ def dose(found: Sequence[np.ndarray], sentence: np.ndarray) -> Result:
     Primary endpoint: the cost of doubling a boundary minus that of doubling its match.
     """
     clusters = np.unique(sentence, return_inverse=True)[1]
-    weights = statistics.draws(int(clusters.max()) + 1)
+    resample_counts = statistics.draw_resample_counts(int(clusters.max()) + 1)
 
     def estimate(values: Sequence[np.ndarray]) -> statistics.Estimate:
-        means = [statistics.mean(v, clusters, weights) for v in values]
+        means = [statistics.mean(v, clusters, resample_counts) for v in values]
         return statistics.over_seeds(
             np.array([value for value, _ in means]),
             np.stack([samples for _, samples in means]),
-            weights.shape[1],
+            resample_counts.shape[1],
         )
 
     differences = [estimate([f[:, 0, i] - f[:, 1, i] for f in found]) for i in range(len(DOSES))]
@@ -74,8 +74,8 @@ def dose(found: Sequence[np.ndarray], sentence: np.ndarray) -> Result:
             ("difference", e),
         ):
             row |= {column: value.value, f"{column}_low": value.low, f"{column}_high": value.high}
-        decided = p < statistics.LEVEL
-        row["verdict"] = WORDS["above" if e.value > 0 else "below"] if decided else "undecided"
+        decided = p < statistics.ALPHA
+        row["verdict"] = VERDICTS["above" if e.value > 0 else "below"] if decided else "undecided"
         rows.append(row)
     primary = differences[DOSES.index(PRIMARY)]
     return Result(
@@ -88,12 +88,12 @@ def dose(found: Sequence[np.ndarray], sentence: np.ndarray) -> Result:
             f"Cost of {PRIMARY:g} times the gap, boundaries minus matched other gaps, nats per token",
             primary,
             0.0,
-            WORDS.get(primary.verdict(), "undecided"),
+            VERDICTS.get(primary.verdict(), "undecided"),
         ),
         Chart("lines", "dose", "difference", base=0.0),
         (
             f"{len(found)} model(s), {len(sentence)} pairs of a word boundary and another gap between two Chinese "
-            f"characters, with the same first byte and surprisals within {CALIPER} nats; {weights.shape[1]} sentences. "
+            f"characters, with the same first byte and surprisals within {CALIPER} nats; {resample_counts.shape[1]} sentences. "
             "The dose multiplies the gap in every row at once. Intervals cover sentences and models. Every row but the "
             "primary endpoint is exploratory.",
         ),

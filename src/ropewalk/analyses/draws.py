@@ -18,5 +18,5 @@ def by_draw(rows: Sequence[Row]) -> list[list[int]]:
 
 
 def stack_draws(values: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
-    """values (rows, n) -> (D, L, n): the draws, each with one row per layer."""
+    """values (rows, n) -> (draws, L, n): the draws, each with one row per layer."""
     return np.stack([values[places] for places in by_draw(rows)])

@@ -3,7 +3,7 @@
 Three comparisons: the reversed order at the inner gap (the published one, where only the first word's expectation can
 show), the reversed order at the second word, and a control with the same first word and equal surprisal at the second
 word. The control's second word starts with another byte: an increment is causal, so with the same byte it would be the
-same number. The unit is the pair, averaged over its carriers. Differences below `statistics.TOLERANCE` are rounding
+same number. The unit is the pair, averaged over its sentence templates. Differences below `statistics.TOLERANCE` are rounding
 and count half.
 """
 
@@ -29,13 +29,13 @@ COLUMNS = {
     "row": "row",
     "pairs": "pairs",
     "share": "share smaller",
-    "chance": "to clear",
+    "threshold": "threshold",
     "difference": "mean difference",
     "p": "p (Wilcoxon)",
     "holm": "p (Holm)",
 }
-WORDS = {"above": "smaller than the control", "below": "larger than the control"}
-FEWEST = 5
+VERDICTS = {"above": "smaller than the control", "below": "larger than the control"}
+MIN_PAIRS = 5
 """Pairs: fewer give no interval."""
 
 
@@ -43,9 +43,9 @@ def entities(
     rows: Sequence[Row],
     read: Sequence[Mapping[str, Entities]],
     drawn: Sequence[Row] = (),
-    chance: Sequence[Mapping[str, Entities]] = (),
+    random: Sequence[Mapping[str, Entities]] = (),
 ) -> Result:
-    """read: per model (seed) the languages it read, in `rows`. drawn and chance: the rows of random networks on the
+    """read: per model (seed) the languages it read, in `rows`. drawn and random: the rows of random networks on the
     same residual streams, and what they read.
 
     Primary endpoint: share of pairs whose increment is smaller than that of the control of equal surprisal, averaged
@@ -58,13 +58,13 @@ def entities(
     for name in COMPARISONS:
         groups = {language: (language,) for language in read[0]} | {"all": tuple(read[0])}
         for language, members in groups.items():
-            d, random = (_differences(name, some, members) for some in (read, chance))
-            table += _rows(name, language, rows, d, drawn, random)
+            d, null_differences = (_differences(name, some, members) for some in (read, random))
+            table += _rows(name, language, rows, d, drawn, null_differences)
     deep = deeper(rows)
     languages = tuple(read[0])
-    last, random = (_differences(CONTROL, some, languages) for some in (read, chance))
+    last, null_differences = (_differences(CONTROL, some, languages) for some in (read, random))
     e = share(scaled(last, deep))
-    level = statistics.to_clear(e.value, _reached(random, drawn), 0.5)
+    threshold = statistics.null_threshold(e.value, _null_sample(null_differences, drawn), 0.5)
     return Result(
         "entities",
         "The gap inside two-word names",
@@ -74,11 +74,11 @@ def entities(
         Endpoint(
             "Share of names with a smaller increment than the control of equal surprisal, deeper half",
             e,
-            level,
-            WORDS.get(statistics.cleared(e, level, 0.5), "undecided"),
+            threshold,
+            VERDICTS.get(statistics.decide(e, threshold, 0.5), "undecided"),
         ),
         Chart("bars", "row", "share", by="comparison", base=0.5, where={"language": "all"}),
-        (_what(read), *_by_language(read, chance, drawn, deep)),
+        (_what(read), *_by_language(read, random, drawn, deep)),
     )
 
 
@@ -88,9 +88,9 @@ def _rows(
     rows: Sequence[Row],
     d: np.ndarray,
     drawn: Sequence[Row],
-    random: np.ndarray,
+    null_differences: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """One comparison in one language: d (S, P, N), random (S, P, L D) or empty."""
+    """One comparison in one language: d (S, P, N), null_differences (S, P, L * draws) or empty."""
     p = [statistics.signed_rank(d[:, :, n].mean(0)) if d.shape[1] else float("nan") for n in range(len(rows))]
     table = []
     for n, (row, adjusted) in enumerate(zip(rows, statistics.holm(p), strict=True)):
@@ -109,9 +109,11 @@ def _rows(
                 "holm": adjusted,
             }
         )
-        if random.size and np.isfinite(e.value):
+        if null_differences.size and np.isfinite(e.value):
             own = [i for i, x in enumerate(drawn) if x.layer == (row.layer or 0)]
-            table[-1]["chance"] = statistics.to_clear(e.value, smaller(random[:, :, own]).mean((0, 1)), 0.5)
+            table[-1]["threshold"] = statistics.null_threshold(
+                e.value, smaller(null_differences[:, :, own]).mean((0, 1)), 0.5
+            )
     return table
 
 
@@ -127,19 +129,19 @@ def _what(read: Sequence[Mapping[str, Entities]]) -> str:
 
 def _by_language(
     read: Sequence[Mapping[str, Entities]],
-    chance: Sequence[Mapping[str, Entities]],
+    random: Sequence[Mapping[str, Entities]],
     drawn: Sequence[Row],
     deep: list[int],
 ) -> list[str]:
     """The primary endpoint's number in each language by itself; the published names are English."""
     notes = []
     for language in read[0]:
-        d, random = (_differences(CONTROL, some, (language,)) for some in (read, chance))
+        d, null_differences = (_differences(CONTROL, some, (language,)) for some in (read, random))
         e = share(scaled(d, deep))
-        level = statistics.to_clear(e.value, _reached(random, drawn), 0.5)
+        threshold = statistics.null_threshold(e.value, _null_sample(null_differences, drawn), 0.5)
         notes.append(
-            f"{language} alone: {d.shape[1]} pairs, share {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], to clear "
-            f"{level:.3f}."
+            f"{language} alone: {d.shape[1]} pairs, share {e.value:.3f} [{e.low:.3f}, {e.high:.3f}], threshold "
+            f"{threshold:.3f}."
         )
     return notes
 
@@ -163,8 +165,8 @@ def _differences(name: str, read: Sequence[Mapping[str, Entities]], languages: S
     return np.concatenate(found, 1)
 
 
-def _reached(d: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
-    """The share that each draw reaches, (S, P, L D) -> (D,), over the deeper half as the increments."""
+def _null_sample(d: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
+    """The share that each draw reaches, (S, P, L * draws) -> (draws,), over the deeper half as the increments."""
     if not d.size:
         return np.empty(0)
     return np.array(
@@ -179,11 +181,11 @@ def smaller(d: np.ndarray) -> np.ndarray:
 
 def share(d: np.ndarray) -> statistics.Estimate:
     """Share of pairs that are smaller, from (S, P) differences; interval over pairs and models."""
-    if d.shape[1] < FEWEST:
+    if d.shape[1] < MIN_PAIRS:
         return statistics.Estimate(float(smaller(d).mean()) if d.shape[1] else float("nan"))
     found = smaller(d)
-    weights = statistics.draws(d.shape[1])
-    return statistics.over_seeds(found.mean(1), found @ weights.T / d.shape[1], d.shape[1], (0, 1))
+    resample_counts = statistics.draw_resample_counts(d.shape[1])
+    return statistics.over_seeds(found.mean(1), found @ resample_counts.T / d.shape[1], d.shape[1], (0, 1))
 
 
 def scaled(d: np.ndarray, deep: list[int]) -> np.ndarray:

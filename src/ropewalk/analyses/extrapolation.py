@@ -12,20 +12,20 @@ from ropewalk.analyses.result import Chart, Endpoint, Result
 
 MULTIPLES = (1, 2, 4, 8)
 COLUMNS = {
-    "kind": "kind",
+    "variant": "variant",
     "segment": "position, training lengths",
     "multiple": "up to",
     "loss": "nats per byte",
     "rise": "rise over the second half of 1x",
 }
-WORDS = {"above": "worse beyond the training length", "below": "better beyond the training length"}
+VERDICTS = {"above": "worse beyond the training length", "below": "better beyond the training length"}
 
 
 def extrapolation(losses: Mapping[str, Sequence[np.ndarray]], context: int) -> Result:
-    """losses: kind of model -> one (W, T) per seed, nats at each position, on the same windows, T a multiple of the
+    """losses: variant -> one (W, T) per seed, nats at each position, on the same windows, T a multiple of the
     training length `context`.
 
-    Primary endpoint: the first kind's loss in the last segment minus that within the training length.
+    Primary endpoint: the first variant's loss in the last segment minus that within the training length.
     """
     rows: list[dict[str, Any]] = []
     primary = None
@@ -37,7 +37,7 @@ def extrapolation(losses: Mapping[str, Sequence[np.ndarray]], context: int) -> R
                 f"{name}: rise of the loss up to {rows[-1]['multiple']}x, nats per byte",
                 rise,
                 0.0,
-                WORDS.get(rise.verdict(), "undecided"),
+                VERDICTS.get(rise.verdict(), "undecided"),
             )
     return Result(
         "extrapolation",
@@ -46,17 +46,17 @@ def extrapolation(losses: Mapping[str, Sequence[np.ndarray]], context: int) -> R
         tuple(rows),
         ("loss", "rise"),
         primary,
-        Chart("lines", "multiple", "loss", by="kind"),
+        Chart("lines", "multiple", "loss", by="variant"),
         (
             f"Training length {context}. Windows start anywhere in held-out text. Intervals cover windows and seeds. "
-            "Every kind but the first is exploratory.",
+            "Every variant but the first is exploratory.",
         ),
     )
 
 
 def _rows(name: str, seeds: Sequence[np.ndarray], context: int) -> list[dict[str, Any]]:
     count, length = seeds[0].shape
-    weights = statistics.draws(count)
+    weights = statistics.draw_resample_counts(count)
     rows = []
     for start, end in zip((0, *MULTIPLES), MULTIPLES, strict=False):
         if end * context > length:
@@ -66,7 +66,7 @@ def _rows(name: str, seeds: Sequence[np.ndarray], context: int) -> list[dict[str
         rise = _rise(seeds, context, end)
         rows.append(
             {
-                "kind": name,
+                "variant": name,
                 "segment": f"{low / context:g}x to {end}x",
                 "multiple": end,
                 "loss": e.value,
@@ -84,4 +84,4 @@ def _rise(seeds: Sequence[np.ndarray], context: int, end: int) -> statistics.Est
     """The loss of the segment that ends at `end` training lengths minus that of the second half of the first."""
     start = max(context // 2, end // 2 * context)
     values = [s[:, start : end * context].mean(1) - s[:, context // 2 : context].mean(1) for s in seeds]
-    return statistics.window_mean(np.stack(values), statistics.draws(len(seeds[0])))
+    return statistics.window_mean(np.stack(values), statistics.draw_resample_counts(len(seeds[0])))

@@ -23,7 +23,7 @@ COLUMNS = {
     "model": "model",
     "loss": "test log-loss, nats per gap",
     "gain": "gain, nats per gap",
-    "verdict": "interval",
+    "verdict": "interval against 0",
 }
 Columns = tuple[np.ndarray, np.ndarray]
 """Features of one model's gaps: development (n, k), test (m, k)."""
@@ -37,20 +37,20 @@ def gain(parts: Sequence[Part], jieba: tuple[Characters, Characters] | None = No
     """
     nested = _Nested(parts, seed)
     signals = [_signals(p) for p in parts]
-    increments = [_squared(p.dev.rows, p.test.rows) for p in parts]
+    increments = [_squared(p.dev.increments, p.test.increments) for p in parts]
     nothing = [(np.empty((len(p.dev.labels), 0)), np.empty((len(p.test.labels), 0))) for p in parts]
     base, own = nested.losses(nothing), nested.losses(signals)
     nested.compare("signals and first byte", "nothing", base, own)
     nested.compare("increments", "nothing", base, nested.losses(increments))
     primary = nested.compare("increments", "signals", own, nested.losses(_joined(signals, increments)))
-    reached = nested.drawn(signals, own)
+    null_sample = nested.drawn(signals, own)
     if jieba is not None:
         cuts = [tuple(k.gold[k.candidate].astype(np.float64)[:, None] for k in jieba) for _ in parts]
         helped = _joined(signals, [(dev, test) for dev, test in cuts])
         known = nested.losses(helped)
         nested.compare("jieba", "signals", own, known)
         nested.compare("increments", "signals, jieba", known, nested.losses(_joined(helped, increments)))
-    level = statistics.to_clear(primary.value, reached, 0.0)
+    threshold = statistics.null_threshold(primary.value, null_sample, 0.0)
     return Result(
         "gain",
         "What increments add to a model of word boundaries",
@@ -60,8 +60,8 @@ def gain(parts: Sequence[Part], jieba: tuple[Characters, Characters] | None = No
         Endpoint(
             "Gain of the increments over the signals, nats per gap",
             primary,
-            level,
-            statistics.cleared(primary, level, 0.0),
+            threshold,
+            statistics.decide(primary, threshold, 0.0),
         ),
         Chart("bars", "model", "gain", by="added", base=0.0),
         (
@@ -78,7 +78,7 @@ class _Nested:
 
     def __init__(self, parts: Sequence[Part], seed: int) -> None:
         self.parts, self.rows = parts, list[dict[str, Any]]()
-        self.weights = statistics.draws(parts[0].test.sentences, seed=seed)
+        self.resample_counts = statistics.draw_resample_counts(parts[0].test.sentences, seed=seed)
 
     def losses(self, columns: Sequence[Columns]) -> list[np.ndarray]:
         """The test log-loss of every gap, one (m,) per model."""
@@ -91,7 +91,8 @@ class _Nested:
         """Adds a row: what the larger model takes off the loss of the smaller one."""
         test = self.parts[0].test
         found = [
-            statistics.mean(a - b, test.sentence, self.weights) for a, b in zip(small, large, strict=True)
+            statistics.mean(a - b, test.sentence, self.resample_counts)
+            for a, b in zip(small, large, strict=True)
         ]
         e = statistics.over_seeds(
             np.array([value for value, _ in found]),
@@ -112,16 +113,16 @@ class _Nested:
         return e
 
     def drawn(self, signals: Sequence[Columns], own: list[np.ndarray]) -> np.ndarray:
-        """The gain that each draw of random networks reaches (D,), averaged over models; adds two rows."""
-        pairs = [(p.dev.chance, p.test.chance) for p in self.parts]
+        """The gain that each draw of random networks reaches (draws,), averaged over models; adds two rows."""
+        pairs = [(p.dev.random, p.test.random) for p in self.parts]
         if any(dev is None or test is None for dev, test in pairs):
             return np.empty(0)
-        reached = []
+        null_sample = []
         for draw in range(len(pairs[0][1])):  # type: ignore[arg-type]
             random = [_squared(dev[draw], test[draw]) for dev, test in pairs]  # type: ignore[index]
             losses = self.losses(_joined(signals, random))
-            reached.append(np.mean([np.mean(a - b) for a, b in zip(own, losses, strict=True)]))
-        found = np.array(reached)
+            null_sample.append(np.mean([np.mean(a - b) for a, b in zip(own, losses, strict=True)]))
+        found = np.array(null_sample)
         for what, value in (("mean", found.mean()), ("97.5th percentile", np.quantile(found, 0.975))):
             name = f"random networks, {what} of {len(found)} draws"
             self.rows.append({"added": "signals", "model": name, "gain": float(value)})
@@ -137,9 +138,9 @@ def _joined(first: Sequence[Columns], second: Sequence[Columns]) -> list[Columns
 
 def _signals(part: Part) -> Columns:
     dev, test = (np.column_stack(list(g.signals.values())) for g in (part.dev, part.test))
-    kinds = np.unique(part.dev.first)[1:]
+    kinds = np.unique(part.dev.first_tokens)[1:]
     own, scored = (
-        np.column_stack([logistic.squares(x, dev), g.first[:, None] == kinds])
+        np.column_stack([logistic.squares(x, dev), g.first_tokens[:, None] == kinds])
         for x, g in ((dev, part.dev), (test, part.test))
     )
     return own, scored

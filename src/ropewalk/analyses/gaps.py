@@ -17,7 +17,7 @@ from ropewalk.analyses.gold import Gold
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
-READS = {
+TEXT_SEEN = {
     "entropy before": "less",
     "entropy change": "less",
     "surprisal": "same",
@@ -68,31 +68,32 @@ def characters(gold: Gold) -> Characters:
 
 @dataclass(frozen=True, eq=False)
 class Gaps:
-    """n candidate gaps. labels (n,) bool; sentence (n,); signals name -> (n,); rows (N, n); first (n,) tokens.
+    """n candidate gaps. labels (n,) bool; sentence (n,); signals name -> (n,); increments (N, n)
+    of the rows `row_names`; first_tokens (n,): the first token after each gap.
 
-    `characters` are those of the same sentences; `chance` (D, N, n) are D draws of random networks in place of the
+    `characters` are those of the same sentences; `random` (draws, N, n) are random networks in place of the
     trained ones, or None. `saturated` (N,) is the share of gaps at the largest increment, NaN without one.
     """
 
     labels: np.ndarray
     sentence: np.ndarray
     signals: dict[str, np.ndarray]
-    names: tuple[str, ...]
-    rows: np.ndarray
-    first: np.ndarray
+    row_names: tuple[str, ...]
+    increments: np.ndarray
+    first_tokens: np.ndarray
     characters: Characters
     saturated: np.ndarray
-    chance: np.ndarray | None = None
+    random: np.ndarray | None = None
 
     @property
     def sentences(self) -> int:
         return int(self.characters.sentence.max()) + 1
 
 
-def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace | None = None) -> Gaps:
+def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, random: Trace | None = None) -> Gaps:
     """The candidate gaps of `gold` as `trace` reads them; part: numbers of sentences, all when None.
 
-    chance: a Trace of the same tokens by `measure.random_networks`. UserError for a trace of another text and where no
+    random: a Trace of the same tokens by `measure.random_networks`. UserError for a trace of another text and where no
     gap is readable.
     """
     trace.require("increment")
@@ -126,10 +127,10 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, chance: Trace
         labels=known.gold[chosen],
         sentence=known.sentence[chosen],
         signals={name: np.nan_to_num(np.asarray(signal, np.float64)) for name, signal in signals.items()},
-        names=tuple(str(row) for row in trace.rows),
-        rows=values,
-        first=trace.tokens[at],
+        row_names=tuple(str(row) for row in trace.rows),
+        increments=values,
+        first_tokens=trace.tokens[at],
         characters=known,
         saturated=full,
-        chance=None if chance is None else stack_draws(chance.values[:, at], chance.rows),
+        random=None if random is None else stack_draws(random.values[:, at], random.rows),
     )

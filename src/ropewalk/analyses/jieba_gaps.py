@@ -23,17 +23,17 @@ from ropewalk.errors import UserError
 WINDOW = 512
 """Bytes of a window, at most."""
 PUBLISHED = {"all": 0.498, "L0": 0.50, "L1": 0.54, "L2": 0.68, "L3": 0.37, "L4": 0.63, "L5": 0.47}
-REPLICA = {"all": 0.497, "L0": 0.516, "L1": 0.528, "L2": 0.634, "L3": 0.414, "L4": 0.722, "L5": 0.411}
+REPLICATION = {"all": 0.497, "L0": 0.516, "L1": 0.528, "L2": 0.634, "L3": 0.414, "L4": 0.722, "L5": 0.411}
 COLUMNS = {
     "row": "row",
     "auc": "AUC, jieba",
-    "chance": "to clear",
+    "threshold": "threshold",
     "holm": "p (Holm)",
     "verdict": "increments at word starts",
     "published": "published",
-    "replica": "replica",
+    "replication": "published replication",
 }
-WORDS = {"above": "larger", "below": "smaller"}
+VERDICTS = {"above": "larger", "below": "smaller"}
 
 
 @dataclass(frozen=True)
@@ -76,41 +76,41 @@ def _window(text: str, offset: int, starts: set[int]) -> Window:
 def jieba_gaps(
     rows: Sequence[Row],
     read: Sequence[np.ndarray],
-    chance: Sequence[np.ndarray],
+    random: Sequence[np.ndarray],
     labels: np.ndarray,
     window: np.ndarray,
 ) -> Result:
-    """read: per model (N, n), the increments at n gaps. chance: per model (D, L, n), random networks on the inputs of its L
+    """read: per model (N, n), the increments at n gaps. random: per model (draws, L, n), random networks on the inputs of its L
     increment networks. labels (n,) bool; window (n,): the number of each gap's window."""
     clusters = np.unique(window, return_inverse=True)[1]
-    weights = statistics.draws(int(clusters.max()) + 1)
-    estimates, levels = [], []
+    resample_counts = statistics.draw_resample_counts(int(clusters.max()) + 1)
+    estimates, thresholds = [], []
     for n, row in enumerate(rows):
-        rankings = [statistics.Ranking(statistics.settled(values[n]), labels) for values in read]
+        rankings = [statistics.Ranking(statistics.rounded(values[n]), labels) for values in read]
         e = statistics.over_seeds(
             np.array([ranking.auc() for ranking in rankings]),
-            np.stack([ranking.samples(clusters, weights) for ranking in rankings]),
-            weights.shape[1],
+            np.stack([ranking.samples(clusters, resample_counts) for ranking in rankings]),
+            resample_counts.shape[1],
             (0, 1),
         )
-        drawn = [[statistics.auc(draw[row.layer or 0], labels) for draw in draws] for draws in chance]
+        drawn = [[statistics.auc(draw[row.layer or 0], labels) for draw in draws] for draws in random]
         estimates.append(e)
-        levels.append(statistics.to_clear(e.value, np.mean(drawn, 0), 0.5))
+        thresholds.append(statistics.null_threshold(e.value, np.mean(drawn, 0), 0.5))
     adjusted = statistics.holm([e.p(0.5) for e in estimates])
     table: list[dict[str, Any]] = []
-    for row, e, level, p in zip(rows, estimates, levels, adjusted, strict=True):
-        side = statistics.cleared(e, level, 0.5) if p < statistics.LEVEL else ""
+    for row, e, threshold, p in zip(rows, estimates, thresholds, adjusted, strict=True):
+        side = statistics.decide(e, threshold, 0.5) if p < statistics.ALPHA else ""
         table.append(
             {
                 "row": str(row),
                 "auc": e.value,
                 "auc_low": e.low,
                 "auc_high": e.high,
-                "chance": level,
+                "threshold": threshold,
                 "holm": p,
-                "verdict": WORDS.get(side, "undecided"),
+                "verdict": VERDICTS.get(side, "undecided"),
                 "published": PUBLISHED.get(str(row)),
-                "replica": REPLICA.get(str(row)),
+                "replication": REPLICATION.get(str(row)),
             }
         )
     return Result(
@@ -121,7 +121,7 @@ def jieba_gaps(
         ("auc",),
         chart=Chart("bars", "row", "auc", base=0.5),
         notes=(
-            f"{len(read)} model(s), {len(labels)} gaps in {weights.shape[1]} windows of at most {WINDOW} bytes, "
+            f"{len(read)} model(s), {len(labels)} gaps in {resample_counts.shape[1]} windows of at most {WINDOW} bytes, "
             f"{labels.mean():.1%} of them word starts by jieba. Every row is scored as it is: nothing is chosen. A row is "
             "decided where its interval over windows and models leaves out 0.5 after Holm's correction and its AUC lies "
             "beyond 99 random networks on the same residual stream.",

@@ -1,4 +1,4 @@
-"""Knock-outs: what a trained model pays for increments that are not its own.
+"""Knock-outs (ablations): how much the loss of a trained model rises when its increments are replaced.
 
 Any change of positions harms a trained model, so a cost shows that the model depends on its increments, not that their
 content matters; only models trained from scratch without the content can show that (`neutrality`). What a table of
@@ -27,7 +27,7 @@ COLUMNS = {
     "holm": "p (Holm)",
     "verdict": "verdict",
 }
-WORDS = {"above": "the model depends on them", "below": "the model does better without them"}
+VERDICTS = {"above": "the model depends on them", "below": "the model does better without them"}
 
 
 def knockout(found: Sequence[Knockouts], jitter: Sequence[np.ndarray] = ()) -> Result:
@@ -36,9 +36,9 @@ def knockout(found: Sequence[Knockouts], jitter: Sequence[np.ndarray] = ()) -> R
 
     Primary endpoint: total cost of shuffling the increments of all layers within each byte kind.
     """
-    weights = statistics.draws(len(found[0].clean))
+    resample_counts = statistics.draw_resample_counts(len(found[0].clean))
     costs = {
-        key: statistics.window_mean(np.stack([k.costs[key] for k in found]), weights)
+        key: statistics.window_mean(np.stack([k.costs[key] for k in found]), resample_counts)
         for key in found[0].costs
     }
     adjusted = statistics.holm([e.p() for e in costs.values()])
@@ -47,12 +47,12 @@ def knockout(found: Sequence[Knockouts], jitter: Sequence[np.ndarray] = ()) -> R
         for (key, e), p in zip(costs.items(), adjusted, strict=True)
     ]
     if len(jitter):
-        noise = statistics.window_mean(np.stack(list(jitter)), weights)
+        noise = statistics.window_mean(np.stack(list(jitter)), resample_counts)
         rows.append(_row("noise of equal std on integer RoPE", "all", False, noise))
     primary = costs[PRIMARY]
     return Result(
         "knockout",
-        "What other increments than its own cost a trained model",
+        "Cost of replacing the increments of a trained model",
         COLUMNS,
         tuple(rows),
         ("nats",),
@@ -60,18 +60,18 @@ def knockout(found: Sequence[Knockouts], jitter: Sequence[np.ndarray] = ()) -> R
             "Total cost of shuffling all increments within byte kind, nats per byte",
             primary,
             0.0,
-            WORDS.get(primary.verdict(), "undecided"),
+            VERDICTS.get(primary.verdict(), "undecided"),
         ),
         Chart("bars", "replacement", "nats", by="target", base=0.0, where={"cost": "total"}),
         _notes(found, costs),
     )
 
 
-def _row(replacement: str, target: str, held: bool, e: statistics.Estimate) -> dict[str, Cell]:
+def _row(replacement: str, target: str, direct: bool, e: statistics.Estimate) -> dict[str, Cell]:
     return {
         "replacement": replacement,
         "target": target,
-        "cost": "direct" if held else "total",
+        "cost": "direct" if direct else "total",
         "nats": e.value,
         "nats_low": e.low,
         "nats_high": e.high,
@@ -80,13 +80,13 @@ def _row(replacement: str, target: str, held: bool, e: statistics.Estimate) -> d
 
 def _verdict(e: statistics.Estimate, holm: float) -> str:
     """In words, after Holm's correction over the rows of the table."""
-    return WORDS[("above" if e.value > 0 else "below")] if holm < statistics.LEVEL else "undecided"
+    return VERDICTS[("above" if e.value > 0 else "below")] if holm < statistics.ALPHA else "undecided"
 
 
 def _content(e: statistics.Estimate) -> str:
-    """In words: whether what the increments know beyond the byte is worth anything to the model."""
-    if statistics.within(e, MARGIN) < statistics.LEVEL:
-        return f"as good as nothing (within +-{MARGIN}, two one-sided tests at 5 %)"
+    """In words: whether what the increments know beyond the byte lowers the loss."""
+    if statistics.tost_p(e, MARGIN) < statistics.ALPHA:
+        return f"equivalent to zero (within +-{MARGIN}, two one-sided tests at 5 %)"
     return "the model depends on it" if e.verdict() == "above" else "undecided"
 
 
@@ -96,8 +96,8 @@ def _notes(
     std = np.sqrt(np.mean([np.mean(np.square(list(k.std.values()))) for k in found]))
     notes = [
         f"{len(found)} model(s), {len(found[0].clean)} windows of mean loss "
-        f"{np.mean([k.clean.mean() for k in found]):.4f}. Direct: the increments of the other layers are held; "
-        f"total: later layers compute theirs from what they now see. Standard deviation within rows: {std:.3f}. "
+        f"{np.mean([k.clean.mean() for k in found]):.4f}. Direct: the increments of the other layers are kept; "
+        f"total: later layers compute theirs from the changed activations. Standard deviation within rows: {std:.3f}. "
         "A cost here shows dependence, not that content matters. Every other row is exploratory.",
         "Replacements: " + "; ".join(f"{name}: {what}" for name, what in REPLACEMENTS.items()) + ".",
     ]

@@ -27,24 +27,29 @@ def learning_curve(points: Sequence[Point]) -> Result:
     rows: list[dict[str, Any]] = []
     for point in points:
         dev, test = point.part.dev, point.part.test
-        scored = [statistics.auc(values, dev.labels) for values in dev.rows]
+        scored = [statistics.auc(values, dev.labels) for values in dev.increments]
         best = int(np.argmax(np.abs(np.array(scored) - 0.5)))
-        increment = statistics.auc(test.rows[best], test.labels)
+        increment = statistics.auc(test.increments[best], test.labels)
         entropy = statistics.auc(test.signals["entropy before"], test.labels)
-        for reader, value in (
+        for predictor, value in (
             (f"increments, seed {point.seed}", increment if scored[best] >= 0.5 else 1 - increment),
             (f"entropy, seed {point.seed}", entropy),
         ):
             rows.append(
-                {"reader": reader, "megabytes": point.megabytes, "auc": value, "row": dev.names[best]}
+                {
+                    "predictor": predictor,
+                    "megabytes": point.megabytes,
+                    "auc": value,
+                    "row": dev.row_names[best],
+                }
             )
-    rows.sort(key=lambda row: (str(row["reader"]), float(row["megabytes"])))
+    rows.sort(key=lambda row: (str(row["predictor"]), float(row["megabytes"])))
     return Result(
         "curve",
         "Word boundaries against bytes seen",
-        {"reader": "reader", "megabytes": "MB seen", "auc": "AUC, test", "row": "row chosen"},
+        {"predictor": "predictor", "megabytes": "MB seen", "auc": "AUC, test", "row": "row chosen"},
         tuple(rows),
-        chart=Chart("lines", "megabytes", "auc", by="reader", base=0.5),
+        chart=Chart("lines", "megabytes", "auc", by="predictor", base=0.5),
         notes=(
             "Exploratory. The learning rate decays, so a point is not what a shorter training would reach.",
         ),

@@ -21,7 +21,7 @@ COLUMNS = {
     "distance": "attended distance, tokens",
     "increment": "mean increment",
 }
-WORDS = {1: "wider steps, farther attention", -1: "wider steps, nearer attention"}
+VERDICTS = {1: "larger increments, more distant attention", -1: "larger increments, nearer attention"}
 
 
 def lookback(found: Sequence[Lookback]) -> Result:
@@ -30,18 +30,18 @@ def lookback(found: Sequence[Lookback]) -> Result:
     Primary endpoint: Spearman's correlation over heads between mean increment and attended distance (over layers where
     all heads of a layer share a row), by permutation. The correlation within layers is exploratory.
     """
-    weights = statistics.draws(len(found[0].distance))
+    resample_counts = statistics.draw_resample_counts(len(found[0].distance))
     ones = np.ones((1, len(found[0].distance)))
 
     def estimate(within: bool) -> statistics.Estimate:
         values = np.array([_correlation(f, ones, within)[0] for f in found])
-        samples = np.stack([_correlation(f, weights, within) for f in found])
-        return statistics.over_seeds(values, samples, weights.shape[1], (-1, 1))
+        samples = np.stack([_correlation(f, resample_counts, within) for f in found])
+        return statistics.over_seeds(values, samples, resample_counts.shape[1], (-1, 1))
 
     e, inside = estimate(within=False), estimate(within=True)
     p = permutation_p(found)
-    decided = p < statistics.LEVEL and abs(e.value) > statistics.TOLERANCE
-    verdict = WORDS[1 if e.value > 0 else -1] if decided else "undecided"
+    decided = p < statistics.ALPHA and abs(e.value) > statistics.TOLERANCE
+    verdict = VERDICTS[1 if e.value > 0 else -1] if decided else "undecided"
     what = (
         "undefined: the heads of a layer share one row"
         if np.isnan(inside.value)
@@ -49,9 +49,9 @@ def lookback(found: Sequence[Lookback]) -> Result:
     )
     return Result(
         "lookback",
-        "How far behind itself each head attends",
+        "Mean attended distance of each head",
         COLUMNS,
-        tuple(_rows(found, weights)),
+        tuple(_rows(found, resample_counts)),
         ("distance",),
         None
         if np.isnan(e.value)
@@ -76,7 +76,7 @@ def permutation_p(found: Sequence[Lookback], seed: int = 0) -> float:
             [v[:, :1] for v in increment],
         )
     layers, heads = distance[0].shape
-    stream = np.random.default_rng([seed, 3])
+    rng = np.random.default_rng([seed, 3])
 
     def score(arranged: Sequence[np.ndarray]) -> float:
         a, b = (np.stack([v.ravel() for v in values]) for values in (increment, arranged))
@@ -87,16 +87,16 @@ def permutation_p(found: Sequence[Lookback], seed: int = 0) -> float:
     else:
         permuted = []
         for _ in range(statistics.PERMUTATIONS):
-            order = stream.permutation(layers)
-            permuted.append(score([stream.permuted(d[order], axis=1) for d in distance]))
+            order = rng.permutation(layers)
+            permuted.append(score([rng.permuted(d[order], axis=1) for d in distance]))
     return statistics.permutation_p(score(distance), np.array(permuted))
 
 
-def _rows(found: Sequence[Lookback], weights: np.ndarray) -> list[dict[str, Any]]:
+def _rows(found: Sequence[Lookback], resample_counts: np.ndarray) -> list[dict[str, Any]]:
     increment = np.mean([f.increments.mean(0) for f in found], 0)
     rows = []
     for layer, head in np.ndindex(increment.shape):
-        e = statistics.window_mean(np.stack([f.distance[:, layer, head] for f in found]), weights)
+        e = statistics.window_mean(np.stack([f.distance[:, layer, head] for f in found]), resample_counts)
         rows.append(
             {
                 "layer": f"L{layer}",
@@ -110,17 +110,19 @@ def _rows(found: Sequence[Lookback], weights: np.ndarray) -> list[dict[str, Any]
     return rows
 
 
-def _correlation(found: Lookback, weights: np.ndarray, within: bool) -> np.ndarray:
+def _correlation(found: Lookback, resample_counts: np.ndarray, within: bool) -> np.ndarray:
     """Spearman's correlation under each draw of windows (B,); NaN where the increments are all the same."""
-    distance = np.tensordot(weights, found.distance, 1) / weights.sum(1)[:, None, None]
-    increment = np.tensordot(weights, found.increments, 1) / weights.sum(1)[:, None, None]
+    distance = np.tensordot(resample_counts, found.distance, 1) / resample_counts.sum(1)[:, None, None]
+    increment = np.tensordot(resample_counts, found.increments, 1) / resample_counts.sum(1)[:, None, None]
     if within:
         return np.mean(
             [statistics.spearman(increment[:, i], distance[:, i]) for i in range(distance.shape[1])], 0
         )
     if _share_a_row(increment):
         return statistics.spearman(increment.mean(2), distance.mean(2))
-    return statistics.spearman(increment.reshape(len(weights), -1), distance.reshape(len(weights), -1))
+    return statistics.spearman(
+        increment.reshape(len(resample_counts), -1), distance.reshape(len(resample_counts), -1)
+    )
 
 
 def _share_a_row(increment: np.ndarray) -> bool:

@@ -22,7 +22,7 @@ COLUMNS = {
     "questions": "questions",
     "models": "models",
     "accuracy": "accuracy",
-    "chance": "by chance",
+    "chance_level": "chance level",
     "nats": "nats per answer",
     "difference": "minus the baseline",
     "holm": "p different (Holm)",
@@ -45,10 +45,10 @@ def lookup(
     if any(not np.array_equal(a.distance, first.distance) for by in answers.values() for a in by.values()):
         raise UserError("the models answered different questions; compare models of one look-up task.")
     base = answers.get(baseline, {}) if baseline is not None else {}
-    weights = statistics.draws(int(first.document.max()) + 1)
-    chance = 1 / (first.pairs - 1)
+    resample_counts = statistics.draw_resample_counts(int(first.document.max()) + 1)
+    chance_level = 1 / (first.pairs - 1)
     rows = [
-        _accuracy_row(variant, name, by_seed, chosen, chance, weights)
+        _accuracy_row(variant, name, by_seed, chosen, chance_level, resample_counts)
         for variant, by_seed in answers.items()
         for name, chosen in _slices(first)
     ]
@@ -67,7 +67,7 @@ def lookup(
         tuple(rows),
         ("accuracy", "difference"),
         _primary(variant, baseline if variant in differences else None, whole[variant]),
-        Chart("bars", "questions", "accuracy", by="variant", base=float(chance.mean())),
+        Chart("bars", "questions", "accuracy", by="variant", base=float(chance_level.mean())),
         (
             f"{len(first.right)} questions about {int(first.document.max()) + 1} documents. The right letter is ranked "
             "among the document's letters without the key. Distance: bytes between the answer and the pair that holds "
@@ -82,14 +82,14 @@ def _accuracy_row(
     name: str,
     by_seed: Mapping[int, Answers],
     chosen: np.ndarray,
-    chance: np.ndarray,
-    weights: np.ndarray,
+    chance_level: np.ndarray,
+    resample_counts: np.ndarray,
 ) -> dict[str, Any]:
-    found = [_accuracy(a, chosen, weights) for a in by_seed.values()]
+    found = [_accuracy(a, chosen, resample_counts) for a in by_seed.values()]
     e = statistics.over_seeds(
         np.array([value for value, _ in found]),
         np.stack([samples for _, samples in found]),
-        weights.shape[1],
+        resample_counts.shape[1],
         (0, 1),
     )
     return {
@@ -99,7 +99,7 @@ def _accuracy_row(
         "accuracy": e.value,
         "accuracy_low": e.low,
         "accuracy_high": e.high,
-        "chance": float(chance[chosen].mean()),
+        "chance_level": float(chance_level[chosen].mean()),
         "nats": float(np.mean([a.nats[chosen].mean() for a in by_seed.values()])),
     }
 
@@ -111,9 +111,9 @@ def _judge(whole: Mapping[str, dict[str, Any]], differences: Mapping[str, np.nda
     for variant, row in whole.items():
         e = estimates.get(variant)
         if e is None:
-            row["verdict"] = "above chance" if row["accuracy_low"] > row["chance"] else f"undecided{at}"
+            row["verdict"] = "above chance" if row["accuracy_low"] > row["chance_level"] else f"undecided{at}"
             continue
-        decided = adjusted[variant] < statistics.LEVEL
+        decided = adjusted[variant] < statistics.ALPHA
         word = ("better" if e.value > 0 else "worse") if decided else f"undecided{at}"
         row |= {
             "difference": e.value,
@@ -138,8 +138,8 @@ def _slices(asked: Answers) -> Iterator[tuple[str, np.ndarray]]:
             yield f"distance {asked.distance[chosen].min()} to {asked.distance[chosen].max()}", chosen
 
 
-def _accuracy(a: Answers, chosen: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-    return statistics.mean(a.right[chosen].astype(np.float64), a.document[chosen], weights)
+def _accuracy(a: Answers, chosen: np.ndarray, resample_counts: np.ndarray) -> tuple[float, np.ndarray]:
+    return statistics.mean(a.right[chosen].astype(np.float64), a.document[chosen], resample_counts)
 
 
 def _differences(own: Mapping[int, Answers], base: Mapping[int, Answers]) -> np.ndarray:
@@ -150,6 +150,6 @@ def _differences(own: Mapping[int, Answers], base: Mapping[int, Answers]) -> np.
 def _primary(variant: str, baseline: str | None, row: dict[str, Any]) -> Endpoint:
     if baseline is None:
         e = statistics.Estimate(row["accuracy"], row["accuracy_low"], row["accuracy_high"])
-        return Endpoint(f"{variant}: accuracy over all questions", e, row["chance"], row["verdict"])
+        return Endpoint(f"{variant}: accuracy over all questions", e, row["chance_level"], row["verdict"])
     e = statistics.Estimate(row["difference"], row["difference_low"], row["difference_high"])
     return Endpoint(f"{variant} minus {baseline}, accuracy over all questions", e, 0.0, row["verdict"])

@@ -1,4 +1,4 @@
-"""Two-word names in English and Chinese, and carrier sentences for them. No word occurs twice.
+"""Two-word names in English and Chinese, and sentence templates for them. No word occurs twice.
 
 Each entry is "first second". Controls: the reversed order keeps the words; another second word after the same first
 one keeps the context. Chinese pairs are two words of two characters or more.
@@ -58,7 +58,7 @@ CHINESE = """
 高等 学校|小学 老师|研究 机构|图书 出版|博物馆 展览|医疗 卫生|疾病 预防|公共 场所|消防 救援|警察 局长
 """
 
-CARRIERS: dict[Language, tuple[str, ...]] = {
+TEMPLATES: dict[Language, tuple[str, ...]] = {
     "en": (
         "Last year a book about {} was published.",
         "We talked for an hour about {} and then went home.",

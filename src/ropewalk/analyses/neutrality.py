@@ -1,8 +1,8 @@
 """Neutrality: does a variant change the loss? Two questions, two answers.
 
 "Different": the mean paired difference leaves zero, after Holm's correction over variants. "Equivalent": two one-sided
-tests over at least `PAIRS` seeds place it within `MARGIN`, which was fixed before any run, and the increments have
-moved: a parametrization that is still at its initialization is integer RoPE. A difference can be both, or neither.
+tests over at least `PAIRS` seeds place it within `MARGIN`, which was fixed before any run, and the increments
+vary: constant ones, such as those at initialization, are integer RoPE up to a scale. A difference can be both, or neither.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ MARGIN = 0.003
 """Nats per byte."""
 PAIRS = 3
 """Seeds that an equivalence needs."""
-MOVED = 0.01
-"""Standard deviation within rows, over the row's mean, below which increments have hardly left their initialization."""
+MIN_VARIATION = 0.01
+"""Standard deviation within rows, over the row's mean, below which increments hardly vary."""
 COLUMNS = {
     "variant": "variant",
     "pairs": "seeds",
     "loss": "nats per byte",
-    "moved": "std within rows / mean",
+    "variation": "coefficient of variation",
     "difference": "minus {baseline}",
     "holm": "p different (Holm)",
     "tost": "p equivalent",
@@ -40,13 +40,13 @@ def neutrality(
     losses: Mapping[str, Mapping[int, float]],
     baseline: str,
     *,
-    moved: Mapping[str, float] | None = None,
+    variation: Mapping[str, float] | None = None,
     seen: str = "",
     name: str = "neutrality",
 ) -> Result:
-    """losses: variant -> seed -> held-out loss, nats per byte; all from the same data and bytes. moved: standard
+    """losses: variant -> seed -> held-out loss, nats per byte; all from the same data and bytes. variation: standard
     deviation of increments within rows over their mean, of each variant that learns increments; a change of scale is
-    no movement. seen: what the runs saw, such as "20 MB".
+    no variation. seen: what the runs saw, such as "20 MB".
 
     Primary endpoint: the first variant's mean paired difference from `baseline`. UserError when no variant shares a
     seed with the baseline.
@@ -62,7 +62,7 @@ def neutrality(
         raise UserError(f"no variant shares a seed with '{baseline}'; train them with the same seeds.")
     adjusted = statistics.holm([statistics.paired(d).p() for d in differences.values()])
     rows = [
-        _row(variant, losses[variant], d, holm, (moved or {}).get(variant), seen)
+        _row(variant, losses[variant], d, holm, (variation or {}).get(variant), seen)
         for (variant, d), holm in zip(differences.items(), adjusted, strict=True)
     ]
     first = rows[0]
@@ -79,24 +79,24 @@ def neutrality(
         (
             f"{baseline}: {np.mean(base):.4f} nats per byte over {len(base)} seeds. Pairs share seed, data and bytes. "
             f"Different: p below 5 % after Holm's correction over variants. Equivalent: within +-{MARGIN} nats per "
-            f"byte by two one-sided tests at 5 % over at least {PAIRS} seeds, of increments that have moved: their "
-            f"standard deviation within rows is at least {MOVED} of the row's mean. Every variant but the first is "
+            f"byte by two one-sided tests at 5 % over at least {PAIRS} seeds, of increments that vary: their "
+            f"standard deviation within rows is at least {MIN_VARIATION} of the row's mean. Every variant but the first is "
             "exploratory.",
         ),
     )
 
 
 def _row(
-    variant: str, loss: Mapping[int, float], d: np.ndarray, holm: float, moved: float | None, seen: str
+    variant: str, loss: Mapping[int, float], d: np.ndarray, holm: float, variation: float | None, seen: str
 ) -> dict[str, Any]:
     e = statistics.paired(d)
-    close = statistics.equivalence(d, MARGIN)
-    still = moved is not None and moved < MOVED
-    equivalent = bool(close < statistics.LEVEL) and len(d) >= PAIRS and not still
-    different = bool(holm < statistics.LEVEL)
+    close = statistics.paired_tost_p(d, MARGIN)
+    constant = variation is not None and variation < MIN_VARIATION
+    equivalent = bool(close < statistics.ALPHA) and len(d) >= PAIRS and not constant
+    different = bool(holm < statistics.ALPHA)
     verdict = in_words(e, different, equivalent, seen)
-    if close < statistics.LEVEL and not equivalent:
-        verdict += ": the increments have hardly moved" if still else f": equivalence needs {PAIRS} seeds"
+    if close < statistics.ALPHA and not equivalent:
+        verdict += ": the increments hardly vary" if constant else f": equivalence needs {PAIRS} seeds"
     return {
         "variant": variant,
         "pairs": len(d),
@@ -107,7 +107,7 @@ def _row(
         "holm": holm,
         "tost": close,
         "equivalent": equivalent,
-        "moved": moved,
+        "variation": variation,
         "different": different,
         "verdict": verdict,
     }

@@ -17,7 +17,7 @@ import numpy as np
 
 from ropewalk.analyses import statistics
 from ropewalk.analyses.draws import by_draw
-from ropewalk.analyses.entities import FEWEST, deeper, scaled, share, smaller
+from ropewalk.analyses.entities import MIN_PAIRS, deeper, scaled, share, smaller
 from ropewalk.analyses.gold import Gold
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.errors import UserError
@@ -37,7 +37,7 @@ COLUMNS = {
     "holm": "p (Holm)",
 }
 WHAT = "Share of entities with a smaller inner gap than matched gaps between words, deeper half"
-WORDS = {"above": "smaller than between words", "below": "larger than between words"}
+VERDICTS = {"above": "smaller than between words", "below": "larger than between words"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class Truth:
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class GapOffsets:
     """Byte offsets of gaps: before the second word of each pair, before other words, within words."""
 
     pairs: dict[str, np.ndarray]
@@ -58,7 +58,7 @@ class Places:
     controls: dict[str, np.ndarray]
 
 
-def places(truth: Truth) -> Places:
+def gap_offsets(truth: Truth) -> GapOffsets:
     """Gaps of the text; the first word of a sentence and its full stop are left out."""
     text, words = truth.gold.text.encode(), truth.gold.words
     begins = set(truth.gold.sentences[:, 0].tolist())
@@ -81,7 +81,7 @@ def places(truth: Truth) -> Places:
         if start not in taken and start not in begins and not first:
             between.append(start)
         within += [at for at in range(start + 1, end) if _begins_symbol(text, start, at)]
-    return Places(
+    return GapOffsets(
         {kind: np.array(found) for kind, found in inner.items()},
         {kind: np.unique(np.array(found), return_inverse=True)[1] for kind, found in names.items()},
         {CONTROLS[0]: np.array(between), CONTROLS[1]: np.array(within)},
@@ -93,13 +93,13 @@ def _begins_symbol(text: bytes, start: int, at: int) -> bool:
     return (text[at] & 0xC0) != 0x80 if text[start] >= 0x80 else (at - start) % 2 == 0
 
 
-def planted(models: Sequence[Trace], truth: Truth, chance: Sequence[Trace] = ()) -> Result:
-    """models: the planted text in models of one kind, one per seed; chance: the same text's random networks.
+def planted(models: Sequence[Trace], truth: Truth, random: Sequence[Trace] = ()) -> Result:
+    """models: the planted text in models of one kind, one per seed; random: the same text's random networks.
 
     Primary endpoint: share of entities whose inner gap is smaller than matched gaps between words, over the rows of
     the deeper half of the model, each in units of its own standard deviation.
     """
-    known = places(truth)
+    known = gap_offsets(truth)
     if any(t.text != truth.gold.text or t.rows != models[0].rows for t in models):
         raise UserError("expected traces of the planted text in models of one kind; trace them again.")
     rows: list[dict[str, Any]] = []
@@ -112,7 +112,7 @@ def planted(models: Sequence[Trace], truth: Truth, chance: Sequence[Trace] = ())
             matched.append(f"{kind}, {control}: {np.mean([part for _, part in found]):.0%}")
             rows += _rows(kind, control, models[0], d)
             if (kind, control) == PRIMARY:
-                drawn = [_of_chance(t, known, kind, control, keep) for t in chance]
+                drawn = [_null_shares(t, known, kind, control, keep) for t in random]
                 primary = _primary(d, deeper(models[0].rows), drawn)
     return Result(
         "planted",
@@ -153,7 +153,7 @@ def _rows(kind: str, control: str, trace: Trace, d: np.ndarray) -> list[dict[str
     return rows
 
 
-def _differences(trace: Trace, known: Places, kind: str, control: str) -> tuple[np.ndarray, float]:
+def _differences(trace: Trace, known: GapOffsets, kind: str, control: str) -> tuple[np.ndarray, float]:
     """(P, N): mean increment of each pair's inner gaps less that of their matches, NaN without a match; and
     the share of gaps that was matched."""
     token = np.full(len(trace.text.encode()), -1)
@@ -179,11 +179,11 @@ def _nearest(trace: Trace, at: np.ndarray, other: np.ndarray) -> np.ndarray:
         if not len(theirs):
             continue
         theirs = theirs[np.argsort(trace.surprisal[theirs], kind="stable")]
-        s, ladder = trace.surprisal[at[mine]], trace.surprisal[theirs]
-        above = np.clip(np.searchsorted(ladder, s), 0, len(ladder) - 1)
+        s, ordered = trace.surprisal[at[mine]], trace.surprisal[theirs]
+        above = np.clip(np.searchsorted(ordered, s), 0, len(ordered) - 1)
         below = np.maximum(above - 1, 0)
-        chosen = np.where(np.abs(ladder[below] - s) <= np.abs(ladder[above] - s), below, above)
-        close = np.abs(ladder[chosen] - s) <= CALIPER
+        chosen = np.where(np.abs(ordered[below] - s) <= np.abs(ordered[above] - s), below, above)
+        close = np.abs(ordered[chosen] - s) <= CALIPER
         match[mine[close]] = theirs[chosen[close]]
     return match
 
@@ -191,14 +191,14 @@ def _nearest(trace: Trace, at: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _primary(d: np.ndarray, deep: list[int], drawn: list[np.ndarray]) -> Endpoint:
     """d (S, P, N); drawn: per model the shares that random networks reach."""
     e = share(scaled(d, deep))
-    if d.shape[1] < FEWEST:
+    if d.shape[1] < MIN_PAIRS:
         return Endpoint(WHAT, e, 0.5, "too few pairs were matched")
-    level = statistics.to_clear(e.value, np.mean(drawn, 0) if drawn else np.empty(0), 0.5)
-    return Endpoint(WHAT, e, level, WORDS.get(statistics.cleared(e, level, 0.5), "undecided"))
+    threshold = statistics.null_threshold(e.value, np.mean(drawn, 0) if drawn else np.empty(0), 0.5)
+    return Endpoint(WHAT, e, threshold, VERDICTS.get(statistics.decide(e, threshold, 0.5), "undecided"))
 
 
-def _of_chance(trace: Trace, known: Places, kind: str, control: str, keep: np.ndarray) -> np.ndarray:
-    """The share that each draw of random networks reaches (D,), over the deeper half as the increments."""
+def _null_shares(trace: Trace, known: GapOffsets, kind: str, control: str, keep: np.ndarray) -> np.ndarray:
+    """The share that each draw of random networks reaches (draws,), over the deeper half as the increments."""
     d, _ = _differences(trace, known, kind, control)
     found = []
     for own in by_draw(trace.rows):

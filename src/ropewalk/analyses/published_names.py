@@ -1,6 +1,6 @@
-"""The published test of two-word names: their inner space against that of the reversed order, 79 pairs in five carriers.
+"""The published test of two-word names: their inner space against that of the reversed order, 79 pairs in five templates.
 
-The list is the published one, https://github.com/brendanlong/learned-position-increments-experiment; the carriers are ours.
+The list is the published one, https://github.com/brendanlong/learned-position-increments-experiment; the templates are ours.
 An increment is causal: at the inner space only the first word has been read, so this shows whether the first word makes the
 model expect a continuation. Frequency is not controlled for; `entities` has the stricter comparison.
 """
@@ -28,7 +28,7 @@ United Nations|World Bank|Red Cross|Roman Empire|Middle Ages|Big Bang|Black Sea|
 Pacific Ocean|Atlantic Ocean|Indian Ocean|Great Wall|Solar System|Milky Way|North America|South America|Star Wars
 Harry Potter|New Testament|Old Testament|Holy Land|Far East
 """
-CARRIERS = ("{}", "a map of {}", "He wrote about {}", "without {}", "we all remember {}")
+TEMPLATES = ("{}", "a map of {}", "He wrote about {}", "without {}", "we all remember {}")
 ALL, DISTINCT = "all", "no word twice"
 PUBLISHED = {"L2": 0.71, "L3": 0.66, "L4": 0.77, "L5": 0.78}
 """Share of pairs with the smaller increment in the real order; no effect in L0 and L1."""
@@ -39,7 +39,7 @@ COLUMNS = {
     "real": "real order",
     "reversed": "reversed order",
     "share": "share smaller",
-    "chance": "to clear",
+    "threshold": "threshold",
     "p": "p (Wilcoxon)",
     "holm": "p (Holm)",
     "published": "published share",
@@ -65,35 +65,35 @@ def distinct(pairs: Sequence[tuple[str, str]]) -> np.ndarray:
 def published_names(
     rows: Sequence[Row],
     real: np.ndarray,
-    turned: np.ndarray,
+    reversed_order: np.ndarray,
     keep: np.ndarray,
     drawn: Sequence[Row] = (),
-    chance: np.ndarray | None = None,
+    random: np.ndarray | None = None,
 ) -> Result:
-    """real, turned: (S, P, N), the increments at the inner space of S models in both orders. keep: (P,), of `distinct`.
-    drawn, chance: rows of random networks, and their differences (S, P, L D)."""
+    """real, reversed_order: (S, P, N), the increments at the inner space of S models in both orders. keep: (P,), of `distinct`.
+    drawn, random: rows of random networks, and their differences (S, P, L * draws)."""
     table: list[dict[str, Any]] = []
     for name, chosen in ((ALL, np.ones_like(keep)), (DISTINCT, keep)):
-        d = (real - turned)[:, chosen]
+        d = (real - reversed_order)[:, chosen]
         p = [statistics.signed_rank(d[:, :, n].mean(0)) for n in range(len(rows))]
         for n, (row, adjusted) in enumerate(zip(rows, statistics.holm(p), strict=True)):
             e = share(d[:, :, n])
-            level = None
-            if chance is not None:
+            threshold = None
+            if random is not None:
                 own = [i for i, one in enumerate(drawn) if one.layer == (row.layer or 0)]
-                reached = smaller(chance[:, chosen][:, :, own]).mean((0, 1))
-                level = statistics.to_clear(e.value, reached, 0.5)
+                null_sample = smaller(random[:, chosen][:, :, own]).mean((0, 1))
+                threshold = statistics.null_threshold(e.value, null_sample, 0.5)
             table.append(
                 {
                     "list": name,
                     "row": str(row),
                     "pairs": d.shape[1],
                     "real": float(real[:, chosen, n].mean()),
-                    "reversed": float(turned[:, chosen, n].mean()),
+                    "reversed": float(reversed_order[:, chosen, n].mean()),
                     "share": e.value,
                     "share_low": e.low,
                     "share_high": e.high,
-                    "chance": level,
+                    "threshold": threshold,
                     "p": p[n],
                     "holm": adjusted,
                     "published": PUBLISHED.get(str(row)) if name == ALL else None,
@@ -107,8 +107,8 @@ def published_names(
         ("share",),
         chart=Chart("bars", "row", "share", by="list", base=0.5),
         notes=(
-            f"{len(real)} model(s), {len(keep)} pairs in {len(CARRIERS)} carriers each, an end-of-document token before them. "
-            "The unit of the test is the pair, averaged over carriers and models; Holm over rows. Published p: L2 3e-5, L3 "
+            f"{len(real)} model(s), {len(keep)} pairs in {len(TEMPLATES)} templates each, an end-of-document token before them. "
+            "The unit of the test is the pair, averaged over templates and models; Holm over rows. Published p: L2 3e-5, L3 "
             "6e-5, L4 3e-8, L5 3e-7; 59 pairs of which no word occurs twice: L2 5e-4, L4 2e-5, L5 9e-5.",
             "Exploratory: a replication. The reversed order is rarer, so a smaller increment may mean no more than a more "
             "frequent pair.",

@@ -14,18 +14,18 @@ from typing import Any
 import numpy as np
 
 from ropewalk.analyses import statistics
-from ropewalk.analyses.boundaries import CHOSEN, chance_rows
+from ropewalk.analyses.boundaries import CHOSEN, random_network_rows
 from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.analyses.scope_delimiters import DELIMITERS, Delimiters
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
-JUDGED = ("newline", "colon", "bracket")
-"""Without the indent, which the byte before it gives away."""
+SCORED = ("newline", "colon", "bracket")
+"""The kinds that the primary endpoint averages: not the indent, which the byte before it gives away."""
 SIGNALS = {"entropy": "entropy before", "surprisal": "surprisal", "entropy_after": "entropy after"}
 COLUMNS = {
-    "reader": "reader",
+    "predictor": "predictor",
     "dev": "AUC, development",
     "auc": "AUC, test",
     "holm": "p (Holm)",
@@ -34,67 +34,68 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Marks:
+class Candidates:
     """The bytes of F files that may delimit, as one model reads them: n of them.
 
-    rows (N, n), signals name -> (n,), byte, before (the byte before), kind, labels, file (n,); chance (D, L, n) are
-    random networks.
+    increments (N, n) of the rows `row_names`; signals name -> (n,); byte, before (the byte before), kind, labels, file
+    (n,); random (draws, L, n) are random networks.
     """
 
-    names: tuple[str, ...]
-    rows: np.ndarray
+    row_names: tuple[str, ...]
+    increments: np.ndarray
     signals: dict[str, np.ndarray]
     byte: np.ndarray
     before: np.ndarray
     kind: np.ndarray
     labels: np.ndarray
     file: np.ndarray
-    chance: np.ndarray
+    random: np.ndarray
 
-    def of(self, keep: np.ndarray) -> Marks:
+    def of(self, keep: np.ndarray) -> Candidates:
         """Some of the bytes, their files renumbered."""
-        return Marks(
-            names=self.names,
-            rows=self.rows[:, keep],
+        return Candidates(
+            row_names=self.row_names,
+            increments=self.increments[:, keep],
             signals={name: values[keep] for name, values in self.signals.items()},
             byte=self.byte[keep],
             before=self.before[keep],
             kind=self.kind[keep],
             labels=self.labels[keep],
             file=np.unique(self.file[keep], return_inverse=True)[1],
-            chance=self.chance[:, :, keep],
+            random=self.random[:, :, keep],
         )
 
 
-def marks(traces: Sequence[Trace], truth: Sequence[Delimiters], chance: Sequence[Trace]) -> Marks:
-    """traces: one per file, of bytes; chance: of the same files, by `measure.random_networks`."""
+def candidates(traces: Sequence[Trace], truth: Sequence[Delimiters], random: Sequence[Trace]) -> Candidates:
+    """traces: one per file, of bytes; random: of the same files, by `measure.random_networks`."""
     parts: dict[str, list[np.ndarray]] = {}
-    for number, (t, known, c) in enumerate(zip(traces, truth, chance, strict=True)):
+    for number, (t, known, c) in enumerate(zip(traces, truth, random, strict=True)):
         t.require("increment")
         if len(t.tokens) != len(t.text.encode()):
             raise UserError("scopes are read byte by byte; give a model of bytes.")
         for name, values in (
-            ("rows", t.increments[:, known.at]),
+            ("increments", t.increments[:, known.at]),
             *((shown, np.nan_to_num(getattr(t, key)[known.at])) for key, shown in SIGNALS.items()),
             ("byte", known.byte),
             ("before", np.where(known.at > 0, t.tokens[known.at - 1], 0)),
             ("kind", known.kind),
             ("labels", known.labels),
             ("file", np.full(len(known.at), number)),
-            ("chance", stack_draws(c.values[:, known.at], c.rows)),
+            ("random", stack_draws(c.values[:, known.at], c.rows)),
         ):
             parts.setdefault(name, []).append(values)
     whole = {name: np.concatenate(values, -1) for name, values in parts.items()}
-    return Marks(
-        names=tuple(str(row) for row in traces[0].rows),
+    return Candidates(
+        row_names=tuple(str(row) for row in traces[0].rows),
         signals={name: whole.pop(name) for name in SIGNALS.values()},
         **whole,
     )
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """One reader on one model: AUC on development, on the test part with its samples, by kind; how many test files."""
+class Scores:
+    """One predictor on one model: its AUC on development, on the test part with bootstrap samples, and by kind; clusters:
+    the number of test files."""
 
     dev: float
     auc: float
@@ -103,7 +104,7 @@ class Reading:
     clusters: int
 
 
-def scopes(models: Sequence[Marks]) -> Result:
+def scopes(models: Sequence[Candidates]) -> Result:
     """models: the same files in models of one kind, one per seed.
 
     Primary endpoint: mean AUC over newline, colon and bracket of the row chosen on development, among bytes of one
@@ -111,31 +112,31 @@ def scopes(models: Sequence[Marks]) -> Result:
     """
     if models[0].file.max() < 3:
         raise UserError("scopes need at least four files, to choose a row on half of them; give more.")
-    if any(m.names != models[0].names for m in models):
+    if any(m.row_names != models[0].row_names for m in models):
         raise UserError("the models have different rows; give models of one kind.")
-    names = models[0].names
+    names = models[0].row_names
     halves = [(m.of(m.file % 2 == 0), m.of(m.file % 2 == 1)) for m in models]
-    weights = statistics.draws(int(halves[0][1].file.max()) + 1)
+    resample_counts = statistics.draw_resample_counts(int(halves[0][1].file.max()) + 1)
     by_row = [
-        [_read(dev, test, dev.rows[i], test.rows[i], weights) for dev, test in halves]
+        [_score(dev, test, dev.increments[i], test.increments[i], resample_counts) for dev, test in halves]
         for i in range(len(names))
     ]
-    adjusted = statistics.holm([_mean(readings).p(0.5) for readings in by_row])
+    adjusted = statistics.holm([_mean(scores).p(0.5) for scores in by_row])
     best = [max(range(len(names)), key=lambda i: by_row[i][s].dev) for s in range(len(models))]
     chosen = [by_row[i][s] for s, i in enumerate(best)]
-    reached = np.mean([_drawn(dev, test) for dev, test in halves], 0)
+    null_sample = np.mean([_drawn(dev, test) for dev, test in halves], 0)
     rows = [
-        _row(f"increment {name}", readings) | {"holm": p}
-        for name, readings, p in zip(names, by_row, adjusted, strict=True)
+        _row(f"increment {name}", scores) | {"holm": p}
+        for name, scores, p in zip(names, by_row, adjusted, strict=True)
     ]
     rows.append(_row(CHOSEN, chosen))
     for signal in SIGNALS.values():
-        readings = [_read(d, t, d.signals[signal], t.signals[signal], weights) for d, t in halves]
-        rows.append(_row(signal, readings))
-    rows.append(_row("the byte before", [_read(d, t, *_before(d, t), weights) for d, t in halves]))
-    rows += chance_rows(reached)
+        scores = [_score(d, t, d.signals[signal], t.signals[signal], resample_counts) for d, t in halves]
+        rows.append(_row(signal, scores))
+    rows.append(_row("the byte before", [_score(d, t, *_before(d, t), resample_counts) for d, t in halves]))
+    rows += random_network_rows(null_sample)
     e = _mean(chosen)
-    level = statistics.to_clear(e.value, reached, 0.5)
+    threshold = statistics.null_threshold(e.value, null_sample, 0.5)
     return Result(
         "scopes",
         "Scope delimiters of Python source, among bytes of one value",
@@ -145,20 +146,20 @@ def scopes(models: Sequence[Marks]) -> Result:
         Endpoint(
             "AUC of the increments (row and sign chosen on development)",
             e,
-            level,
-            statistics.cleared(e, level, 0.5),
+            threshold,
+            statistics.decide(e, threshold, 0.5),
         ),
-        Chart("bars", "reader", "auc", base=0.5),
+        Chart("bars", "predictor", "auc", base=0.5),
         (_what(halves[0][1], [names[i] for i in best]),),
     )
 
 
-def _row(name: str, readings: list[Reading]) -> dict[str, Any]:
-    e = _mean(readings)
-    kinds = {kind: float(np.mean([r.kinds[kind] for r in readings])) for kind in DELIMITERS}
+def _row(name: str, scores: list[Scores]) -> dict[str, Any]:
+    e = _mean(scores)
+    kinds = {kind: float(np.mean([r.kinds[kind] for r in scores])) for kind in DELIMITERS}
     return {
-        "reader": name,
-        "dev": float(np.mean([r.dev for r in readings])),
+        "predictor": name,
+        "dev": float(np.mean([r.dev for r in scores])),
         "auc": e.value,
         "auc_low": e.low,
         "auc_high": e.high,
@@ -166,38 +167,40 @@ def _row(name: str, readings: list[Reading]) -> dict[str, Any]:
     }
 
 
-def _what(test: Marks, chosen: list[str]) -> str:
+def _what(test: Candidates, chosen: list[str]) -> str:
     counts = ", ".join(
         f"{name} {test.labels[test.kind == k].sum()} of {(test.kind == k).sum()}"
         for k, name in enumerate(DELIMITERS)
     )
     return (
         f"Rows chosen: {', '.join(chosen)}. Delimiting in the test part: {counts}; {len(chosen)} model(s), "
-        f"{int(test.file.max()) + 1} files. The AUC is the mean over {', '.join(JUDGED)}; an indent is given away by the byte "
+        f"{int(test.file.max()) + 1} files. The AUC is the mean over {', '.join(SCORED)}; an indent is given away by the byte "
         "before it and has a column of its own. Only bytes of one value are compared, so that the byte alone gives 0.5. "
         f"Intervals cover files{' and models' if len(chosen) > 1 else ''}. Every row but the primary endpoint is "
         "exploratory."
     )
 
 
-def _read(dev: Marks, test: Marks, a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> Reading:
-    scored = _judged(_aucs(dev, a))
+def _score(
+    dev: Candidates, test: Candidates, a: np.ndarray, b: np.ndarray, resample_counts: np.ndarray
+) -> Scores:
+    scored = _mean_auc(_aucs(dev, a))
     sign = 1.0 if scored >= 0.5 else -1.0
     kinds = _aucs(test, sign * b)
-    samples = np.mean([_samples(test, sign * b, kind, weights) for kind in JUDGED], 0)
-    return Reading(max(scored, 1 - scored), _judged(kinds), samples, kinds, weights.shape[1])
+    samples = np.mean([_samples(test, sign * b, kind, resample_counts) for kind in SCORED], 0)
+    return Scores(max(scored, 1 - scored), _mean_auc(kinds), samples, kinds, resample_counts.shape[1])
 
 
-def _judged(kinds: dict[str, float]) -> float:
-    return float(np.mean([kinds[name] for name in JUDGED]))
+def _mean_auc(kinds: dict[str, float]) -> float:
+    return float(np.mean([kinds[name] for name in SCORED]))
 
 
-def _strata(marks: Marks, kind: str) -> list[tuple[np.ndarray, float]]:
+def _strata(read: Candidates, kind: str) -> list[tuple[np.ndarray, float]]:
     """The bytes of each value of a kind, where both sorts occur, with their share of the pairs to compare."""
     found = []
     for value in DELIMITERS[kind]:
-        at = np.flatnonzero(marks.byte == value)
-        true = int(marks.labels[at].sum())
+        at = np.flatnonzero(read.byte == value)
+        true = int(read.labels[at].sum())
         if 0 < true < len(at):
             found.append((at, float(true * (len(at) - true))))
     total = sum(pairs for _, pairs in found)
@@ -206,25 +209,28 @@ def _strata(marks: Marks, kind: str) -> list[tuple[np.ndarray, float]]:
     return [(at, pairs / total) for at, pairs in found]
 
 
-def _aucs(marks: Marks, scores: np.ndarray) -> dict[str, float]:
+def _aucs(read: Candidates, scores: np.ndarray) -> dict[str, float]:
     return {
-        kind: sum(part * statistics.auc(scores[at], marks.labels[at]) for at, part in _strata(marks, kind))
+        kind: sum(part * statistics.auc(scores[at], read.labels[at]) for at, part in _strata(read, kind))
         for kind in DELIMITERS
     }
 
 
-def _samples(marks: Marks, scores: np.ndarray, kind: str, weights: np.ndarray) -> np.ndarray:
+def _samples(read: Candidates, scores: np.ndarray, kind: str, resample_counts: np.ndarray) -> np.ndarray:
     """Bootstrap samples of a kind's AUC; a byte value that a draw of files lacks is left out of it."""
-    parts = _strata(marks, kind)
+    parts = _strata(read, kind)
     each = np.stack(
-        [statistics.Ranking(scores[at], marks.labels[at]).samples(marks.file[at], weights) for at, _ in parts]
+        [
+            statistics.Ranking(scores[at], read.labels[at]).samples(read.file[at], resample_counts)
+            for at, _ in parts
+        ]
     )
     shares = np.array([part for _, part in parts])[:, None] * np.isfinite(each)
     with np.errstate(invalid="ignore"):
         return np.nansum(np.nan_to_num(each) * shares, 0) / shares.sum(0)
 
 
-def _before(dev: Marks, test: Marks) -> tuple[np.ndarray, np.ndarray]:
+def _before(dev: Candidates, test: Candidates) -> tuple[np.ndarray, np.ndarray]:
     """How often a byte delimits after this byte before it, by the development part."""
     keys = [m.byte.astype(np.int64) * 512 + m.before for m in (dev, test)]
     pairs = np.union1d(*keys)
@@ -234,17 +240,17 @@ def _before(dev: Marks, test: Marks) -> tuple[np.ndarray, np.ndarray]:
     return rate[at], rate[np.searchsorted(pairs, keys[1])]
 
 
-def _drawn(dev: Marks, test: Marks) -> list[float]:
+def _drawn(dev: Candidates, test: Candidates) -> list[float]:
     """The test AUC of every draw, its row and sign chosen as those of the increments."""
     found = []
-    for a, b in zip(dev.chance, test.chance, strict=True):
-        scored = [_judged(_aucs(dev, values)) for values in a]
+    for a, b in zip(dev.random, test.random, strict=True):
+        scored = [_mean_auc(_aucs(dev, values)) for values in a]
         row = int(np.argmax(np.abs(np.array(scored) - 0.5)))
-        found.append(_judged(_aucs(test, b[row] if scored[row] >= 0.5 else -b[row])))
+        found.append(_mean_auc(_aucs(test, b[row] if scored[row] >= 0.5 else -b[row])))
     return found
 
 
-def _mean(readings: list[Reading]) -> statistics.Estimate:
-    samples = np.stack([r.samples for r in readings])
-    clusters = readings[0].clusters
-    return statistics.over_seeds(np.array([r.auc for r in readings]), samples, clusters, (0, 1))
+def _mean(scores: list[Scores]) -> statistics.Estimate:
+    samples = np.stack([r.samples for r in scores])
+    clusters = scores[0].clusters
+    return statistics.over_seeds(np.array([r.auc for r in scores]), samples, clusters, (0, 1))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ropewalk.analyses.gaps import Characters
-from ropewalk.analyses.statistics import TOLERANCE, settled
+from ropewalk.analyses.statistics import TOLERANCE, rounded
 
 
 def f1(counts: np.ndarray) -> np.ndarray:
@@ -56,7 +56,7 @@ def word_counts(known: Characters, chosen: np.ndarray, everywhere: bool = False)
 def best_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
     """The threshold t whose choice `scores >= t` has the highest boundary F1; the highest of equal ones. It lies between
     scores that differ by more than rounding."""
-    scores = settled(scores)
+    scores = rounded(scores)
     order = np.argsort(-scores, kind="stable")
     ordered = scores[order]
     right, proposed = np.cumsum(labels[order]), np.arange(1, len(order) + 1)

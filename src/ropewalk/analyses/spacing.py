@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ropewalk.analyses import statistics
-from ropewalk.analyses.byte_kinds import BYTE_KINDS, PUBLISHED, each, sentences
+from ropewalk.analyses.byte_kinds import BYTE_KINDS, PUBLISHED, cell_kinds, sentences
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.core.rows import Row
 from ropewalk.traces.trace import Trace
@@ -26,7 +26,7 @@ BYTE_COLUMNS = {
     "min": "min",
     "max": "max",
     "mean": "mean increment",
-    "ceiling": "at max",
+    "saturated": "share at maximum",
 }
 ORDER_COLUMNS = {
     "row": "row",
@@ -40,7 +40,7 @@ CHARACTER_COLUMNS = {
     "count": "count",
     "mean": "mean increment",
     "std": "standard deviation",
-    "ceiling": "at max",
+    "saturated": "share at maximum",
 }
 
 
@@ -71,18 +71,22 @@ def by_byte(
                     "mean": e.value,
                     "mean_low": e.low,
                     "mean_high": e.high,
-                    "ceiling": full,
+                    "saturated": full,
                 }
             )
     e = statistics.paired(_contrast(tables))
-    level = statistics.to_clear(e.value, np.empty(0) if untrained is None else _contrast(untrained), 1.0)
+    threshold = statistics.null_threshold(
+        e.value, np.empty(0) if untrained is None else _contrast(untrained), 1.0
+    )
     return Result(
         "bytes",
         "Increment of each kind of byte, without context",
         BYTE_COLUMNS,
         tuple(found),
         ("mean",),
-        Endpoint(f"Space and newline over a-z, row {rows[0]}", e, level, statistics.cleared(e, level, 1.0)),
+        Endpoint(
+            f"Space and newline over a-z, row {rows[0]}", e, threshold, statistics.decide(e, threshold, 1.0)
+        ),
         Chart("bars", "kind", "mean", by="row", base=1.0),
         (
             f"{len(tables)} model(s); min and max are over the bytes of a kind, intervals over models (none from a "
@@ -103,7 +107,7 @@ def order(rows: Sequence[Row], tables: np.ndarray) -> Result:
         r, p = published_order(tables[:, n], column)
         found.append({"row": str(row), "kinds": len(PUBLISHED[column]), "order": r, "p": p})
     r, p = found[0]["order"], found[0]["p"]
-    decided = p < statistics.LEVEL
+    decided = p < statistics.ALPHA
     word = ("the published order" if r > 0 else "the reverse of it") if decided else "undecided"
     return Result(
         "order",
@@ -141,15 +145,15 @@ def _contrast(tables: np.ndarray) -> np.ndarray:
 def by_character(trace: Trace) -> Result:
     """Mean increment at the first token of each kind of character, in every row, in context."""
     trace.require("increment", "position")
-    first, kind, names = each(trace)
+    first, kind, names = cell_kinds(trace)
     values, group = trace.increments, sentences(trace)
-    weights = statistics.draws(int(group.max()) + 1)
+    resample_counts = statistics.draw_resample_counts(int(group.max()) + 1)
     largest = trace.provenance.get("max_increment")
     rows: list[dict[str, Any]] = []
     for n, row in enumerate(trace.rows):
         for k, name in enumerate(names):
             at = first[kind == k]
-            value, samples = statistics.mean(values[n, at], group[at], weights)
+            value, samples = statistics.mean(values[n, at], group[at], resample_counts)
             clusters = len(np.unique(group[at]))
             e = statistics.over_seeds(np.array([value]), samples[None], clusters)
             rows.append(
@@ -161,7 +165,7 @@ def by_character(trace: Trace) -> Result:
                     "mean_low": e.low,
                     "mean_high": e.high,
                     "std": float(values[n, at].std()),
-                    "ceiling": float((values[n, at] > AT_MAXIMUM * largest).mean()) if largest else None,
+                    "saturated": float((values[n, at] > AT_MAXIMUM * largest).mean()) if largest else None,
                 }
             )
     full = float((values > AT_MAXIMUM * largest).mean()) if largest else 0.0
@@ -173,7 +177,10 @@ def by_character(trace: Trace) -> Result:
         tuple(rows),
         ("mean",),
         chart=Chart("bars", "kind", "mean", by="row", base=1.0),
-        notes=(note, f"Read at a character's first token; intervals cover {len(weights[0])} sentences."),
+        notes=(
+            note,
+            f"Read at a character's first token; intervals cover {len(resample_counts[0])} sentences.",
+        ),
         provenance={"trace": trace.hash},
     )
 
@@ -186,14 +193,14 @@ def extremes(trace: Trace, count: int = 10, around: int = 20) -> Result:
     rows: list[dict[str, Any]] = []
     for n, row in enumerate(trace.rows):
         order = np.argsort(values[n, first], kind="stable")
-        for end, places in (("widest", order[::-1][:count]), ("narrowest", order[:count])):
+        for extreme, places in (("widest", order[::-1][:count]), ("narrowest", order[:count])):
             for place in places.tolist():
                 left = "".join(c.text for c in cells[max(0, place - around) : place])
                 right = "".join(c.text for c in cells[place : place + around])
                 rows.append(
                     {
                         "row": str(row),
-                        "end": end,
+                        "extreme": extreme,
                         "increment": values[n, first[place]],
                         "context": f"{left}‖{right}".replace("\n", "⏎"),
                     }
@@ -201,7 +208,7 @@ def extremes(trace: Trace, count: int = 10, around: int = 20) -> Result:
     return Result(
         "extremes",
         "The widest and the narrowest gaps",
-        {"row": "row", "end": "end", "increment": "increment", "context": "context (‖ is the gap)"},
+        {"row": "row", "extreme": "extreme", "increment": "increment", "context": "context (‖ is the gap)"},
         tuple(rows),
         notes=("Exploratory: a list to read, not a measurement.",),
         provenance={"trace": trace.hash},

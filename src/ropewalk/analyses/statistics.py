@@ -20,7 +20,8 @@ from ropewalk.errors import UserError
 
 REPLICATES = 1_000
 PERMUTATIONS = 2_000
-LEVEL = 0.05
+ALPHA = 0.05
+"""The level of every test."""
 DIGITS = 6
 TOLERANCE = 10.0**-DIGITS
 """Differences smaller than this (of increments, nats, correlations, AUCs) are rounding and count as no difference."""
@@ -57,11 +58,11 @@ class Estimate:
         low, high = -16.0, 0.0  # bisection over log10(p)
         for _ in range(50):
             middle = (low + high) / 2
-            low, high = (low, middle) if _reach(self.parts, 10**middle) < distance else (middle, high)
+            low, high = (low, middle) if _half_width(self.parts, 10**middle) < distance else (middle, high)
         return float(10**high)
 
 
-def settled(values: np.ndarray) -> np.ndarray:
+def rounded(values: np.ndarray) -> np.ndarray:
     """Values without their rounding, so that comparing and ranking them is comparing and ranking what was measured."""
     return np.round(np.asarray(values, np.float64), DIGITS)
 
@@ -79,28 +80,28 @@ def with_interval(
     known = tuple((float(v), float(f)) for v, f in parts if np.isfinite(v) and f > 0)
     if not known:
         return Estimate(float(value))
-    reach = _reach(known, LEVEL)
+    half = _half_width(known, ALPHA)
     return Estimate(
-        float(value), float(max(bounds[0], value - reach)), float(min(bounds[1], value + reach)), known
+        float(value), float(max(bounds[0], value - half)), float(min(bounds[1], value + half)), known
     )
 
 
-def _reach(parts: tuple[tuple[float, float], ...], level: float) -> float:
-    """The half-width of the interval at 1 - level."""
+def _half_width(parts: tuple[tuple[float, float], ...], alpha: float) -> float:
+    """The half-width of the interval at confidence 1 - alpha."""
     t = stats().t
-    return float(np.sqrt(sum(t.isf(level / 2, freedom) ** 2 * variance for variance, freedom in parts)))
+    return float(np.sqrt(sum(t.isf(alpha / 2, freedom) ** 2 * variance for variance, freedom in parts)))
 
 
-def draws(clusters: int, replicates: int | None = None, seed: int = 0) -> np.ndarray:
+def draw_resample_counts(clusters: int, replicates: int | None = None, seed: int = 0) -> np.ndarray:
     """How often each of `clusters` is drawn in each replicate of a bootstrap: (replicates, clusters) float64.
 
     replicates: `REPLICATES` when None.
     """
     if clusters < 1:
         raise UserError("a bootstrap needs at least one sentence; give a longer text.")
-    stream = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     size = REPLICATES if replicates is None else replicates
-    return stream.multinomial(clusters, np.full(clusters, 1 / clusters), size=size).astype(np.float64)
+    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=size).astype(np.float64)
 
 
 def over_seeds(
@@ -139,27 +140,27 @@ def jackknife(value: float, left_out: np.ndarray, samples: np.ndarray, clusters:
     return with_interval(value, (between, count - 1), within)
 
 
-def mean(values: np.ndarray, clusters: np.ndarray, weights: np.ndarray) -> tuple[float, np.ndarray]:
-    """The mean of values (n,) and its bootstrap samples (B,); clusters (n,) number the columns of `weights`."""
-    sums = np.bincount(clusters, values, weights.shape[1])
-    counts = np.bincount(clusters, minlength=weights.shape[1])
+def mean(values: np.ndarray, clusters: np.ndarray, resample_counts: np.ndarray) -> tuple[float, np.ndarray]:
+    """The mean of values (n,) and its bootstrap samples (B,); clusters (n,) number the columns of `resample_counts`."""
+    sums = np.bincount(clusters, values, resample_counts.shape[1])
+    counts = np.bincount(clusters, minlength=resample_counts.shape[1])
     with np.errstate(invalid="ignore", divide="ignore"):
-        return float(sums.sum() / counts.sum()), (weights @ sums) / (weights @ counts)
+        return float(sums.sum() / counts.sum()), (resample_counts @ sums) / (resample_counts @ counts)
 
 
-def window_mean(values: np.ndarray, weights: np.ndarray) -> Estimate:
+def window_mean(values: np.ndarray, resample_counts: np.ndarray) -> Estimate:
     """The mean of values (S, W), one per seed and window, with an interval over both."""
-    return over_seeds(values.mean(1), values @ weights.T / values.shape[1], values.shape[1])
+    return over_seeds(values.mean(1), values @ resample_counts.T / values.shape[1], values.shape[1])
 
 
 def ratio(
-    counts: np.ndarray, weights: np.ndarray, of: Callable[[np.ndarray], Any]
+    counts: np.ndarray, resample_counts: np.ndarray, function: Callable[[np.ndarray], Any]
 ) -> tuple[float, np.ndarray]:
     """A function of summed counts, such as F1, and its bootstrap samples (B,).
 
-    counts: (clusters, k). of: takes (..., k) sums, gives (...).
+    counts: (clusters, k). function: takes (..., k) sums, gives (...).
     """
-    return float(of(counts.sum(0))), np.asarray(of(weights @ counts))
+    return float(function(counts.sum(0))), np.asarray(function(resample_counts @ counts))
 
 
 class Ranking:
@@ -173,7 +174,7 @@ class Ranking:
     def __init__(self, scores: np.ndarray, labels: np.ndarray) -> None:
         if not np.isfinite(scores).all():
             raise UserError("scores must be finite numbers; the signal is undefined at some of the gaps.")
-        scores = settled(scores)
+        scores = rounded(scores)
         self.order = np.argsort(scores, kind="stable")
         ordered = scores[self.order]
         self.starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
@@ -188,9 +189,9 @@ class Ranking:
         total = true.sum() * false.sum()
         return float((true * (below + 0.5 * false)).sum() / total) if total > 0 else float("nan")
 
-    def samples(self, clusters: np.ndarray, weights: np.ndarray) -> np.ndarray:
-        """Bootstrap samples (B,): clusters (n,) number the columns of `weights` (B, clusters)."""
-        return np.array([self.auc(row[clusters]) for row in weights])
+    def samples(self, clusters: np.ndarray, resample_counts: np.ndarray) -> np.ndarray:
+        """Bootstrap samples (B,): clusters (n,) number the columns of `resample_counts` (B, clusters)."""
+        return np.array([self.auc(row[clusters]) for row in resample_counts])
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> float:
@@ -204,7 +205,7 @@ def paired(differences: np.ndarray) -> Estimate:
     return with_interval(value, (error**2, freedom))
 
 
-def equivalence(differences: np.ndarray, margin: float) -> float:
+def paired_tost_p(differences: np.ndarray, margin: float) -> float:
     """p of two one-sided t tests: small when the mean difference lies within +-margin. NaN from a single pair."""
     value, error, freedom = _mean_and_error(differences)
     if freedom < 1:
@@ -215,49 +216,38 @@ def equivalence(differences: np.ndarray, margin: float) -> float:
     return float(max(t.sf((value + margin) / error, freedom), t.cdf((value - margin) / error, freedom)))
 
 
-def within(e: Estimate, margin: float) -> float:
+def tost_p(e: Estimate, margin: float) -> float:
     """p of two one-sided tests: small when the estimate lies within +-margin. NaN without an interval."""
     if not e.parts:
         return float("nan")
     return max(e.p(margin), e.p(-margin)) / 2 if abs(e.value) < margin else 1.0
 
 
-def rank_p(value: float, reached: np.ndarray) -> float:
-    """Two-sided p of `value` among what random networks reached (D,); NaN without any.
+def null_threshold(value: float, null_sample: np.ndarray, neutral: float) -> float:
+    """The threshold of a two-sided rank test at 5 %: the upper one for values above `neutral`, else the lower one.
 
-    At the level of 5 % at least 39 draws are needed to decide anything.
-    """
-    if not len(reached):
-        return float("nan")
-    tail = min((reached >= value - TOLERANCE).sum(), (reached <= value + TOLERANCE).sum())
-    return float(min(1.0, 2 * (1 + tail) / (1 + len(reached))))
-
-
-def to_clear(value: float, reached: np.ndarray, neutral: float) -> float:
-    """The threshold of a two-sided rank test at 5 % against `reached` (D,): the upper one for values above `neutral`, else the
-    lower one.
-
+    null_sample (draws,): the same number for each draw of random networks.
     `neutral` is the value without any effect, and the threshold without draws. Infinite where the draws are too few to
     decide.
     """
-    if not len(reached):
+    if not len(null_sample):
         return neutral
     above = value >= neutral
-    place = int(np.floor(LEVEL / 2 * (1 + len(reached)) + 1e-9))
-    ordered = np.sort(reached)
+    place = int(np.floor(ALPHA / 2 * (1 + len(null_sample)) + 1e-9))
+    ordered = np.sort(null_sample)
     if place < 1:
         return float("inf") if above else float("-inf")
     return float(max(neutral, ordered[-place]) if above else min(neutral, ordered[place - 1]))
 
 
-def cleared(e: Estimate, level: float, neutral: float) -> str:
-    """ "above" or "below" when the interval leaves out `neutral` and the value lies beyond `level`; else "undecided".
+def decide(e: Estimate, threshold: float, neutral: float) -> str:
+    """ "above" or "below" when the interval leaves out `neutral` and the value lies beyond `threshold`; else "undecided".
 
-    level: of `to_clear`. The interval answers "is it more than nothing", the level "is it more than any function
-    of the same activations would show".
+    threshold: of `null_threshold`. The interval answers "is there an effect", the threshold "is it more than
+    random functions of the same activations show".
     """
     side = e.verdict(neutral)
-    beyond = {"above": e.value > level + TOLERANCE, "below": e.value < level - TOLERANCE}
+    beyond = {"above": e.value > threshold + TOLERANCE, "below": e.value < threshold - TOLERANCE}
     return side if beyond.get(side) else "undecided"
 
 
@@ -277,15 +267,15 @@ def orders(size: int, seed: int = 0, most: int = PERMUTATIONS) -> Iterator[np.nd
         next(every)
         yield from (np.array(one) for one in every)
         return
-    stream = np.random.default_rng([seed, 2])
+    rng = np.random.default_rng([seed, 2])
     for _ in range(most):
-        yield stream.permutation(size)
+        yield rng.permutation(size)
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Spearman's correlation row by row, (B, n) and (B, n) -> (B,); NaN where one is constant but for rounding."""
     rank = stats().rankdata
-    x, y = (rank(settled(v), axis=1) for v in (a, b))
+    x, y = (rank(rounded(v), axis=1) for v in (a, b))
     x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
     scale = np.sqrt((x**2).sum(1) * (y**2).sum(1))
     return np.where(scale > 0, (x * y).sum(1) / np.where(scale > 0, scale, 1), np.nan)

@@ -13,20 +13,20 @@ from typing import Any
 import numpy as np
 
 from ropewalk.analyses import segmentation, statistics
-from ropewalk.analyses.boundaries import chance_rows
-from ropewalk.analyses.byte_kinds import SURFACE, each, sentences
+from ropewalk.analyses.boundaries import random_network_rows
+from ropewalk.analyses.byte_kinds import SURFACE, cell_kinds, sentences
 from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.result import Chart, Endpoint, Result
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
 COLUMNS = {
-    "reader": "reader",
+    "predictor": "predictor",
     "dev": "AUC, first half",
     "auc": "AUC, second half",
     "f1": "F1",
     "holm": "p (Holm)",
-    "chance": "to clear",
+    "threshold": "threshold",
 }
 
 
@@ -42,8 +42,8 @@ class Characters:
     clusters: np.ndarray
 
 
-def surface(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
-    """traces: the same text in models of one kind. chance: random networks on each model's residual streams.
+def surface(traces: Sequence[Trace], random: Sequence[Trace] = ()) -> Result:
+    """traces: the same text in models of one kind. random: random networks on each model's residual streams.
 
     Primary endpoint: AUC of the row chosen on the first half, against what random networks reach by the same choice.
     """
@@ -53,31 +53,31 @@ def surface(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
             "expected traces of one text with the same rows; trace the same file with each model."
         )
     known = characters(text)
-    weights = statistics.draws(int(known.clusters.max()) + 1)
-    readers = {
+    resample_counts = statistics.draw_resample_counts(int(known.clusters.max()) + 1)
+    predictors = {
         f"increment {row}": [t.increments[n, known.first] for t in traces] for n, row in enumerate(text.rows)
     }
     signals = {
         name.replace("_", " "): [np.nan_to_num(getattr(t, name)[known.first]) for t in traces]
         for name in ("surprisal", "entropy", "entropy_after")
     }
-    found = {name: _read(known, values, weights) for name, values in (readers | signals).items()}
-    reached = np.array([_reached(t, known) for t in chance]).mean(0) if chance else np.empty(0)
-    adjusted = statistics.holm([found[name][1].p(0.5) for name in readers])
-    rows = [{"reader": name, **row} for name, (row, _) in found.items()]
+    found = {name: _score(known, values, resample_counts) for name, values in (predictors | signals).items()}
+    null_sample = np.array([_null_sample(t, known) for t in random]).mean(0) if random else np.empty(0)
+    adjusted = statistics.holm([found[name][1].p(0.5) for name in predictors])
+    rows = [{"predictor": name, **row} for name, (row, _) in found.items()]
     for row, p in zip(rows, adjusted, strict=False):
-        row |= {"holm": p, "chance": statistics.to_clear(row["auc"], reached, 0.5)}
-    best = max(readers, key=lambda name: float(found[name][0]["dev"]))
+        row |= {"holm": p, "threshold": statistics.null_threshold(row["auc"], null_sample, 0.5)}
+    best = max(predictors, key=lambda name: float(found[name][0]["dev"]))
     e = found[best][1]
-    level = statistics.to_clear(e.value, reached, 0.5)
+    threshold = statistics.null_threshold(e.value, null_sample, 0.5)
     return Result(
         "surface",
         "White space and punctuation against letters and digits",
         COLUMNS,
-        (*rows, *chance_rows(reached)),
+        (*rows, *random_network_rows(null_sample)),
         ("auc",),
-        Endpoint(f"AUC of {best}", e, level, statistics.cleared(e, level, 0.5)),
-        Chart("bars", "reader", "auc", base=0.5),
+        Endpoint(f"AUC of {best}", e, threshold, statistics.decide(e, threshold, 0.5)),
+        Chart("bars", "predictor", "auc", base=0.5),
         (f"{int(known.labels.sum())} of {len(known.labels)} characters; {len(traces)} model(s).",),
         provenance={"traces": [t.hash for t in traces]},
     )
@@ -85,7 +85,7 @@ def surface(traces: Sequence[Trace], chance: Sequence[Trace] = ()) -> Result:
 
 def characters(trace: Trace) -> Characters:
     """The characters of a text and its halves. UserError where a half has characters of one kind only."""
-    first, kind, names = each(trace)
+    first, kind, names = cell_kinds(trace)
     labels = np.isin(kind, [i for i, name in enumerate(names) if name in SURFACE])
     group = sentences(trace)[first]
     dev, test = group <= np.median(group), group > np.median(group)
@@ -94,10 +94,10 @@ def characters(trace: Trace) -> Characters:
     return Characters(first, labels, dev, test, np.unique(group[test], return_inverse=True)[1])
 
 
-def _read(
-    known: Characters, values: Sequence[np.ndarray], weights: np.ndarray
+def _score(
+    known: Characters, values: Sequence[np.ndarray], resample_counts: np.ndarray
 ) -> tuple[dict[str, Any], statistics.Estimate]:
-    """One reader in every model: its table row and its AUC."""
+    """One predictor in every model: its table row and its AUC."""
     dev_auc, test_auc, f1, samples = [], [], [], []
     for v in values:
         forward = statistics.auc(v[known.dev], known.labels[known.dev])
@@ -105,13 +105,13 @@ def _read(
         ranking = statistics.Ranking(v[known.test], known.labels[known.test])
         choice = v[known.test] >= segmentation.best_threshold(v[known.dev], known.labels[known.dev])
         counts = segmentation.boundary_counts(
-            known.labels[known.test], choice, known.clusters, weights.shape[1]
+            known.labels[known.test], choice, known.clusters, resample_counts.shape[1]
         )
         dev_auc.append(max(forward, 1 - forward))
         test_auc.append(ranking.auc())
-        samples.append(ranking.samples(known.clusters, weights))
+        samples.append(ranking.samples(known.clusters, resample_counts))
         f1.append(segmentation.f1(counts.sum(0)))
-    e = statistics.over_seeds(np.array(test_auc), np.stack(samples), weights.shape[1], (0, 1))
+    e = statistics.over_seeds(np.array(test_auc), np.stack(samples), resample_counts.shape[1], (0, 1))
     return (
         {
             "dev": float(np.mean(dev_auc)),
@@ -124,10 +124,10 @@ def _read(
     )
 
 
-def _reached(chance: Trace, known: Characters) -> list[float]:
+def _null_sample(random: Trace, known: Characters) -> list[float]:
     """The second half's AUC of every draw of random networks, its row and sign chosen on the first."""
     found = []
-    for rows in stack_draws(chance.values[:, known.first], chance.rows):
+    for rows in stack_draws(random.values[:, known.first], random.rows):
         scored = [statistics.auc(values[known.dev], known.labels[known.dev]) for values in rows]
         best = int(np.argmax(np.abs(np.array(scored) - 0.5)))
         auc = statistics.auc(rows[best][known.test], known.labels[known.test])

@@ -1,4 +1,4 @@
-"""Vocabulary: which tokens a model pushes apart and which it packs together, by category and one by one.
+"""Vocabulary: which tokens have large increments and which have small ones, by category and one by one.
 
 Input: a table of mean increments (V, N), from Traces or from a measurement, and the text of each token. Tokens never
 seen in training can drift to any value and are left out and counted. A constant increment is only a change of scale,
@@ -16,7 +16,7 @@ import numpy as np
 import regex
 
 from ropewalk.analyses.result import Chart, Result
-from ropewalk.analyses.statistics import TOLERANCE, settled
+from ropewalk.analyses.statistics import TOLERANCE, rounded
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
@@ -88,7 +88,7 @@ def _sign(word: str) -> str:
 class Vocabulary:
     """A table of increments by token.
 
-    ids (V,): the tokens; pieces: their texts; d (V, N): mean increments, token-equivalents; counts (V,): how often
+    ids (V,): the tokens; pieces: their texts; increments (V, N): their means, token-equivalents; counts (V,): how often
     each was measured; seen (V,): how often each occurred in training, None where that is not known. `gap` is the
     convention of the increments.
     """
@@ -96,15 +96,15 @@ class Vocabulary:
     ids: np.ndarray
     pieces: tuple[str, ...]
     rows: tuple[Row, ...]
-    d: np.ndarray
+    increments: np.ndarray
     counts: np.ndarray
     gap: str
     seen: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         size = len(self.ids)
-        shapes = (self.d.shape, len(self.pieces), self.counts.shape)
-        if shapes != ((size, len(self.rows)), size, (size,)) or not np.isfinite(self.d).all():
+        shapes = (self.increments.shape, len(self.pieces), self.counts.shape)
+        if shapes != ((size, len(self.rows)), size, (size,)) or not np.isfinite(self.increments).all():
             raise UserError(
                 f"expected finite increments of {size} tokens in {len(self.rows)} rows with a piece and a "
                 f"count each, got shapes {shapes}; measure the vocabulary again."
@@ -120,11 +120,11 @@ class Vocabulary:
 
     @property
     def centered(self) -> np.ndarray:
-        """(V, N): d less each row's mean over occurrences of the kept tokens."""
+        """(V, N): increments minus each row's mean over occurrences of the kept tokens."""
         weights = np.where(self.kept, self.counts, 0).astype(np.float64)
         if not weights.sum():
             raise UserError("no token was both measured and seen in training; measure more text.")
-        return self.d - (weights[:, None] * self.d).sum(0) / weights.sum()
+        return self.increments - (weights[:, None] * self.increments).sum(0) / weights.sum()
 
 
 def from_traces(traces: Sequence[Trace], seen: dict[int, int] | None = None) -> Vocabulary:
@@ -172,7 +172,7 @@ def by_category(table: Vocabulary) -> Result:
             chosen = kept & (kinds == kind)
             if not chosen.any():
                 continue
-            d, weights = table.d[chosen, number], table.counts[chosen]
+            d, weights = table.increments[chosen, number], table.counts[chosen]
             mean = float(np.average(d, weights=weights))
             rows.append(
                 {
@@ -189,7 +189,7 @@ def by_category(table: Vocabulary) -> Result:
             )
     columns = {
         "row": "row", "category": "category", "tokens": "tokens", "occurrences": "occurrences",
-        "mean": "mean increment", "centered": "less the row's mean", "std": "standard deviation", "min": "min",
+        "mean": "mean increment", "centered": "minus the row's mean", "std": "standard deviation", "min": "min",
         "max": "max",
     }  # fmt: skip
     chart = Chart("bars", "category", "centered", by="row", base=0.0)
@@ -240,14 +240,16 @@ def _between(table: Vocabulary, kinds: np.ndarray) -> np.ndarray:
     return np.where(total > 1e-12 * weights.sum(), found / np.maximum(total, 1e-300), 0.0)
 
 
-def movers(table: Vocabulary, count: int = 10) -> Result:
+def extreme_tokens(table: Vocabulary, count: int = 10) -> Result:
     """The tokens whose increments lie farthest above and below their row's mean."""
     kept = np.flatnonzero(table.kept)
     centered = table.centered
     rows: list[dict[str, Any]] = []
     for number, row in enumerate(table.rows):
         order = kept[np.argsort(centered[kept, number], kind="stable")]
-        ends = [("up", token) for token in order[::-1][:count]] + [("down", token) for token in order[:count]]
+        ends = [("above", token) for token in order[::-1][:count]] + [
+            ("below", token) for token in order[:count]
+        ]
         for direction, token in ends:
             rows.append(
                 {
@@ -256,16 +258,22 @@ def movers(table: Vocabulary, count: int = 10) -> Result:
                     "token": int(table.ids[token]),
                     "piece": table.pieces[token],
                     "category": category(table.pieces[token]),
-                    "increment": float(table.d[token, number]),
+                    "increment": float(table.increments[token, number]),
                     "centered": float(centered[token, number]),
                     "occurrences": int(table.counts[token]),
                 }
             )
     columns = {
         "row": "row", "direction": "direction", "token": "token", "piece": "text", "category": "category",
-        "increment": "increment", "centered": "less the row's mean", "occurrences": "occurrences",
+        "increment": "increment", "centered": "minus the row's mean", "occurrences": "occurrences",
     }  # fmt: skip
-    return Result("movers", f"Biggest movers, {_title(table)}", columns, tuple(rows), notes=_notes(table))
+    return Result(
+        "extreme_tokens",
+        f"Tokens with the largest and the smallest increments, {_title(table)}",
+        columns,
+        tuple(rows),
+        notes=_notes(table),
+    )
 
 
 def compare(first: Vocabulary, second: Vocabulary) -> Result:
@@ -299,7 +307,7 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> float | None:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    _, place, counts = np.unique(settled(values), return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(rounded(values), return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts + 1) / 2)[place]
 
 

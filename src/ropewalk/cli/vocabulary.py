@@ -31,7 +31,7 @@ def vocabulary(
             help="Text from the training corpus: tokens that do not occur in it are left out; may be repeated."
         ),
     ] = None,
-    movers: Annotated[
+    extremes: Annotated[
         int,
         typer.Option(
             min=1, help="How many tokens with the largest and with the smallest increments to list."
@@ -60,7 +60,11 @@ def vocabulary(
 
     writable(json, "json")
     table, random = _tables(model, graft, file, trained_on)
-    results = [report.by_category(table), report.pattern(table, random), report.movers(table, movers)]
+    results = [
+        report.by_category(table),
+        report.pattern(table, random),
+        report.extreme_tokens(table, extremes),
+    ]
     for result in results:
         print_result(result)
     if json is not None:

@@ -196,11 +196,11 @@ def _sentence(
 def _unit(
     spoken: Language, entities: list[tuple[str, str]], state: int, draw: random.Random
 ) -> tuple[str, ...]:
-    chance = draw.random()
-    if chance < ENTITY_RATE:
+    uniform = draw.random()
+    if uniform < ENTITY_RATE:
         entity = _pick(draw, entities)
         return entity[:1] if draw.random() < ALONE else entity
-    if chance < ENTITY_RATE + PHRASE_RATE and spoken.openings[state]:
+    if uniform < ENTITY_RATE + PHRASE_RATE and spoken.openings[state]:
         return _pick(draw, spoken.openings[state])
     rank = _weighted(draw, spoken.zipf[state]) * spoken.classes + state
     return (spoken.words[rank],)

@@ -92,7 +92,7 @@ class Experiment:
     name: as on the command line, and the name of its module. help: one line. documentation: a paragraph. needs and
     optional: inputs besides models. primary: the one number that is named beforehand, and what it is compared with:
     null. run: inputs -> tables, of which the first has the primary endpoint. compares: whether it is about all variants
-    at once, not about one. least: the number of models it needs. per_head: whether models with a row per head are of
+    at once, not about one. min_models: the number of models it needs. per_head: whether models with a row per head are of
     particular interest.
     """
 
@@ -105,7 +105,7 @@ class Experiment:
     needs: tuple[Need, ...] = ()
     optional: tuple[Need, ...] = ()
     compares: bool = False
-    least: int = 1
+    min_models: int = 1
     per_head: bool = False
 
     @property

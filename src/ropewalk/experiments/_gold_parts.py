@@ -19,17 +19,17 @@ def halves_of(dev: Gold, test: Gold | None) -> Halves:
     return dev.halves() if test is None else (None, None)
 
 
-def read_part(host: Host, dev: Gold, test: Gold | None, *, chance: bool = True) -> Part:
-    """The gaps of both parts, with random networks if `chance`. Without a test file `dev` is split by the hash of its
+def read_part(host: Host, dev: Gold, test: Gold | None, *, with_random: bool = True) -> Part:
+    """The gaps of both parts, with random networks if `with_random`. Without a test file `dev` is split by the hash of its
     sentences."""
     own, scored = halves_of(dev, test)
     if test is not None:
-        return Part(_read(host, dev, own, chance), _read(host, test, scored, chance))
+        return Part(_read(host, dev, own, with_random), _read(host, test, scored, with_random))
     read = trace(host, dev.text, start="none")
-    random = random_networks(host, dev.text, start="none") if chance else None
+    random = random_networks(host, dev.text, start="none") if with_random else None
     return Part(gaps.gaps(read, dev, own, random), gaps.gaps(read, dev, scored, random))
 
 
-def _read(host: Host, gold: Gold, half: np.ndarray | None, chance: bool) -> gaps.Gaps:
-    random = random_networks(host, gold.text, start="none") if chance else None
+def _read(host: Host, gold: Gold, half: np.ndarray | None, with_random: bool) -> gaps.Gaps:
+    random = random_networks(host, gold.text, start="none") if with_random else None
     return gaps.gaps(trace(host, gold.text, start="none"), gold, half, random)

@@ -15,7 +15,7 @@ from ropewalk.measure import windows
 from ropewalk.native.decoder import Decoder
 
 WINDOWS = 8
-"""Windows over which movement is measured."""
+"""Windows over which the variation of increments is measured."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +51,10 @@ def corpus_of(model: Decoder) -> dict[str, Any]:
     return model.provenance.get("recipe", {}).get("corpus", {})
 
 
-def movement(models: Sequence[Decoder], tokens: Any) -> float:
+def increment_variation(models: Sequence[Decoder], tokens: Any) -> float:
     """Standard deviation of increments within rows over the row's mean, root mean square over rows and models.
 
-    A change of scale is no movement.
+    A change of scale is no variation.
     """
     found = []
     for model in models:
@@ -66,9 +66,9 @@ def movement(models: Sequence[Decoder], tokens: Any) -> float:
 
 
 def sentences() -> str:
-    """Text in two languages that may be quoted: every pair of words in every carrier."""
+    """Text in two languages that may be quoted: every pair of words in every template."""
     return "\n".join(
-        carrier.format(pair.joined())
+        template.format(pair.joined())
         for pair in name_pairs.pairs()
-        for carrier in name_pairs.CARRIERS[pair.language]
+        for template in name_pairs.TEMPLATES[pair.language]
     )

@@ -1,4 +1,4 @@
-"""Experiment: do trainings with different seeds space a text alike?"""
+"""Experiment: do models trained with different seeds space a text alike?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run(inputs: Inputs) -> list[Result]:
 
 EXPERIMENT = Experiment(
     name="agreement",
-    help="Agreement of two or more trainings on one text, within byte kinds.",
+    help="Agreement of two or more trained models on one text, within byte kinds.",
     documentation=(
         "Rows of each pair of models are matched on one half of the sentences by their correlation within byte kinds, "
         "and scored on the other half. Pairs share models, so the interval is a jackknife over models; three are needed "
@@ -27,5 +27,5 @@ EXPERIMENT = Experiment(
     null="Random networks on the models' residual streams, matched and scored alike",
     run=run,
     needs=("text",),
-    least=2,
+    min_models=2,
 )

@@ -13,16 +13,16 @@ def run(inputs: Inputs) -> list[Result]:
     points = []
     for model in inputs.native:
         trained = run_of(model)
-        part = read_part(model, *inputs.gold(), chance=False)
+        part = read_part(model, *inputs.gold(), with_random=False)
         points.append(Point(trained.seed, trained.bytes / 1e6, part))
     return [learning_curve(points)]
 
 
 EXPERIMENT = Experiment(
     name="curve",
-    help="AUC of word boundaries against bytes seen, over the checkpoints of trainings.",
+    help="AUC of word boundaries against bytes seen, over the checkpoints of training runs.",
     documentation=(
-        "The models are checkpoints of one or more trainings (RUN/checkpoints/step-N). Each is scored as in `boundaries`, "
+        "The models are checkpoints of one or more training runs (RUN/checkpoints/step-N). Each is scored as in `boundaries`, "
         "and the entropy before the character. Exploratory: it has no primary endpoint."
     ),
     primary="none",

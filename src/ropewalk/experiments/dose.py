@@ -24,7 +24,7 @@ def run(inputs: Inputs) -> list[Result]:
     known = gaps(read, gold)
     token = np.searchsorted(read.spans[:, 0], known.characters.starts[known.characters.candidate])
     inside = (token >= AFTER) & (token < len(read.tokens) - AFTER - 1)
-    pairs = match_gaps(known.labels, known.first, known.signals["surprisal"], inside, count=GAPS)
+    pairs = match_gaps(known.labels, known.first_tokens, known.signals["surprisal"], inside, count=GAPS)
     if not len(pairs):
         raise UserError(
             "no word boundary has a match: another gap with the same first byte, similar surprisal and "

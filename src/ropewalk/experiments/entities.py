@@ -19,10 +19,10 @@ def run(inputs: Inputs) -> list[Result]:
         networks = RandomNetworks(model)
         for language, between in LANGUAGES:
             words = [(p.first, p.second) for p in name_pairs.pairs() if p.language == language]
-            carriers = name_pairs.CARRIERS[language]
-            chosen = choose_controls(model, words, between, carriers)
-            own[language] = read_entities(model, words, between, carriers, chosen)
-            drawn[language] = read_entities(networks, words, between, carriers, chosen)
+            templates = name_pairs.TEMPLATES[language]
+            chosen = choose_controls(model, words, between, templates)
+            own[language] = read_entities(model, words, between, templates, chosen)
+            drawn[language] = read_entities(networks, words, between, templates, chosen)
         read.append(own)
         random.append(drawn)
     return [entities(inputs.models[0].rows, read, networks.rows, random)]
@@ -32,7 +32,7 @@ EXPERIMENT = Experiment(
     name="entities",
     help="The gap inside two-word names, English and Chinese.",
     documentation=(
-        "Names of a fixed list are read in carrier sentences, in reversed order, and with another second word of equal "
+        "Names of a fixed list are read in sentence templates, in reversed order, and with another second word of equal "
         "surprisal that starts with another byte. The published comparison is the reversed order at the inner gap, in "
         "English; there only the expectation of the first word can show, because the second has not been read."
     ),

@@ -18,11 +18,11 @@ def run(inputs: Inputs) -> list[Result]:
     models = inputs.native
     found = windows(inputs.text, min(WINDOW, models[0].context_length))
     read = [_at_gaps(model, found) for model in models]
-    random = [RandomNetworks(model) for model in models]
-    chance = [stack_draws(_at_gaps(networks, found), networks.rows) for networks in random]
+    networks = [RandomNetworks(model) for model in models]
+    random = [stack_draws(_at_gaps(one, found), one.rows) for one in networks]
     labels = np.concatenate([window.labels for window in found])
     number = np.repeat(np.arange(len(found)), [len(window.at) for window in found])
-    return [jieba_gaps(models[0].rows, read, chance, labels, number)]
+    return [jieba_gaps(models[0].rows, read, random, labels, number)]
 
 
 def _at_gaps(host: Host, found: list[Window]) -> np.ndarray:

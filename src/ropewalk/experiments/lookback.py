@@ -1,4 +1,4 @@
-"""Experiment: do heads with wider steps attend nearer?"""
+"""Experiment: do heads with larger increments attend to nearer tokens?"""
 
 from __future__ import annotations
 

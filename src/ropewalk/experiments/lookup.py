@@ -29,7 +29,7 @@ EXPERIMENT = Experiment(
     name="lookup",
     help="Accuracy on key-value questions, for models trained on them.",
     documentation=(
-        "Documents of key-value pairs and questions that no training had; each variant answers the same ones. Differences "
+        "Documents of key-value pairs and questions that no training run saw; each variant answers the same ones. Differences "
         "from the baseline are paired by seed and corrected by Holm over variants."
     ),
     primary="Mean accuracy of the first variant minus the baseline's, over paired seeds",

@@ -8,7 +8,7 @@ from ropewalk.analyses.neutrality import neutrality
 from ropewalk.analyses.result import Result
 from ropewalk.errors import UserError
 from ropewalk.experiments._base import Experiment, Inputs, native
-from ropewalk.experiments._provenance import movement, run_of, sentences
+from ropewalk.experiments._provenance import increment_variation, run_of, sentences
 from ropewalk.measure.windows import tokens_of
 
 
@@ -27,13 +27,13 @@ def run(inputs: Inputs) -> list[Result]:
             "the runs saw different data or different numbers of bytes; compare runs of one recipe."
         )
     tokens = tokens_of(sentences()) if inputs.tokens is None else inputs.tokens
-    moved = {
-        name: movement(models, tokens)
+    variation = {
+        name: increment_variation(models, tokens)
         for name, models in variants.items()
         if models[0].config.increments.parametrization != "integer"
     }
     seen = f"{next(iter(data))[0] / 1e6:.3g} MB"
-    return [neutrality(losses, inputs.baseline, moved=moved, seen=seen)]
+    return [neutrality(losses, inputs.baseline, variation=variation, seen=seen)]
 
 
 EXPERIMENT = Experiment(
@@ -42,7 +42,7 @@ EXPERIMENT = Experiment(
     documentation=(
         "Losses as the runs recorded them, over paired seeds of the same data and length. Two questions: do they differ, "
         "after Holm's correction over variants; are they equivalent within a margin fixed beforehand, by two one-sided "
-        "tests. Equivalence counts only for increments that have moved within their rows."
+        "tests. Equivalence counts only for increments that vary within their rows."
     ),
     primary="The first variant's mean paired difference from the baseline, nats per byte",
     null="0; for equivalence, the margin",

@@ -6,7 +6,7 @@ from itertools import islice
 
 from ropewalk.analyses import scope_delimiters
 from ropewalk.analyses.result import Result
-from ropewalk.analyses.scopes import marks, scopes
+from ropewalk.analyses.scopes import candidates, scopes
 from ropewalk.corpus.builtin import Library
 from ropewalk.experiments._base import Experiment, Inputs
 from ropewalk.experiments._provenance import corpus_of
@@ -29,7 +29,9 @@ def run(inputs: Inputs) -> list[Result]:
     read = []
     for model in inputs.models:
         random = RandomNetworks(model)
-        read.append(marks([trace(model, cut) for cut in cuts], truth, [trace(random, cut) for cut in cuts]))
+        read.append(
+            candidates([trace(model, cut) for cut in cuts], truth, [trace(random, cut) for cut in cuts])
+        )
     return [scopes(read)]
 
 

@@ -1,8 +1,8 @@
-"""Knock-outs: a trained model runs with other increments than its own, and the loss it pays is recorded.
+"""Knock-outs (ablations): a trained model runs with replaced increments, and the rise of its loss is recorded.
 
-A replacement takes the place of the increments of one layer's rows, or of all. With `held`, the rows of the other
+A replacement takes the place of the increments of one layer's rows, or of all. With `direct`, the rows of the other
 layers keep the values they had in the untouched run (the direct cost); without it later layers compute theirs from
-what they now see (the total cost). Costs are per window, so that they can be paired. Means that replace increments are
+the changed activations (the total cost). Costs are per window, so that they can be paired. Means that replace increments are
 taken over the other windows, never over the one that is scored.
 """
 
@@ -25,7 +25,7 @@ Kinds = Callable[[np.ndarray], np.ndarray]
 Swap = Callable[[Row, Tensor], Tensor]
 BATCH = 8
 REPLACEMENTS: dict[str, str] = {
-    "one": "d = 1: integer positions",
+    "constant 1": "d = 1: integer positions",
     "row mean": "the mean of the row",
     "kind mean": "the mean of the byte's kind",
     "byte mean": "the mean of the byte: all that a table of bytes could know",
@@ -37,7 +37,7 @@ REPLACEMENTS: dict[str, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Knockouts:
-    """clean (W,): loss of each window, nats per token. costs: (replacement, target, held) -> (W,) loss minus clean.
+    """clean (W,): loss of each window, nats per token. costs: (replacement, target, direct) -> (W,) loss minus clean.
 
     target: "all", or a layer as "L3". std: layer -> standard deviation of its increments within rows; None is the
     layer of a row that all layers share.
@@ -58,14 +58,14 @@ def measure_knockouts(host: Host, windows: Tensor, kinds: Kinds, *, seed: int = 
     costs = {}
     for name in REPLACEMENTS:
         for target, chosen in _targets(host.rows).items():
-            for held in (False, True) if len(chosen) < len(host.rows) else (False,):
+            for direct in (False, True) if len(chosen) < len(host.rows) else (False,):
                 found = []
                 for start in range(0, len(windows), BATCH):
                     batch = slice(start, start + BATCH)
-                    kept = {row: d[batch, n] for n, row in enumerate(host.rows)} if held else {}
+                    kept = {row: d[batch, n] for n, row in enumerate(host.rows)} if direct else {}
                     edit = _edit(replaced.swap(name, batch), chosen, kept)
                     found.append(_run(host, windows[batch], edit)[0])
-                costs[name, target, held] = np.concatenate(found) - clean
+                costs[name, target, direct] = np.concatenate(found) - clean
     return Knockouts(clean, costs, _std_by_layer(host.rows, d))
 
 
@@ -78,10 +78,10 @@ def jitter(model: Decoder, windows: Tensor, std: Mapping[int | None, float], *, 
     host = model if set(std) == {None} else with_rows_per_layer(model)
     costs = []
     for i, part in enumerate(windows.split(BATCH)):
-        stream = torch.Generator().manual_seed(seed * 1_000_003 + i)
+        rng = torch.Generator().manual_seed(seed * 1_000_003 + i)
 
-        def edit(row: Row, d: Tensor, stream: torch.Generator = stream) -> Tensor:
-            return d + std[row.layer] * torch.randn(d.shape, generator=stream)
+        def edit(row: Row, d: Tensor, rng: torch.Generator = rng) -> Tensor:
+            return d + std[row.layer] * torch.randn(d.shape, generator=rng)
 
         costs.append(_run(host, part, edit)[0] - _run(host, part, None)[0])
     return np.concatenate(costs)
@@ -89,8 +89,8 @@ def jitter(model: Decoder, windows: Tensor, std: Mapping[int | None, float], *, 
 
 def permuted(values: Tensor, groups: Tensor, seed: int) -> Tensor:
     """values (B, T), each window's exchanged among the tokens of the same group."""
-    stream = torch.Generator().manual_seed(seed)
-    random = torch.rand(values.shape, generator=stream, dtype=torch.float64)
+    rng = torch.Generator().manual_seed(seed)
+    random = torch.rand(values.shape, generator=rng, dtype=torch.float64)
     to = groups.argsort(dim=1, stable=True)
     source = (groups.double() + random * 0.999).argsort(dim=1, stable=True)
     return torch.empty_like(values).scatter_(1, to, values.gather(1, source))
@@ -128,7 +128,7 @@ class _Replacements:
 
         def swap(row: Row, current: Tensor) -> Tensor:
             n = self.place[row]
-            if name == "one":
+            if name == "constant 1":
                 return torch.ones_like(current)
             if name in self.means:
                 return self.means[name][batch, n]
@@ -168,8 +168,8 @@ def _run(host: Host, windows: Tensor, edit: Edit | None) -> tuple[np.ndarray, Te
         return loss.double().mean(1).numpy(), increments_of(output)
 
 
-def _edit(swap: Swap, chosen: set[Row], held: dict[Row, Tensor]) -> Edit:
+def _edit(swap: Swap, chosen: set[Row], kept: dict[Row, Tensor]) -> Edit:
     def edit(row: Row, d: Tensor) -> Tensor:
-        return swap(row, d) if row in chosen else held.get(row, d)
+        return swap(row, d) if row in chosen else kept.get(row, d)
 
     return edit

@@ -1,8 +1,8 @@
-"""Two-word phrases in carrier sentences: the increments at the inner gap and at the second word, and surprisals.
+"""Two-word phrases in sentence templates: the increments at the inner gap and at the second word, and surprisals.
 
 An increment is causal: at the space inside "New York" the second word has not been read, so only the first word's
 expectation can show there; a phrase with the same first word is the same text up to there and differs at the
-second word's first token. Numbers are means over carrier sentences.
+second word's first token. Numbers are means over sentence templates.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ BATCH = 32
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """P phrases in their carriers.
+class PhraseValues:
+    """P phrases in their templates.
 
     gap (P, N): increment of the token after the first word (the space, or the second word's first token where there
     is none); second (P, N): of the second word's first token, in token-equivalents. surprisal (P,): of that token;
@@ -35,12 +35,14 @@ class Reading:
     word: np.ndarray
 
 
-def read_phrases(host: Host, phrases: Sequence[tuple[str, str, str]], carriers: Sequence[str]) -> Reading:
-    """phrases: (first word, what separates them, second word); carriers: carrier sentences, each with one {}."""
+def read_phrases(
+    host: Host, phrases: Sequence[tuple[str, str, str]], templates: Sequence[str]
+) -> PhraseValues:
+    """phrases: (first word, what separates them, second word); templates: sentence templates, each with one {}."""
     sequences, places = [], []
     for first, between, second in phrases:
-        for carrier in carriers:
-            head = carrier.split("{}")[0] + first
+        for template in templates:
+            head = template.split("{}")[0] + first
             sequences.append([END, *encode(head + between + second)])
             start = 1 + len(encode(head))
             places.append((start, start + len(encode(between)), len(sequences[-1])))
@@ -58,8 +60,8 @@ def read_phrases(host: Host, phrases: Sequence[tuple[str, str, str]], carriers: 
                     output.logits[i, start - 1 : end - 1].cpu(), tokens[i, start:end]
                 )
                 surprisal[number], word[number] = float(lost[0]), float(lost.sum())
-    shape = (len(phrases), len(carriers))
-    return Reading(
+    shape = (len(phrases), len(templates))
+    return PhraseValues(
         gap.reshape(*shape, n).mean(1),
         at.reshape(*shape, n).mean(1),
         surprisal.reshape(shape).mean(1),

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ropewalk.analyses.neutrality import MARGIN
 from ropewalk.analyses.result import Cell, Result
-from ropewalk.analyses.statistics import LEVEL, Estimate, cleared
+from ropewalk.analyses.statistics import ALPHA, Estimate, decide
 from ropewalk.errors import UserError
 
 Rule = Literal["above", "below", "equivalent", "figure"]
@@ -78,7 +78,7 @@ def judge(
                 "low": row.get(f"{column}_low"),
                 "high": row.get(f"{column}_high"),
                 "seeds": models,
-                "verdict": verdict(claim, row, seen, models, _level(claim, result, row)),
+                "verdict": verdict(claim, row, seen, models, _threshold(claim, result, row)),
                 "command": result.command,
             }
         )
@@ -86,11 +86,11 @@ def judge(
 
 
 def verdict(
-    claim: Claim, row: dict[str, Cell], seen: str, models: Cell = None, level: float | None = None
+    claim: Claim, row: dict[str, Cell], seen: str, models: Cell = None, threshold: float | None = None
 ) -> str:
     """ "replicated", "not replicated at N MB" or "undecided at N MB"; "no verdict" for a figure.
 
-    An effect counts if its interval excludes chance and lies beyond what random networks reach (`level`); for one row
+    An effect counts if its interval excludes chance and lies beyond what random networks reach (`threshold`); for one row
     of several, p must also be below 5 % after Holm's correction. What was published as no difference is replicated by
     equivalence, and not replicated only where the whole interval lies outside the margin. The sign of an AUC is chosen on
     development data, so either sign counts as above chance.
@@ -109,9 +109,9 @@ def verdict(
         outside = float(low) > MARGIN or float(high) < -MARGIN
         return f"{'not replicated' if outside else 'undecided'} at {seen}"
     e = Estimate(float(row[column] or 0), float(low), float(high))
-    side = cleared(e, claim.null if level is None else level, claim.null)
+    side = decide(e, claim.null if threshold is None else threshold, claim.null)
     p = row.get("holm")
-    if side == "undecided" or (p is not None and float(p) >= LEVEL):
+    if side == "undecided" or (p is not None and float(p) >= ALPHA):
         return f"undecided at {seen}"
     return "replicated" if side == claim.rule else f"not replicated at {seen}"
 
@@ -121,7 +121,7 @@ def _by_p(claim: Claim, row: dict[str, Cell], seen: str, models: Cell) -> str:
     p, value = row.get(str(claim.p)), row.get(claim.place.column or "value")
     if p is None or value is None or models == 1:
         return "one seed, no verdict"
-    if float(p) >= LEVEL:
+    if float(p) >= ALPHA:
         return f"undecided at {seen}"
     side = "above" if float(value) > claim.null else "below"
     return "replicated" if side == claim.rule else f"not replicated at {seen}"
@@ -140,12 +140,12 @@ def _row(claim: Claim, result: Result) -> dict[str, Cell] | None:
         return None
 
 
-def _level(claim: Claim, result: Result, row: dict[str, Cell]) -> float:
+def _threshold(claim: Claim, result: Result, row: dict[str, Cell]) -> float:
     """The threshold: what random networks reach, or the claim's null where they were not measured."""
     if claim.place.result in CHOSEN and result.primary is not None:
         return result.primary.null
-    reached = row.get("chance")
-    return claim.null if reached is None or claim.place.result == "lookup" else float(reached)
+    threshold = row.get("threshold")
+    return claim.null if threshold is None else float(threshold)
 
 
 def _find(place: Place, group: str, made: dict[str, list[Result]]) -> Result | None:

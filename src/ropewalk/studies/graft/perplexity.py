@@ -16,7 +16,7 @@ COLUMNS = {
     "variant": "variant",
     "seeds": "seeds",
     "perplexity": "perplexity",
-    "baseline": "of the baseline",
+    "baseline": "perplexity of the baseline",
     "difference": "difference, nats per token",
     "smallest": "smallest mean increment of a row",
     "mean": "mean increment",
@@ -27,7 +27,7 @@ COLUMNS = {
 
 
 def perplexity(sides: Mapping[str, Mapping[int, Side]], baseline: str, seen: str) -> Result:
-    """sides: variant -> seed -> what was measured; those of `baseline` have integer positions. seen: what a training read."""
+    """sides: variant -> seed -> what was measured; those of `baseline` have integer positions. seen: how much each model read."""
     rows = []
     for variant, by_seed in sides.items():
         seeds = sorted(by_seed.keys() & sides[baseline].keys())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ropewalk.analyses import gaps, signal_comparison
-from ropewalk.analyses.byte_kinds import SURFACE, each, sentences
+from ropewalk.analyses.byte_kinds import SURFACE, cell_kinds, sentences
 from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.gold import Gold
 from ropewalk.analyses.result import Result
@@ -62,7 +62,7 @@ class SignalTables:
     def white_space(self, tokens: np.ndarray) -> Result:
         """White space and punctuation against letters, on held-out bytes."""
         read = trace(self.grafts[0], self._held_out(tokens))
-        first, kind, names = each(read)
+        first, kind, names = cell_kinds(read)
         labels = np.isin(kind, [i for i, name in enumerate(names) if name in SURFACE])
         return self._in_halves(read, first, labels, "White space and punctuation against letters")
 
@@ -99,14 +99,14 @@ class SignalTables:
         return fits[np.linspace(0, len(fits) - 1, min(len(fits), self.settings.gaps)).astype(np.int64)]
 
     def _compare(self, parts: list[Part], start: Start, title: str) -> Result:
-        readers = self._readers(parts, start)
-        random = readers.pop(RANDOM)
+        predictors = self._predictors(parts, start)
+        random = predictors.pop(RANDOM)
         dev, test = parts
         return signal_comparison.compare_signals(
-            readers,
+            predictors,
             signal_comparison.Gaps(dev.labels, test.labels, test.sentences),
             title=title,
-            chance=[name for name in readers if name.endswith("untrained model")],
+            baselines=[name for name in predictors if name.endswith("untrained model")],
             random=random,
             notes=[
                 *self._about_sensitivity(),
@@ -124,8 +124,8 @@ class SignalTables:
             "further than an increment has. Its null is the same of an untrained model."
         ]
 
-    def _readers(self, parts: list[Part], start: Start) -> dict[str, signal_comparison.Reader]:
-        readers: dict[str, signal_comparison.Reader] = {}
+    def _predictors(self, parts: list[Part], start: Start) -> dict[str, signal_comparison.Predictor]:
+        predictors: dict[str, signal_comparison.Predictor] = {}
         for window in self.settings.windows:
             for what, host in (
                 ("the base", self._plain()),
@@ -134,19 +134,21 @@ class SignalTables:
                 found = [self._sensitivity(host, part, window) for part in parts]
                 rows = tuple(map(str, found[0].rows))
                 dev, test = (t.values[None] for t in found)
-                readers[f"sensitivity over {window} of {what}"] = signal_comparison.Reader(rows, dev, test)
+                predictors[f"sensitivity over {window} of {what}"] = signal_comparison.Predictor(
+                    rows, dev, test
+                )
         rows, late = tuple(map(str, self.grafts[0].rows)), int(self.grafts[0].gap == "after")
         texts = list(dict.fromkeys(part.text for part in parts))
         own = {t: np.stack([trace(g, t, start=start).increments for g in self.grafts]) for t in texts}
         drawn = {t: _draws(self.grafts[0], t, start) for t in texts}
         for name, values in (("increment", own), (RANDOM, drawn)):
             dev, test = (values[part.text][..., part.tokens - late] for part in parts)
-            readers[name] = signal_comparison.Reader(rows, dev, test)
+            predictors[name] = signal_comparison.Predictor(rows, dev, test)
         plain = {t: trace(self._plain(), t, start=start) for t in texts}
         for name, key in SIGNALS.items():
             dev, test = (getattr(plain[part.text], key)[part.tokens] for part in parts)
-            readers[name] = signal_comparison.single(dev, test)
-        return readers
+            predictors[name] = signal_comparison.single(dev, test)
+        return predictors
 
     def _sensitivity(self, host: Graft, part: Part, window: int) -> Trace:
         s = self.settings

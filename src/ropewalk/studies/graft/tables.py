@@ -31,14 +31,14 @@ from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
 from ropewalk.training.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft import paired, trainable
 
-MOVERS = 5
+EXTREMES = 5
 SOURCE = "ropewalk.studies.graft.tables"
 INCREMENT_COLUMNS = {
     "row": "row",
     "mean": "mean increment",
     "std": "standard deviation in context",
     "tokens": "standard deviation over tokens",
-    "end": "end of text, less the row's mean",
+    "end": "end of text, minus the row's mean",
 }
 Make = Callable[[list[GraftJob]], list[Result]]
 
@@ -65,7 +65,7 @@ class GraftTables:
             for name, variant in self.study.variants.items()
             if variant.increments.parametrization != "constant"
         ]
-        if not isinstance(self.reader, ByteTokenizer):
+        if not isinstance(self.tokenizer, ByteTokenizer):
             return found + [
                 self._entry(f"{name}/signals word starts", self._of_variant(name), self._word_starts)
                 for name in self.study.study.main
@@ -89,7 +89,7 @@ class GraftTables:
         return [job for job in jobs(self.study, self.base) if job.done(self.out)]
 
     @cached_property
-    def reader(self) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer:
         """How the base reads text."""
         return tokenizer_of(self.base)
 
@@ -111,24 +111,26 @@ class GraftTables:
         losses = {
             name: {seed: s.loss * density for seed, s in by_seed.items()} for name, by_seed in sides.items()
         }
-        moved = {
-            name: max(map(_moved, by.values())) for name, by in sides.items() if name in self.study.variants
+        variation = {
+            name: max(map(_variation, by.values()))
+            for name, by in sides.items()
+            if name in self.study.variants
         }
         return [
-            neutrality(losses, how, moved=moved, seen=own[0].size),
+            neutrality(losses, how, variation=variation, seen=own[0].size),
             perplexity(sides, how, own[0].size),
         ]
 
     def _vocabulary(self, own: list[GraftJob]) -> list[Result]:
-        """Increments by row, by category or byte kind, movers, and the agreement of seeds, over held-out text."""
+        """Increments by row, by category or byte kind, extreme tokens, and the agreement of seeds, over held-out text."""
         found = [self._measured(job) for job in own]
         first = found[0]
         counts = np.min([v.counts for v in found], 0)
         seen = np.min([v.seen for v in found if v.seen is not None], 0)
-        means = np.stack([v.d for v in found])
-        mean = replace(first, d=means.mean(0), counts=counts, seen=seen)
-        made = [self._increments(own, found), vocabulary.movers(mean, MOVERS)]
-        if isinstance(self.reader, ByteTokenizer):
+        means = np.stack([v.increments for v in found])
+        mean = replace(first, increments=means.mean(0), counts=counts, seen=seen)
+        made = [self._increments(own, found), vocabulary.extreme_tokens(mean, EXTREMES)]
+        if isinstance(self.tokenizer, ByteTokenizer):
             occurring = np.where((counts > 0)[:, None], means, np.nan)
             made.append(_in_context(spacing.by_byte(first.rows, occurring.transpose(0, 2, 1))))
         else:
@@ -140,7 +142,7 @@ class GraftTables:
     def _increments(self, own: list[GraftJob], found: list[vocabulary.Vocabulary]) -> Result:
         """Mean and standard deviation of every row."""
         sides = [paired.Side.read(job.folder(self.out)) for job in own]
-        end = self.reader.end
+        end = self.tokenizer.end
         rows: list[dict[str, Any]] = []
         for n, name in enumerate(found[0].rows):
             means = np.array([side.spacing[n]["mean"] for side in sides])
@@ -148,7 +150,7 @@ class GraftTables:
             columns = {
                 "mean": means,
                 "std": np.array([side.spacing[n]["std"] for side in sides]),
-                "tokens": np.array([v.d[v.kept, n].std() for v in found]),
+                "tokens": np.array([v.increments[v.kept, n].std() for v in found]),
                 "end": np.array([_end(v, end, n) for v in found]),
             }
             for column, values in columns.items():
@@ -203,7 +205,7 @@ class GraftTables:
                 self._tokens.train, seed=job.seed, step=step, size=size_of_batch, context=context
             )
             seen += np.bincount(batch.numpy().ravel(), minlength=size)
-        pieces = tuple(self.reader.pieces(range(size)))
+        pieces = tuple(self.tokenizer.pieces(range(size)))
         return vocabulary.Vocabulary(np.arange(size), pieces, graft.rows, d, counts, graft.gap, seen)
 
     def _open(self, own: list[GraftJob]) -> list[Graft]:
@@ -218,7 +220,7 @@ class GraftTables:
 
     @cached_property
     def _tokens(self) -> Corpus:
-        return tokenize_corpus(self._bytes, self.reader)
+        return tokenize_corpus(self._bytes, self.tokenizer)
 
     @property
     def _tokens_per_byte(self) -> float:
@@ -235,7 +237,7 @@ def _in_context(result: Result) -> Result:
     return replace(result, title=title, primary=None, notes=(note,))
 
 
-def _moved(side: paired.Side) -> float:
+def _variation(side: paired.Side) -> float:
     """The standard deviation within rows over the row's mean, root mean square over rows."""
     return float(np.sqrt(np.mean([(row["std"] / row["mean"]) ** 2 for row in side.spacing])))
 

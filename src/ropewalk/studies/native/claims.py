@@ -59,14 +59,14 @@ def claims() -> Iterator[Claim]:
         yield Claim(
             f"entities/{row}", "Two-word names, English, reversed order", published, place, "above", 0.5
         )
-    place = Place("shared", "spacing", "surface", {"reader": "increment all"}, "auc")
+    place = Place("shared", "spacing", "surface", {"predictor": "increment all"}, "auc")
     yield Claim("surface", "Surface boundaries, shared", "AUC 0.97", place, "above", 0.5)
-    place = Place("per-layer", "scopes", "scopes", {"reader": CHOSEN}, "auc")
+    place = Place("per-layer", "scopes", "scopes", {"predictor": CHOSEN}, "auc")
     published = "layer 2: about 8, all else about 1"
     yield Claim("code", "Scope delimiters of code", published, place, "above", 0.5, reads="python")
     place = Place("per-layer per-head", "lookback", "lookback", {})
     published = "Spearman -0.48 over 48 heads"
-    yield Claim("heads", "Wider steps, nearer attention", published, place, "below", p="p")
+    yield Claim("heads", "Larger increments, nearer attention", published, place, "below", p="p")
     yield from _lookup()
 
 
@@ -97,8 +97,8 @@ def _bytes() -> Iterator[Claim]:
 def _boundaries() -> Iterator[Claim]:
     section, table = "Chinese words against jieba", "boundaries * by jieba"
 
-    def place(variant: str, reader: str) -> Place:
-        return Place(variant, table, "boundaries", {"reader": reader}, "auc")
+    def place(variant: str, predictor: str) -> Place:
+        return Place(variant, table, "boundaries", {"predictor": predictor}, "auc")
 
     yield Claim("boundaries/all", section, "AUC 0.498", place("shared", "increment all"))
     best = "AUC 0.68, best of six layers"

@@ -56,7 +56,7 @@ class GroupTables:
         by_head = [v for v in self.group.all_variants if VARIANTS[v].per_head] if experiment.per_head else []
         found = []
         for variant in dict.fromkeys((*self.group.main, *by_head)):
-            if len(self._folders(variant)) < experiment.least:
+            if len(self._folders(variant)) < experiment.min_models:
                 continue
             if experiment.name == "curve":
                 found += self._curves(experiment, variant)

@@ -42,11 +42,9 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     matrices = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
     low_rank = sum(config.lora_rank * (m.in_features + m.out_features) for m in matrices)
     unread = 0 if config.how == "full" or _on_a_gpu(recipe) else _unread(model)
-    learning = increments + {"frozen": 0, "lora": low_rank, "full": count}[config.how]
+    trained = count if config.how == "full" else 0
+    learning = increments + (low_rank if config.how == "lora" else 0) + trained
     narrow = compute.itemsize
-    held = (
-        4 if config.how == "full" or (config.how == "lora" and config.shard) else _held(model.config, narrow)
-    )
     shared = ranks if config.shard else 1
     tokens = min(-(-recipe.train.batch_size // ranks), micro_batch_size(recipe)) * config.context_length
     outside, inside = KEPT[config.how, narrow]
@@ -54,7 +52,7 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     return MemoryEstimate(
         parameters=count,
         learning=learning,
-        weights=((count - unread) * held + learning * 4) / shared,
+        weights=((count - unread) * _held(recipe, model, narrow) + (learning - trained) * 4) / shared,
         gradients=learning * 4 / shared,
         optimizer=learning * 8 / shared,
         activations=tokens * (layers * narrow * width + whole if config.checkpointing else layers * whole),
@@ -99,9 +97,14 @@ def _mlp_size(text: Any) -> int:
     return max(size) if isinstance(size, list | tuple) else int(size)
 
 
-def _held(shape: Any, narrow: int) -> float:
-    """Bytes of a weight that does not learn: as it is computed, or as it was quantized (4 bits where the config does not say)."""
-    config = getattr(shape, "quantization_config", None)
+def _held(recipe: GraftRecipe, model: Any, narrow: int) -> float:
+    """Bytes of a weight of the base. One that learns is held in float32, and a narrower compute dtype keeps a copy of it for
+    the backward pass; one that does not is held as it is computed, or as it was quantized (4 bits where the config does not say)."""
+    if recipe.model.how == "full":
+        return 4 + (narrow if narrow < 4 else 0)
+    if recipe.model.how == "lora" and recipe.model.shard:
+        return 4
+    config = getattr(model.config, "quantization_config", None)
     if config is None:
         return narrow
     values = config if isinstance(config, dict) else config.to_dict()
