@@ -1,6 +1,6 @@
 """Peak memory of training a graft on real models, against the estimate that `ropewalk graft-train` prints.
 
-python bench/graft_memory.py MODEL... [--how frozen,lora,full] [--context 512]
+python bench/graft_memory.py MODEL... [--trainable increments,lora,full] [--context 512]
 
 Each in a process of its own: two steps of one window and its validation, on a CPU. The peak is that of resident memory, mapped
 weights included, less what the libraries hold before the model is loaded.
@@ -35,20 +35,19 @@ def resident() -> tuple[int, int]:
 
 
 def watch(most: list[tuple[int, int]], stop: threading.Event) -> None:
-    """Keeps the largest of what was in memory, each kind by itself, in `most`."""
+    """Keeps in `most` what was in memory when it was most; mapped weights that were copied no longer count."""
     while not stop.is_set():
-        own, mapped = resident()
-        most[0] = (max(most[0][0], own), max(most[0][1], mapped))
+        most[0] = max(most[0], resident(), key=sum)
         time.sleep(0.005)
 
 
-def measure(base: str, how: str, context: int) -> dict[str, float | str]:
+def measure(base: str, trainable: str, context: int) -> dict[str, float | str]:
     """Estimated and measured bytes of a training."""
     plan, _ = execution.plan_execution("cpu", compile=False)
     recipe = GraftRecipe(
         corpus=CorpusConfig(sources=[{"path": "none"}]),
-        model=GraftConfig(base=base, how=how, context_length=context),
-        optimizer=rates(how, 2),
+        model=GraftConfig(base=base, trainable=trainable, context_length=context),
+        optimizer=rates(trainable, 2),
         train={
             "steps": 2, "batch_size": 1, "device": "cpu", "compile": False, "validation_tokens": context,
             "precision": plan.precision,
@@ -75,21 +74,21 @@ def measure(base: str, how: str, context: int) -> dict[str, float | str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="+")
-    parser.add_argument("--how", default="frozen,lora,full")
+    parser.add_argument("--trainable", default="increments,lora,full")
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--one", action="store_true")
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(given.models[0], given.how, given.context)))
+        print(json.dumps(measure(given.models[0], given.trainable, given.context)))
         return
     rows = {}
     for base in given.models:
-        for how in given.how.split(","):
-            words = [sys.executable, __file__, base, "--how", how, "--context", str(given.context), "--one"]
+        for trainable in given.trainable.split(","):
+            words = [sys.executable, __file__, base, "--trainable", trainable, "--context", str(given.context), "--one"]
             found = json.loads(
                 subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
             )
-            name = f"{Path(base).name}, {how}, {found['precision']}, {given.context} tokens"
+            name = f"{Path(base).name}, {trainable}, {found['precision']}, {given.context} tokens"
             rows[name] = {"estimated GB": found["estimated"] / 1e9, "measured GB": found["measured"] / 1e9}
             rows[name]["ratio"] = found["estimated"] / found["measured"]
             print(name, {key: round(value, 3) for key, value in rows[name].items()}, flush=True)

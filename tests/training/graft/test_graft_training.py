@@ -53,8 +53,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     return prepare(config, folder / "cache", progress=False)
 
 
-def plan(base: str, how: str = "frozen", steps: int = 3, **more: Any) -> GraftRecipe:
-    shape = {"base": base, "how": how, "context_length": 32, "lora_rank": 2, **more.pop("model", {})}
+def plan(base: str, trainable: str = "increments", steps: int = 3, **more: Any) -> GraftRecipe:
+    shape = {"base": base, "trainable": trainable, "context_length": 32, "lora_rank": 2, **more.pop("model", {})}
     train = {
         "steps": steps,
         "batch_size": 4,
@@ -71,16 +71,16 @@ def plan(base: str, how: str = "frozen", steps: int = 3, **more: Any) -> GraftRe
     )
 
 
-@pytest.mark.parametrize("how", ["frozen", "lora", "full"])
-def test_trains_beside_a_baseline(how: str, base: str, corpus: Corpus, tmp_path: Path) -> None:
-    report = paired.train(plan(base, how), corpus, tmp_path)
+@pytest.mark.parametrize("trainable", ["increments", "lora", "full"])
+def test_trains_beside_a_baseline(trainable: str, base: str, corpus: Corpus, tmp_path: Path) -> None:
+    report = paired.train(plan(base, trainable), corpus, tmp_path)
     mean, low, high = report.difference
     assert low <= mean <= high and len(report.grafted.losses) == len(report.baseline.losses) > 1
     assert all(row["std"] > 0 for row in report.grafted.spacing)
     assert [(row["mean"], row["std"]) for row in report.baseline.spacing] == [(1.0, 0.0)] * 2
     content = json.loads((tmp_path / "report.json").read_text())
     assert content["difference"]["mean"] == pytest.approx(mean) and "difference" in report.summary()
-    if how == "frozen":
+    if trainable == "increments":
         assert not (tmp_path / "baseline" / "metrics.jsonl").exists()
     else:
         steps = [
@@ -92,9 +92,9 @@ def test_trains_beside_a_baseline(how: str, base: str, corpus: Corpus, tmp_path:
         ]
         assert steps[0] == steps[1] and max(steps[0]) == 3
     kept = tmp_path / "grafted" / "model"
-    where = str(kept / "base") if how == "full" else base
+    where = str(kept / "base") if trainable == "full" else base
     model = transformers.AutoModelForCausalLM.from_pretrained(where)
-    if how == "lora":
+    if trainable == "lora":
         import peft
 
         model = peft.PeftModel.from_pretrained(model, kept / "lora")
@@ -127,15 +127,15 @@ def test_a_frozen_baseline_is_the_untouched_base(base: str, corpus: Corpus, tmp_
         )
 
 
-@pytest.mark.parametrize("how", ["frozen", "lora"])
-def test_resumes_as_if_it_had_never_stopped(how: str, base: str, corpus: Corpus, tmp_path: Path) -> None:
-    whole = paired.train(plan(base, how, steps=4, checkpoint_minutes=0.0), corpus, tmp_path / "a")
+@pytest.mark.parametrize("trainable", ["increments", "lora"])
+def test_resumes_as_if_it_had_never_stopped(trainable: str, base: str, corpus: Corpus, tmp_path: Path) -> None:
+    whole = paired.train(plan(base, trainable, steps=4, checkpoint_minutes=0.0), corpus, tmp_path / "a")
 
     def stop(progress: Any) -> None:
         if progress.step == 2:
             raise KeyboardInterrupt
 
-    wanted = plan(base, how, steps=4, checkpoint_minutes=0.0)
+    wanted = plan(base, trainable, steps=4, checkpoint_minutes=0.0)
     with pytest.raises(KeyboardInterrupt):
         paired.train(wanted, corpus, tmp_path / "b", watch=stop)
     resumed = paired.train(wanted, corpus, tmp_path / "b", resume=True)
@@ -179,26 +179,29 @@ def needed(base: str, ranks: int = 1, **model: Any) -> MemoryEstimate:
 
 
 def test_the_estimate_counts_what_learns(base: str) -> None:
-    sizes = {how: needed(base, how=how) for how in ("frozen", "lora", "full")}
+    sizes = {trainable: needed(base, trainable=trainable) for trainable in ("increments", "lora", "full")}
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
     count = sum(p.numel() for p in model.parameters())
     with graft(model) as grafted:
         increments = sum(p.numel() for p in grafted.parameters())
-    assert sizes["frozen"].parameters == count
-    assert sizes["frozen"].learning == pytest.approx(increments, rel=0.05)
-    assert sizes["frozen"].learning < sizes["lora"].learning < sizes["full"].learning
-    assert sizes["full"].weights > 1.9 * sizes["frozen"].weights
-    assert needed(base, ranks=4, how="full", shard=True).optimizer == sizes["full"].optimizer / 4
-    assert needed(base, how="full", checkpointing=True).activations < sizes["full"].activations
+    assert sizes["increments"].parameters == count
+    assert sizes["increments"].learning == pytest.approx(increments, rel=0.05)
+    assert sizes["increments"].learning < sizes["lora"].learning < sizes["full"].learning
+    assert sizes["increments"].weights == pytest.approx(2 * count + 4 * increments, rel=0.05)
+    assert sizes["full"].weights == pytest.approx(
+        (4 + 2) * count, rel=0.05
+    )  # float32, and a copy to compute with
+    assert needed(base, ranks=4, trainable="full", shard=True).optimizer == sizes["full"].optimizer / 4
+    assert needed(base, trainable="full", checkpointing=True).activations < sizes["full"].activations
     assert sizes["full"].libraries == memory_estimate.LIBRARIES + 257 * memory_estimate.TOKENIZER
     assert any("libraries 0.06" in line for line in sizes["full"].describe(1, "graft-train"))
 
 
-@pytest.mark.parametrize("how", ["frozen", "lora", "full"])
+@pytest.mark.parametrize("trainable", ["increments", "lora", "full"])
 @pytest.mark.parametrize("compute", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("inside", [2, 4])
 def test_the_estimate_of_activations_is_what_a_pass_keeps(
-    how: str, compute: torch.dtype, inside: int, tmp_path: Path
+    trainable: str, compute: torch.dtype, inside: int, tmp_path: Path
 ) -> None:
     shape = transformers.LlamaConfig(
         vocab_size=257, hidden_size=128, intermediate_size=inside * 128, num_hidden_layers=3,
@@ -206,7 +209,7 @@ def test_the_estimate_of_activations_is_what_a_pass_keeps(
     )  # fmt: skip
     transformers.LlamaForCausalLM(shape).save_pretrained(tmp_path / "llama")
     wanted = plan(
-        str(tmp_path / "llama"), how, model={"context_length": 64}, batch_size=4, micro_batch_size=4
+        str(tmp_path / "llama"), trainable, model={"context_length": 64}, batch_size=4, micro_batch_size=4
     )
     host = trainable.open_base(wanted.model, compute, seed=0)
     student = trainable.Trainee(Graft(host, wanted.model.increments, 0), compute)
@@ -275,8 +278,8 @@ def test_mistakes_are_refused_with_a_sentence(base: str, corpus: Corpus, tmp_pat
 
 
 def test_rates_follow_what_learns() -> None:
-    for how in ("frozen", "lora", "full"):
-        chosen = rates(how, 1000)  # type: ignore[arg-type]
+    for trainable in ("increments", "lora", "full"):
+        chosen = rates(trainable, 1000)  # type: ignore[arg-type]
         assert chosen.lr * chosen.increments_lr_multiplier == pytest.approx(1e-3) and chosen.warmup == 100
 
 
@@ -297,9 +300,9 @@ def two(base: str, corpus: Corpus, out: Path, shard: bool, breaks: bool = False)
 
 @pytest.mark.parametrize("shard", [False, True])
 def test_two_processes_train_as_one(shard: bool, base: str, corpus: Corpus, tmp_path: Path) -> None:
-    how = "full"
+    trainable = "full"
     alone = paired.train(
-        plan(base, how, model={"increments": IncrementConfig(hidden_size=8)}), corpus, tmp_path / "one"
+        plan(base, trainable, model={"increments": IncrementConfig(hidden_size=8)}), corpus, tmp_path / "one"
     )
     for status, errors in two(base, corpus, tmp_path / "two", shard):
         assert status == 0, errors[-2000:]

@@ -16,10 +16,10 @@ from ropewalk.training.memory_estimate import MemoryEstimate
 from ropewalk.training.recipe import micro_batch_size
 
 KEPT = {
-    ("frozen", 4): (48, 12),
+    ("increments", 4): (48, 12),
     ("lora", 4): (48, 16),
     ("full", 4): (63, 16),
-    ("frozen", 2): (28, 6),
+    ("increments", 2): (28, 6),
     ("lora", 2): (38, 8),
     ("full", 2): (52, 10),
 }
@@ -41,13 +41,13 @@ def estimate(recipe: GraftRecipe, *, compute: torch.dtype, ranks: int = 1) -> Me
     )
     matrices = [m for m in model.modules() if isinstance(m, torch.nn.Linear)]
     low_rank = sum(config.lora_rank * (m.in_features + m.out_features) for m in matrices)
-    unread = 0 if config.how == "full" or _on_a_gpu(recipe) else _unread(model)
-    trained = count if config.how == "full" else 0
-    learning = increments + (low_rank if config.how == "lora" else 0) + trained
+    unread = 0 if config.trainable == "full" or _on_a_gpu(recipe) else _unread(model)
+    trained = count if config.trainable == "full" else 0
+    learning = increments + (low_rank if config.trainable == "lora" else 0) + trained
     narrow = compute.itemsize
     shared = ranks if config.shard else 1
     tokens = min(-(-recipe.train.batch_size // ranks), micro_batch_size(recipe)) * config.context_length
-    outside, inside = KEPT[config.how, narrow]
+    outside, inside = KEPT[config.trainable, narrow]
     whole = outside * width + inside * _mlp_size(text)
     return MemoryEstimate(
         parameters=count,
@@ -100,9 +100,9 @@ def _mlp_size(text: Any) -> int:
 def _held(recipe: GraftRecipe, model: Any, narrow: int) -> float:
     """Bytes of a weight of the base. One that learns is held in float32, and a narrower compute dtype keeps a copy of it for
     the backward pass; one that does not is held as it is computed, or as it was quantized (4 bits where the config does not say)."""
-    if recipe.model.how == "full":
+    if recipe.model.trainable == "full":
         return 4 + (narrow if narrow < 4 else 0)
-    if recipe.model.how == "lora" and recipe.model.shard:
+    if recipe.model.trainable == "lora" and recipe.model.shard:
         return 4
     config = getattr(model.config, "quantization_config", None)
     if config is None:
