@@ -23,7 +23,7 @@ from ropewalk.tokens.huggingface import HuggingFaceTokenizer
 from ropewalk.tokens.tokenizer import ByteTokenizer
 from ropewalk.training import recipe
 from ropewalk.training.corpus_tokens import tokenize_corpus
-from ropewalk.training.graft import memory_estimate, paired, trainable
+from ropewalk.training.graft import memory_estimate, paired
 from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, rates
 from ropewalk.training.memory_estimate import MemoryEstimate
 from ropewalk.training.optimizer import OptimizerConfig
@@ -54,7 +54,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def plan(base: str, trainable: str = "increments", steps: int = 3, **more: Any) -> GraftRecipe:
-    shape = {"base": base, "trainable": trainable, "context_length": 32, "lora_rank": 2, **more.pop("model", {})}
+    shape = {
+        "base": base,
+        "trainable": trainable,
+        "context_length": 32,
+        "lora_rank": 2,
+        **more.pop("model", {}),
+    }
     train = {
         "steps": steps,
         "batch_size": 4,
@@ -128,7 +134,9 @@ def test_a_frozen_baseline_is_the_untouched_base(base: str, corpus: Corpus, tmp_
 
 
 @pytest.mark.parametrize("trainable", ["increments", "lora"])
-def test_resumes_as_if_it_had_never_stopped(trainable: str, base: str, corpus: Corpus, tmp_path: Path) -> None:
+def test_resumes_as_if_it_had_never_stopped(
+    trainable: str, base: str, corpus: Corpus, tmp_path: Path
+) -> None:
     whole = paired.train(plan(base, trainable, steps=4, checkpoint_minutes=0.0), corpus, tmp_path / "a")
 
     def stop(progress: Any) -> None:
@@ -179,7 +187,7 @@ def needed(base: str, ranks: int = 1, **model: Any) -> MemoryEstimate:
 
 
 def test_the_estimate_counts_what_learns(base: str) -> None:
-    sizes = {trainable: needed(base, trainable=trainable) for trainable in ("increments", "lora", "full")}
+    sizes = {part: needed(base, trainable=part) for part in ("increments", "lora", "full")}
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
     count = sum(p.numel() for p in model.parameters())
     with graft(model) as grafted:
@@ -187,10 +195,8 @@ def test_the_estimate_counts_what_learns(base: str) -> None:
     assert sizes["increments"].parameters == count
     assert sizes["increments"].learning == pytest.approx(increments, rel=0.05)
     assert sizes["increments"].learning < sizes["lora"].learning < sizes["full"].learning
-    assert sizes["increments"].weights == pytest.approx(2 * count + 4 * increments, rel=0.05)
-    assert sizes["full"].weights == pytest.approx(
-        (4 + 2) * count, rel=0.05
-    )  # float32, and a copy to compute with
+    copies = 4 + 2  # bytes in float32, and in bfloat16 to compute with
+    assert sizes["full"].weights == pytest.approx(copies * count + 4 * increments, rel=1e-3)
     assert needed(base, ranks=4, trainable="full", shard=True).optimizer == sizes["full"].optimizer / 4
     assert needed(base, trainable="full", checkpointing=True).activations < sizes["full"].activations
     assert sizes["full"].libraries == memory_estimate.LIBRARIES + 257 * memory_estimate.TOKENIZER
@@ -278,8 +284,8 @@ def test_mistakes_are_refused_with_a_sentence(base: str, corpus: Corpus, tmp_pat
 
 
 def test_rates_follow_what_learns() -> None:
-    for trainable in ("increments", "lora", "full"):
-        chosen = rates(trainable, 1000)  # type: ignore[arg-type]
+    for part in ("increments", "lora", "full"):
+        chosen = rates(part, 1000)  # type: ignore[arg-type]
         assert chosen.lr * chosen.increments_lr_multiplier == pytest.approx(1e-3) and chosen.warmup == 100
 
 
