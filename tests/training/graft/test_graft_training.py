@@ -217,8 +217,8 @@ def test_the_estimate_of_activations_is_what_a_pass_keeps(
     wanted = plan(
         str(tmp_path / "llama"), trainable, model={"context_length": 64}, batch_size=4, micro_batch_size=4
     )
-    host = trainable.open_base(wanted.model, compute, seed=0)
-    student = trainable.Trainee(Graft(host, wanted.model.increments, 0), compute)
+    host = open_base(wanted.model, compute, seed=0)
+    student = Trainee(Graft(host, wanted.model.increments, 0), compute)
     own = {p.untyped_storage().data_ptr() for p in student.parameters()}
     kept: dict[int, torch.Tensor] = {}
 
@@ -329,14 +329,14 @@ def test_a_prefix_is_read_and_left_out_of_the_loss(base: str) -> None:
     plain = Graft(model, IncrementConfig())
     ids = torch.arange(12)[None]
     with torch.no_grad():
-        output = trainable.Trainee(plain, torch.float32, (7, 8))(ids)
+        output = Trainee(plain, torch.float32, (7, 8))(ids)
         whole = plain(torch.cat([torch.tensor([[7, 8]]), ids], 1))
     assert torch.allclose(output.logits, whole.logits[:, 2:], atol=1e-5) and output.r[0].shape == (
         1,
         12,
         1,
     )
-    assert trainable.prefix_of(GraftConfig(base=base)) == ()
-    assert trainable.prefix_of(GraftConfig(base=base, start="bos")) == (256,)
+    assert prefix_of(GraftConfig(base=base)) == ()
+    assert prefix_of(GraftConfig(base=base, start="bos")) == (256,)
     with pytest.raises(UserError, match="start must be auto"):
-        trainable.prefix_of(GraftConfig(base=base, start=9999))
+        prefix_of(GraftConfig(base=base, start=9999))
