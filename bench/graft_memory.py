@@ -84,7 +84,16 @@ def main() -> None:
     rows = {}
     for base in given.models:
         for trainable in given.trainable.split(","):
-            words = [sys.executable, __file__, base, "--trainable", trainable, "--context", str(given.context), "--one"]
+            words = [
+                sys.executable,
+                __file__,
+                base,
+                "--trainable",
+                trainable,
+                "--context",
+                str(given.context),
+                "--one",
+            ]
             found = json.loads(
                 subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
             )

@@ -25,6 +25,7 @@ from ropewalk.training import recipe
 from ropewalk.training.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft import memory_estimate, paired
 from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, rates
+from ropewalk.training.graft.trainable import Trainee, open_base, prefix_of
 from ropewalk.training.memory_estimate import MemoryEstimate
 from ropewalk.training.optimizer import OptimizerConfig
 
