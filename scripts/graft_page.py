@@ -15,9 +15,9 @@ from typing import Any
 
 from ropewalk.analyses.result import Result, shown
 from ropewalk.studies.graft.claims import INCREMENTS, PERPLEXITY
+from ropewalk.studies.graft.plan import BASELINES
 
-HOWS = ("frozen", "lora", "full")
-WHAT = {"frozen": "increments alone", "lora": "increments and LoRA", "full": "everything"}
+WHAT = {"increments": "increments alone", "lora": "increments and LoRA", "full": "everything"}
 KEPT = ("neutrality", "perplexity", "increments", "extreme_tokens", "vocabulary", "patterns", "signals")
 PREDICTORS = (
     "increment row chosen on development",
@@ -48,7 +48,11 @@ def page(report: dict[str, Any], title: str) -> str:
 
 def sentences(made: Tables) -> list[str]:
     """What the tables decide."""
-    rows = [(how, row) for how in HOWS for row in _rows(made, f"graft/{how}/neutrality", "neutrality")]
+    rows = [
+        (trainable, row)
+        for trainable in BASELINES
+        for row in _rows(made, f"graft/{BASELINES[trainable]}/neutrality", "neutrality")
+    ]
     worse = [str(row["variant"]) for _, row in rows if row["different"] and _number(row["difference"]) > 0]
     better = [str(row["variant"]) for _, row in rows if row["different"] and _number(row["difference"]) < 0]
     equal = [str(row["variant"]) for _, row in rows if row["equivalent"]]
@@ -62,13 +66,13 @@ def sentences(made: Tables) -> list[str]:
     ):
         if names:
             found.append(f"Held-out loss with increments is {text}: {', '.join(names)}.")
-    for how in ("lora", "full"):
-        row = next((r for h, r in rows if h == how and r["variant"] == f"{how} shared"), None)
-        spread = next(iter(_rows(made, f"graft/{how} shared/vocabulary", "increments")), None)
+    for trainable in ("lora", "full"):
+        row = next((r for h, r in rows if h == trainable and r["variant"] == f"{trainable} shared"), None)
+        spread = next(iter(_rows(made, f"graft/{trainable} shared/vocabulary", "increments")), None)
         if row is not None and spread is not None:
-            mean, std, _ = INCREMENTS[how]
+            mean, std, _ = INCREMENTS[trainable]
             found.append(
-                f"Shared increments trained with {WHAT[how].split(' and ')[-1]} have a mean of {shown(spread['mean'])} and a "
+                f"Shared increments trained with {WHAT[trainable].split(' and ')[-1]} have a mean of {shown(spread['mean'])} and a "
                 f"standard deviation over tokens of {shown(spread['tokens'])} (published: {mean} and {std})."
             )
     for name, result in _signal_tables(made):
@@ -85,15 +89,15 @@ def sentences(made: Tables) -> list[str]:
 
 def _perplexity(made: Tables) -> list[str]:
     lines = [
-        "| what learns | increments | seeds | perplexity | same training, integer positions | difference, nats per token | mean "
+        "| trained | increments | seeds | perplexity | same training, integer positions | difference, nats per token | mean "
         "increment, least to largest of a row | published: perplexity, baseline |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for how in HOWS:
-        for row in _rows(made, f"graft/{how}/neutrality", "perplexity"):
+    for trainable in BASELINES:
+        for row in _rows(made, f"graft/{BASELINES[trainable]}/neutrality", "perplexity"):
             cells = (
-                WHAT[how],
-                str(row["variant"]).removeprefix(f"{how} "),
+                WHAT[trainable],
+                str(row["variant"]).removeprefix(f"{trainable} "),
                 row["seeds"],
                 f"{_number(row['perplexity']):.3f}",
                 f"{_number(row['baseline']):.3f}",

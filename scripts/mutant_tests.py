@@ -3,13 +3,14 @@
 `fresh_status` starts with nothing of ropewalk imported: it serves every change, and takes seconds. `Collected` is fast: one
 process imports the tests of a file and collects them once, and forks for each mutant. The fork gives the changed function its
 new code wherever a module, class or wrapper holds that function, so it serves a change inside a function that has not
-been called yet, which is most. In a fork the tests that run the changed line come first, the fastest first, and the first
-failure ends it; a mutant survives only after all of them.
+been called yet, which is most. What each test runs and how long it takes is measured once: in a fork the tests that run the
+changed line come first, the fastest first, and the first failure ends it; a mutant survives only after all of them.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.abc
@@ -49,17 +50,30 @@ def fresh_status(file: str, source: str, tests: tuple[str, ...]) -> int:
     return _forked(work, SECONDS)[0]
 
 
-class Collected:
-    """The tests of a file, collected in a process that waits for mutants and forks for each. `seconds`: their time without one."""
+@dataclass(frozen=True)
+class Measured:
+    """What each test of a file runs: its lines and its processor time, by the test's name; and what its tests import."""
 
-    def __init__(self, file: str, tests: tuple[str, ...], mutants: list[Mutant]) -> None:
+    lines: dict[str, list[int]]
+    seconds: dict[str, float]
+    imports: list[str]
+
+
+class Collected:
+    """The tests of a file, collected in a process that waits for mutants and forks for each.
+
+    measured: what the tests run; None to measure it, each test in a process of its own, which exits if one fails.
+    """
+
+    def __init__(
+        self, file: str, tests: tuple[str, ...], mutants: list[Mutant], measured: Measured | None
+    ) -> None:
         self.here, there = multiprocessing.Pipe()
-        self.process = multiprocessing.get_context("fork").Process(
-            target=_serve, args=(there, file, tests, mutants)
-        )
+        server = _Server(there, str(SOURCE / file), mutants, measured)
+        self.process = multiprocessing.get_context("fork").Process(target=_serve, args=(server, tests))
         self.process.start()
         there.close()
-        self.seconds = self._next()
+        self.measured: Measured = self._next()
 
     def _next(self) -> Any:
         try:
@@ -82,9 +96,8 @@ class Collected:
         self.process.join()
 
 
-def _serve(connection: Connection, file: str, tests: tuple[str, ...], mutants: list[Mutant]) -> None:
+def _serve(server: _Server, tests: tuple[str, ...]) -> None:
     _silence()
-    server = _Server(connection, str(SOURCE / file), mutants)
     sys.setprofile(server.note_call)
     with tempfile.TemporaryDirectory() as folder:
         _pytest(tests, f"--basetemp={folder}/tests", plugins=[server])
@@ -93,8 +106,10 @@ def _serve(connection: Connection, file: str, tests: tuple[str, ...], mutants: l
 class _Server:
     """A pytest plugin that runs the collected tests with one mutant after the other, instead of once."""
 
-    def __init__(self, connection: Connection, path: str, mutants: list[Mutant]) -> None:
-        self.connection, self.path, self.mutants = connection, path, mutants
+    def __init__(
+        self, connection: Connection, path: str, mutants: list[Mutant], measured: Measured | None
+    ) -> None:
+        self.connection, self.path, self.mutants, self.measured = connection, path, mutants, measured
         self.called: set[CodeType] = set()  # by imports: too late to change
 
     def note_call(self, frame: FrameType, event: str, argument: Any) -> None:
@@ -104,73 +119,71 @@ class _Server:
     def pytest_runtestloop(self, session: Any) -> bool:
         for item in session.items:
             _stop_at_first_example(item)
-        tests = self._measured(session)
-        sys.setprofile(None)
-        if tests is None:
+        try:
+            known = self.measured or self._measure(session)
+        except RuntimeError as error:
+            self.connection.send(str(error))
             return True
-        seconds = sum(test.seconds for test in tests)
+        for name in known.imports:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        sys.setprofile(None)
         original = compile(Path(self.path).read_text(), self.path, "exec", dont_inherit=True)
         functions: dict[CodeType, list[FunctionType]] = {}
         for each in gc.get_objects():
             if type(each) is FunctionType and each.__code__.co_filename == self.path:
                 functions.setdefault(each.__code__, []).append(each)
         gc.freeze()
-        self.connection.send(seconds)
+        limit = int(10 + 4 * sum(known.seconds.values()))
+        self.connection.send(known)
         while (number := self.connection.recv()) is not None:
-            mutant = self.mutants[number]
-            old, new = _changed_function(original, mutant.code) or (None, None)
+            line = self.mutants[number].line
+            old, new = _changed_function(original, self.mutants[number].code) or (None, None)
             if old is None or old not in functions or old in self.called:
                 self.connection.send(None)
                 continue
-            tests.sort(key=lambda test: (mutant.line not in test.lines, test.seconds))
+            order = sorted(
+                session.items,
+                key=lambda item: (line not in known.lines[item.nodeid], known.seconds[item.nodeid]),
+            )
 
-            def work(old: Any = old, new: Any = new) -> int:
+            def work(old: Any = old, new: Any = new, order: list[Any] = order) -> int:
                 for function in functions[old]:
                     function.__code__ = new
-                return _run(session, [test.item for test in tests])
+                return _run(session, order)
 
-            self.connection.send(_forked(work, int(10 + 4 * seconds))[0])
+            self.connection.send(_forked(work, limit)[0])
         return True
 
-    def _measured(self, session: Any) -> list[_Measured] | None:
-        """Runs each test in a process of its own, and imports here what they imported; None if one fails."""
-        found = []
+    def _measure(self, session: Any) -> Measured:
+        found = Measured({}, {}, [])
         for item in session.items:
-
-            def work(item: Any = item) -> tuple[int, set[str], set[int], float]:
-                lines: set[int] = set()
-
-                def trace(frame: FrameType, event: str, argument: Any) -> Any:
-                    if frame.f_code.co_filename != self.path:
-                        return None
-                    lines.add(frame.f_lineno)
-                    return trace
-
-                before, began = set(sys.modules), time.process_time()
-                sys.setprofile(None)
-                sys.settrace(trace)
-                failed = _run(session, [item])
-                sys.settrace(None)
-                return failed, set(sys.modules) - before, lines, time.process_time() - began
-
-            status, answer = _forked(work, SECONDS)
-            if status or answer is None or answer[0]:
-                self.connection.send(f"{item.nodeid} fails without a change.")
-                return None
-            found.append(_Measured(item, *answer[2:]))
-            for name in sorted(answer[1]):
+            status, answer = _forked(functools.partial(self._traced, session, item), SECONDS)
+            if status or answer is None:
+                raise RuntimeError(f"{item.nodeid} fails without a change.")
+            found.lines[item.nodeid], found.seconds[item.nodeid] = answer[:2]
+            found.imports.extend(name for name in answer[2] if name not in sys.modules)
+            for name in answer[2]:
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
         return found
 
+    def _traced(self, session: Any, item: Any) -> int | tuple[list[int], float, list[str]]:
+        """Runs one test: the lines that it runs, its seconds, and what it imports; 1 if it fails."""
+        lines: set[int] = set()
 
-@dataclass(frozen=True)
-class _Measured:
-    """A collected test, the lines of the file that it runs, and how long it takes."""
+        def trace(frame: FrameType, event: str, argument: Any) -> Any:
+            if frame.f_code.co_filename != self.path:
+                return None
+            lines.add(frame.f_lineno)
+            return trace
 
-    item: Any
-    lines: set[int]
-    seconds: float
+        before, began = set(sys.modules), time.process_time()
+        sys.setprofile(None)
+        sys.settrace(trace)
+        failed = _run(session, [item])
+        sys.settrace(None)
+        return failed or (sorted(lines), time.process_time() - began, sorted(set(sys.modules) - before))
 
 
 def _changed_function(old: CodeType, new: CodeType) -> tuple[CodeType, CodeType] | None:

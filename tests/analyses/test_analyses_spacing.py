@@ -112,7 +112,7 @@ def test_means_by_character_find_what_was_planted_and_say_what_saturates():
     space = result.find(row="L1", kind="space")
     assert space["mean_low"] < 3 < space["mean_high"] and space["mean"] == pytest.approx(3, abs=0.1)
     assert result.find(row="L0", kind="space")["mean"] == pytest.approx(1, abs=0.1)
-    assert space["ceiling"] > 0.3 and result.find(row="L0", kind="space")["ceiling"] == 0
+    assert space["saturated"] > 0.3 and result.find(row="L0", kind="space")["saturated"] == 0
     assert "maximum of 3.0" in result.notes[0]
 
 
@@ -149,7 +149,7 @@ def test_surface_finds_planted_marks_and_nothing_in_noise():
 def test_extremes_show_the_gap_in_its_context():
     t = trace(noise=0.0)
     rows = [row for row in spacing.extremes(t, count=3, around=4).rows if row["row"] == "L1"]
-    assert [row["end"] for row in rows] == ["widest"] * 3 + ["narrowest"] * 3
+    assert [row["extreme"] for row in rows] == ["widest"] * 3 + ["narrowest"] * 3
     _, right = str(rows[0]["context"]).split("‖")
     assert right[0] in " .,!⏎" and rows[0]["increment"] == 3.0 and rows[3]["increment"] == 1.0
 

@@ -67,7 +67,7 @@ def test_graft_train_and_what_follows(models: Path, tmp_path: Path) -> None:
 
 def test_a_dry_run_prints_the_estimate_alone(models: Path, tmp_path: Path) -> None:
     result = run(
-        "graft-train", models / "llama", "--corpus", models / "texts.jsonl", "--dry-run", "--how", "full"
+        "graft-train", models / "llama", "--corpus", models / "texts.jsonl", "--dry-run", "--trainable", "full"
     )
     assert result.exit_code == 0 and "M parameters" in result.output and not (tmp_path / "runs").exists()
 
@@ -106,7 +106,7 @@ def test_export(models: Path, tmp_path: Path) -> None:
 def test_mistakes(models: Path) -> None:
     llama_folder, texts = models / "llama", models / "texts.jsonl"
     assert "needs text" in mistake("graft-train", llama_folder)
-    refused = run("graft-train", llama_folder, "--corpus", texts, "--how", "half")
+    refused = run("graft-train", llama_folder, "--corpus", texts, "--trainable", "half")
     assert refused.exit_code == 2 and "'lora'" in refused.output
     assert "is a native model" in mistake("graft-train", models / "unit", "--corpus", texts)
     assert "unknown parametrization" in mistake(

@@ -148,7 +148,7 @@ def test_a_read_only_folder(tmp_path: Path, name: str) -> None:
 # What a graft's training saves last: the increments, and the base or the LoRA that learned with them.
 
 
-def _save_trained(number: int, how: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _save_trained(number: int, trainable: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ropewalk import hf
     from ropewalk.training.graft import paired
     from ropewalk.training.graft.recipe import GraftRecipe
@@ -157,7 +157,7 @@ def _save_trained(number: int, how: str, folder: Path, monkeypatch: pytest.Monke
     recipe = GraftRecipe.model_validate(
         {
             "corpus": tiny.recipe().corpus,
-            "model": {"base": "somewhere", "how": how, "increments": {"hidden_size": 2}},
+            "model": {"base": "somewhere", "trainable": trainable, "increments": {"hidden_size": 2}},
         }
     )
     with hf.graft(host(), hidden_size=2) as grafted:

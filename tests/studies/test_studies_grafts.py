@@ -53,16 +53,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         title = "A rehearsal of grafts"
         base = "{tmp_path / "native"}"
         seeds = [1, 2]
-        main = ["frozen per-layer"]
+        main = ["increments per-layer"]
         windows = 4
         sample = 2000
         gold_root = "{tmp_path}"
         scale = 0.01
-        [variants."frozen per-layer"]
-        how = "frozen"
+        [variants."increments per-layer"]
+        trainable = "increments"
         increments = {{ hidden_size = 4 }}
         [variants."lora shared"]
-        how = "lora"
+        trainable = "lora"
         increments = {{ parametrization = "positive", per = "shared", gap = "after", hidden_size = 4 }}
         [gold]
         ours = {{ dev = "dev.seg.txt", test = "test.seg.txt" }}
@@ -87,7 +87,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         checkpoint_minutes = 0
         """
     )
-    monkeypatch.setattr(statistics, "draws", partial(statistics.draw_resample_counts, replicates=30))
+    monkeypatch.setattr(statistics, "draw_resample_counts", partial(statistics.draw_resample_counts, replicates=30))
     monkeypatch.setattr(random_networks, "DRAWS", 2)
     monkeypatch.setattr(report, "commit", lambda: "a commit")
     return tmp_path
@@ -110,7 +110,7 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
 
     study = plan.read(recipe)
     jobs = list(plan.jobs(study, plan.base(study, out)))
-    assert [job.variant for job in jobs[:4]] == ["frozen", "lora", "frozen per-layer", "lora shared"]
+    assert [job.variant for job in jobs[:4]] == ["base", "lora", "increments per-layer", "lora shared"]
 
     def cut_off(job, state):
         def watch(progress):
@@ -129,18 +129,20 @@ def test_a_graft_study_from_the_plan_to_the_report(monkeypatch, capsys, folder: 
     found = json.loads((out / "report.json").read_text())
     made = {(table["id"], table["name"]): table for table in found["tables"]}
     assert made.keys() >= {
-        ("graft/frozen/neutrality", "neutrality"), ("graft/lora/neutrality", "neutrality"),
-        ("graft/lora shared/vocabulary", "increments"), ("graft/frozen per-layer/vocabulary", "bytes"),
-        ("graft/frozen per-layer/vocabulary", "extreme_tokens"), ("graft/frozen per-layer/vocabulary", "patterns"),
-        ("graft/frozen per-layer/boundaries ours", "boundaries"), ("graft/frozen per-layer/boundaries ours", "gain"),
-        ("graft/frozen per-layer/signals ours", "signals"), ("graft/frozen per-layer/signals white space", "signals"),
+        ("graft/base/neutrality", "neutrality"), ("graft/lora/neutrality", "neutrality"),
+        ("graft/lora shared/vocabulary", "increments"), ("graft/increments per-layer/vocabulary", "bytes"),
+        ("graft/increments per-layer/vocabulary", "extreme_tokens"), ("graft/increments per-layer/vocabulary", "patterns"),
+        ("graft/increments per-layer/boundaries ours", "boundaries"), ("graft/increments per-layer/boundaries ours", "gain"),
+        ("graft/increments per-layer/signals ours", "signals"), ("graft/increments per-layer/signals white space", "signals"),
     }  # fmt: skip
-    assert made["graft/frozen/neutrality", "neutrality"]["rows"][0]["pairs"] == 2
-    assert made["graft/lora/neutrality", "neutrality"]["rows"][0]["moved"] > 0
+    assert made["graft/base/neutrality", "neutrality"]["rows"][0]["pairs"] == 2
+    assert made["graft/lora/neutrality", "neutrality"]["rows"][0]["variation"] > 0
     (row,) = made["graft/lora/neutrality", "perplexity"]["rows"]
     assert row["published"] == "9.666, 9.653" and row["perplexity"] != row["baseline"] and row["seeds"] == 2
     assert row["smallest"] == row["mean"] == row["largest"]  # one shared row
-    predictors = {row["predictor"] for row in made["graft/frozen per-layer/signals ours", "signals"]["rows"]}
+    predictors = {
+        row["predictor"] for row in made["graft/increments per-layer/signals ours", "signals"]["rows"]
+    }
     assert predictors >= {
         "increment L1", "increment row chosen on development", "sensitivity over 1 of the base L0",
         "sensitivity over 3 of an untrained model row chosen on development", "entropy before",
@@ -205,9 +207,9 @@ def test_an_end_that_was_not_measured_has_no_increment() -> None:
 @pytest.mark.parametrize("variant", plan.read(ROOT / "recipes" / "graft-smollm2.toml").variants)
 def test_the_recipe_of_the_study_on_smollm2_pairs_every_variant(variant: str) -> None:
     study = plan.read(ROOT / "recipes" / "graft-smollm2.toml")
-    how, _, kind = variant.partition(" ")
+    trainable, _, kind = variant.partition(" ")
     increments = study.variants[variant].increments
-    assert study.variants[variant].how == how and kind in ("per-layer", "shared", "constant")
+    assert study.variants[variant].trainable == trainable and kind in ("per-layer", "shared", "constant")
     assert increments.shared == (kind == "shared")
     assert (increments.parametrization == "constant") == (kind == "constant")
 
@@ -218,10 +220,10 @@ def test_the_recipe_that_comes_along_holds() -> None:
     rates = {
         job.variant: job.recipe.optimizer.lr * job.recipe.optimizer.increments_lr_multiplier for job in jobs
     }
-    assert rates["frozen per-layer, fast"] == pytest.approx(1e-2) and rates["full shared"] == pytest.approx(
-        1e-3
-    )
-    assert {job.recipe.model.how for job in jobs} == {"frozen", "lora", "full"} and len(
+    assert rates["increments per-layer, fast"] == pytest.approx(1e-2) and rates[
+        "full shared"
+    ] == pytest.approx(1e-3)
+    assert {job.recipe.model.trainable for job in jobs} == {"increments", "lora", "full"} and len(
         study.study.seeds
     ) == 3
     assert sum(row["hours"] for row in plan.table(study)) < 2
@@ -229,13 +231,17 @@ def test_the_recipe_that_comes_along_holds() -> None:
 
 @pytest.mark.parametrize(
     ("override", "said"),
-    [("variants.lora.how=lora", "increments"), ("study.color=1", "unknown key"), ("study.seeds=[]", "seeds")],
+    [
+        ("variants.lora.trainable=lora", "increments"),
+        ("study.color=1", "unknown key"),
+        ("study.seeds=[]", "seeds"),
+    ],
 )
 def test_a_graft_study_that_does_not_hold_is_refused(folder: Path, override: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         plan.read(folder / "graft.toml", [override])
     with pytest.raises(UserError, match="learned parametrization"):
-        plan.read(folder / "graft.toml", ["variants.frozen per-layer.increments.parametrization=integer"])
+        plan.read(folder / "graft.toml", ["variants.increments per-layer.increments.parametrization=integer"])
 
 
 def test_a_reader_that_knows_is_content_from_one_that_does_not() -> None:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class GraftOptions:
     """The settings of a graft's training that are set most often; `--set` reaches every other."""
 
-    how: Annotated[
-        Literal["frozen", "lora", "full"],
-        typer.Option(help="Which weights train besides the increments: none, LoRA adapters, or all."),
-    ] = "frozen"
+    trainable: Annotated[
+        Literal["increments", "lora", "full"],
+        typer.Option(help="What is trained: the increments alone, LoRA adapters too, or all weights."),
+    ] = "increments"
     parametrization: Annotated[
         str,
         typer.Option(
@@ -77,7 +77,7 @@ class GraftOptions:
         from ropewalk.tokens.tokenizer import read_start
         from ropewalk.training.graft.recipe import rates
 
-        usual = rates(self.how, self.steps)
+        usual = rates(self.trainable, self.steps)
         base_lr = usual.lr if self.base_lr is None else self.base_lr
         lr = usual.lr * usual.increments_lr_multiplier if self.lr is None else self.lr
         increments = {
@@ -88,7 +88,7 @@ class GraftOptions:
         }
         return {
             "model": {
-                "base": base, "how": self.how, "context_length": self.context_length, "start": read_start(self.start),
+                "base": base, "trainable": self.trainable, "context_length": self.context_length, "start": read_start(self.start),
                 "checkpointing": self.checkpointing, "shard": self.shard, "increments": increments,
             },
             "optimizer": {
@@ -124,7 +124,7 @@ def graft_train(
     """Graft learned increments onto a Hugging Face model and train them next to a baseline without them.
 
     Both runs see the same data for the same steps; the report gives the difference in held-out loss
-    with a 95 % interval. The estimated memory and time are printed first. With --how frozen the baseline has nothing to train
+    with a 95 % interval. The estimated memory and time are printed first. With --trainable increments the baseline has nothing to train
     and is only evaluated. Several GPUs: start it with torchrun or
     accelerate.
 
@@ -132,11 +132,11 @@ def graft_train(
 
       ropewalk graft-train HuggingFaceTB/SmolLM2-135M --corpus texts/ --steps 500
 
-      ropewalk graft-train ./my-llama --corpus a.jsonl --how lora --per shared --gap after
+      ropewalk graft-train ./my-llama --corpus a.jsonl --trainable lora --per shared --gap after
 
       ropewalk graft-train ./my-llama --corpus a.jsonl --set corpus.text_key=body --set model.lora_rank=8
 
-      torchrun --nproc-per-node 8 -m ropewalk graft-train BASE-7B --corpus texts/ --how full --shard
+      torchrun --nproc-per-node 8 -m ropewalk graft-train BASE-7B --corpus texts/ --trainable full --shard
     """
     from ropewalk.training import distributed
 

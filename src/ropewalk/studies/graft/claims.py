@@ -12,27 +12,27 @@ from collections.abc import Iterator
 from ropewalk.studies.claims import Claim, Place
 
 PERPLEXITY = {"lora": (9.666, 9.653), "full": (9.469, 9.471)}
-"""What learns -> with increments, without."""
+"""What is trained -> with increments, without."""
 INCREMENTS = {"lora": (1.033, 0.011, 1.053), "full": (1.002, 0.003, 1.014)}
-"""What learns -> mean, standard deviation over tokens, end of text."""
+"""What is trained -> mean, standard deviation over tokens, end of text."""
 
 
 def claims() -> Iterator[Claim]:
     """For variants named "lora shared" and "full shared"."""
-    for how, (grafted, plain) in PERPLEXITY.items():
-        name, difference = f"{how} shared", math.log(grafted / plain)
+    for trainable, (grafted, plain) in PERPLEXITY.items():
+        name, difference = f"{trainable} shared", math.log(grafted / plain)
         yield Claim(
             f"loss/{name}",
             "Graft of shared increments: change of the loss (published: nats per token; ours: nats per byte of text)",
             f"{difference:+.4f} (perplexity {grafted} against {plain})",
-            Place(None, f"{how}/neutrality", "neutrality", {"variant": name}, "difference"),
+            Place(None, f"{trainable}/neutrality", "neutrality", {"variant": name}, "difference"),
             "equivalent",
         )
-        mean, std, end = INCREMENTS[how]
+        mean, std, end = INCREMENTS[trainable]
         for column, published in (("mean", f"{mean}"), ("tokens", f"{std}"), ("end", f"{end - mean:+.3f}")):
             yield Claim(
                 f"{column}/{name}",
-                "Graft of shared increments: mean, standard deviation over tokens, end of text less mean",
+                "Graft of shared increments: mean, standard deviation over tokens, end of text minus mean",
                 published,
                 Place(name, "vocabulary", "increments", {"row": "all"}, column),
                 "above" if column == "end" else "figure",

@@ -24,11 +24,13 @@ from ropewalk.system.seeds import MAX_SEED
 from ropewalk.system.toml import read_toml
 from ropewalk.training.corpus_tokens import tokenize_corpus
 from ropewalk.training.graft import paired
-from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, How, rates
+from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, Trainable, rates
 from ropewalk.training.loop import ProgressCallback
 from ropewalk.training.recipe import TrainConfig
 
 GROUP = "graft"
+BASELINES: dict[Trainable, str] = {"increments": "base", "lora": "lora", "full": "full"}
+"""What is trained -> the name of the baseline, which is trained alike without increments; the base itself is not trained."""
 
 
 class GraftHeader(Header):
@@ -60,7 +62,7 @@ class GraftVariant(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    how: How
+    trainable: Trainable
     increments: IncrementConfig
     rate: float = Field(default=1e-3, gt=0)
 
@@ -94,21 +96,21 @@ class GraftStudy(BaseModel):
     @classmethod
     def _learned(cls, variants: dict[str, GraftVariant]) -> dict[str, GraftVariant]:
         for name, variant in variants.items():
-            if variant.increments.parametrization == "integer" or name in ("frozen", "lora", "full"):
+            if variant.increments.parametrization == "integer" or name in BASELINES.values():
                 raise ValueError(
                     f"'{name}' is no variant: it needs a learned parametrization and a name of its own"
                 )
         return variants
 
     @property
-    def hows(self) -> list[How]:
-        """What learns, in the order of the variants, each once."""
-        return list(dict.fromkeys(variant.how for variant in self.variants.values()))
+    def trainables(self) -> list[Trainable]:
+        """What is trained, in the order of the variants, each once."""
+        return list(dict.fromkeys(variant.trainable for variant in self.variants.values()))
 
 
 @dataclass(frozen=True)
 class GraftJob:
-    """One training: a variant, or the baseline that is named after what learns (frozen, lora, full); see
+    """One training: a variant, or the baseline that is named base, lora or full; see
     `studies.plan.Job`."""
 
     variant: str
@@ -171,7 +173,7 @@ def jobs(study: GraftStudy, base: str, device: str = "auto") -> Iterator[GraftJo
     """Every training, seeds outermost, so that a study that is cut short has whole pairs."""
     integer = IncrementConfig(parametrization="integer")
     baselines: dict[str, GraftVariant] = {
-        how: GraftVariant(how=how, increments=integer) for how in study.hows
+        BASELINES[part]: GraftVariant(trainable=part, increments=integer) for part in study.trainables
     }
     for seed in study.study.seeds:
         for name, variant in {**baselines, **study.variants}.items():
@@ -181,12 +183,12 @@ def jobs(study: GraftStudy, base: str, device: str = "auto") -> Iterator[GraftJo
 def table(study: GraftStudy) -> list[plan.Row]:
     """The plan in rows: what learns, how many trainings, million tokens each, hours at the study's speed."""
     rows = []
-    for how in study.hows:
-        own = [job for job in jobs(study, study.study.base) if job.recipe.model.how == how]
-        trained = [job for job in own if job.variant != "frozen"]  # that baseline is only read
+    for part in study.trainables:
+        own = [job for job in jobs(study, study.study.base) if job.recipe.model.trainable == part]
+        trained = [job for job in own if job.variant != BASELINES["increments"]]  # that baseline is only read
         rows.append(
             {
-                "what learns": how,
+                "trainable": part,
                 "variants": len({job.variant for job in own}),
                 "seeds": len(study.study.seeds),
                 "trainings": len(trained),
@@ -199,8 +201,8 @@ def table(study: GraftStudy) -> list[plan.Row]:
 
 def _recipe(study: GraftStudy, base: str, variant: GraftVariant, seed: int, device: str) -> GraftRecipe:
     steps = scaled_steps(study.train.steps, study.study.scale)
-    usual = rates(variant.how, steps)
-    shape: dict[str, Any] = {"base": base, "how": variant.how, "increments": variant.increments}
+    usual = rates(variant.trainable, steps)
+    shape: dict[str, Any] = {"base": base, "trainable": variant.trainable, "increments": variant.increments}
     train = {
         "seed": seed,
         "steps": steps,

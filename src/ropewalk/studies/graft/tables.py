@@ -1,6 +1,6 @@
 """The tables of a graft study: losses, increments over the vocabulary, boundaries and the probe.
 
-A table is named graft/variant/table, or graft/frozen/table where it is about the base itself.
+A table is named graft/variant/table, or graft/base/table where it is about the base itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ropewalk.hf.opening import tokenizer_of
 from ropewalk.measure import vocabulary as measured
 from ropewalk.measure.windows import cut
 from ropewalk.studies.graft.perplexity import perplexity
-from ropewalk.studies.graft.plan import GROUP, GraftJob, GraftStudy, jobs
+from ropewalk.studies.graft.plan import BASELINES, GROUP, GraftJob, GraftStudy, jobs
 from ropewalk.studies.graft.signals import SignalTables
 from ropewalk.studies.store import Entry
 from ropewalk.tokens.tokenizer import ByteTokenizer, Tokenizer
@@ -58,7 +58,8 @@ class GraftTables:
 
     def entries(self) -> list[Entry]:
         found = [
-            self._entry(f"{how}/neutrality", self._of_how(how), self._neutrality) for how in self.study.hows
+            self._entry(f"{BASELINES[part]}/neutrality", self._of_trainable(part), self._neutrality)
+            for part in self.study.trainables
         ]
         found += [
             self._entry(f"{name}/vocabulary", self._of_variant(name), self._vocabulary)
@@ -93,8 +94,8 @@ class GraftTables:
         """How the base reads text."""
         return tokenizer_of(self.base)
 
-    def _of_how(self, how: str) -> list[GraftJob]:
-        return [job for job in self.done if job.recipe.model.how == how]
+    def _of_trainable(self, part: str) -> list[GraftJob]:
+        return [job for job in self.done if job.recipe.model.trainable == part]
 
     def _of_variant(self, name: str) -> list[GraftJob]:
         return [job for job in self.done if job.variant == name]
@@ -104,8 +105,8 @@ class GraftTables:
         sides: dict[str, dict[int, paired.Side]] = {}
         for job in own:
             sides.setdefault(job.variant, {})[job.seed] = paired.Side.read(job.folder(self.out))
-        how = own[0].recipe.model.how
-        if how not in sides or len(sides) < 2:
+        baseline = BASELINES[own[0].recipe.model.trainable]
+        if baseline not in sides or len(sides) < 2:
             return []
         density = self._tokens_per_byte
         losses = {
@@ -117,8 +118,8 @@ class GraftTables:
             if name in self.study.variants
         }
         return [
-            neutrality(losses, how, variation=variation, seen=own[0].size),
-            perplexity(sides, how, own[0].size),
+            neutrality(losses, baseline, variation=variation, seen=own[0].size),
+            perplexity(sides, baseline, own[0].size),
         ]
 
     def _vocabulary(self, own: list[GraftJob]) -> list[Result]:

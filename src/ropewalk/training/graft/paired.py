@@ -223,7 +223,7 @@ def _save_model(
     graft: Graft, recipe: GraftRecipe, folder: Path, provenance: dict[str, Any], write: bool
 ) -> None:
     """Writes increments.safetensors and ropewalk.json, and in lora/ or base/ what else has learned: all or nothing."""
-    part = {"frozen": None, "lora": LORA, "full": FULL}[recipe.model.how]
+    part = {"increments": None, "lora": LORA, "full": FULL}[recipe.model.trainable]
     state = {} if part is None else gather_tensors(graft.model.state_dict(), write)
     kept = {name: t for name, t in state.items() if ".increments." not in f".{name}"}
     model: Any = graft.model

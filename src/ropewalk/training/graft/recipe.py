@@ -20,13 +20,17 @@ from ropewalk.training.recipe import MICRO_TOKENS, TrainConfig
 MAX_LOGITS_PER_PASS = 1 << 28
 """Logits of one pass with gradients: 1 GB in float32, and as much for their gradient."""
 
-How = Literal["frozen", "lora", "full"]
-RATES: dict[How, tuple[float, float]] = {"frozen": (1e-3, 1.0), "lora": (1e-4, 10.0), "full": (1e-5, 100.0)}
+Trainable = Literal["increments", "lora", "full"]
+RATES: dict[Trainable, tuple[float, float]] = {
+    "increments": (1e-3, 1.0),
+    "lora": (1e-4, 10.0),
+    "full": (1e-5, 100.0),
+}
 """Learning rate of the base, and the multiplier that gives 1e-3 for the increments."""
 
 
 class GraftConfig(BaseModel):
-    """base: a folder, a hub name or a GGUF file. how: which weights train besides the increments. context_length: tokens in a window.
+    """base: a folder, a hub name or a GGUF file. trainable: the increments alone, with LoRA adapters, or with all weights of the base. context_length: tokens in a window.
 
     start: the tokens before each window, which are left out of the loss: "auto" those that the tokenizer adds to a text,
     "bos", "none", or a token id. checkpointing: recompute activations in the backward pass, to save memory. shard:
@@ -36,7 +40,7 @@ class GraftConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     base: str
-    how: How = "frozen"
+    trainable: Trainable = "increments"
     context_length: int = Field(512, ge=2)
     start: Start = "auto"
     lora_rank: int = Field(16, ge=1)
@@ -80,7 +84,7 @@ def vocab_size(base: str) -> int:
     return int(open_config(base).get_text_config().vocab_size)
 
 
-def rates(how: How, steps: int) -> OptimizerConfig:
+def rates(trainable: Trainable, steps: int) -> OptimizerConfig:
     """Peak learning rates by what trains: 1e-3 for the increments, the usual rates of fine-tuning for the base."""
-    lr, multiplier = RATES[how]
+    lr, multiplier = RATES[trainable]
     return OptimizerConfig(lr=lr, increments_lr_multiplier=multiplier, warmup=min(500, max(1, steps // 10)))

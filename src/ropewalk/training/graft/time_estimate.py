@@ -17,18 +17,18 @@ SIZE, SECONDS = 768, 0.15
 SHARE = 0.4
 """Of its speed that a training reaches."""
 UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
-PASSES = {"frozen": 4, "lora": 4, "full": 6}
+PASSES = {"increments": 4, "lora": 4, "full": 6}
 """Floating-point operations of a step for each token and weight: a forward pass has 2, gradients of activations 2, of weights 2."""
 
 
 def seconds(recipe: GraftRecipe, plan: ExecutionPlan) -> float:
-    """Of both training runs in one process; a frozen baseline is not trained."""
+    """Of both training runs in one process; a baseline whose base is frozen is not trained."""
     weights, _, text = base_shape(recipe)
     heads = (
         2 * recipe.model.context_length * int(text.hidden_size) * int(text.num_hidden_layers)
     )  # attention's own
-    work = PASSES[recipe.model.how] * (weights + heads) * step_tokens(recipe) * recipe.train.steps
-    trainings = 1 if recipe.model.how == "frozen" else 2
+    work = PASSES[recipe.model.trainable] * (weights + heads) * step_tokens(recipe) * recipe.train.steps
+    trainings = 1 if recipe.model.trainable == "increments" else 2
     return trainings * work * (4 / 3 if recipe.model.checkpointing else 1) / (SHARE * _speed(plan))
 
 

@@ -26,7 +26,7 @@ from ropewalk.system.files import read_json, sha256
 from ropewalk.system.folders import write_folder
 from ropewalk.system.sharded_tensors import gather_tensors
 from ropewalk.training import distributed
-from ropewalk.training.graft.recipe import GraftConfig, How
+from ropewalk.training.graft.recipe import GraftConfig, Trainable
 
 LEARNED = "learned.safetensors"
 
@@ -81,24 +81,24 @@ def prefix_of(config: GraftConfig) -> tuple[int, ...]:
 
 
 def open_base(config: GraftConfig, compute: torch.dtype, seed: int) -> Any:
-    """The base model as `how` asks for it: frozen, with LoRA added, or learning; float32 where it learns."""
-    dtype = compute if has_narrow_base(config.how, config.shard) else torch.float32
+    """The base model as `trainable` asks for it: frozen, with LoRA added, or learning; float32 where it learns."""
+    dtype = compute if has_narrow_base(config.trainable, config.shard) else torch.float32
     model = open_model(config.base, dtype=dtype)
     if config.checkpointing:
         word = "activation" if hasattr(model, "activation_checkpointing_enable") else "gradient"
         enable = getattr(model, f"{word}_checkpointing_enable")
         enable(**{f"{word}_checkpointing_kwargs": {"use_reentrant": False}})
-    if config.how == "full":
+    if config.trainable == "full":
         return model
     model.requires_grad_(False)
-    return _add_lora(model, config.lora_rank, seed) if config.how == "lora" else model
+    return _add_lora(model, config.lora_rank, seed) if config.trainable == "lora" else model
 
 
 def open_trained(config: GraftConfig, folder: str | Path) -> Graft:
     """A finished training's model from its `model` folder: frozen, ready to be measured, with its tokenizer."""
     folder = Path(folder)
-    model = open_model(folder / FULL if config.how == "full" else config.base, dtype=torch.float32)
-    if config.how == "lora":
+    model = open_model(folder / FULL if config.trainable == "full" else config.base, dtype=torch.float32)
+    if config.trainable == "lora":
         model = with_lora(model, folder / LORA)
     tokenizer = tokenizer_of(config.base)
     if config.increments.parametrization == "integer":
@@ -109,9 +109,9 @@ def open_trained(config: GraftConfig, folder: str | Path) -> Graft:
     return graft
 
 
-def has_narrow_base(how: How, shard: bool) -> bool:
+def has_narrow_base(trainable: Trainable, shard: bool) -> bool:
     """Whether the base can stay in a narrow dtype: it does not learn, and is not sharded with weights of another dtype."""
-    return how == "frozen" or (how == "lora" and not shard)
+    return trainable == "increments" or (trainable == "lora" and not shard)
 
 
 def _add_lora(model: Any, rank: int, seed: int) -> Any:
@@ -128,7 +128,7 @@ def _add_lora(model: Any, rank: int, seed: int) -> Any:
 def parallelize(graft: Graft, config: GraftConfig, device: str, compute: torch.dtype) -> None:
     """Wraps a grafted model for several processes; its increments are sharded by themselves, so that they stay float32."""
     experts = ("num_experts", "num_local_experts", "n_routed_experts")
-    mixed = not has_narrow_base(config.how, config.shard) and compute != torch.float32
+    mixed = not has_narrow_base(config.trainable, config.shard) and compute != torch.float32
     run = distributed.wrap_ddp_or_fsdp(
         graft.model,
         device=device,
