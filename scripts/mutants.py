@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +17,17 @@ SOURCE = ROOT / "src" / "ropewalk"
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed source: `line` of the original, its text, and the change; code: compiled with the original's lines."""
+    """A changed source: `line` of the original, and the change; code: compiled with the original's lines.
+
+    key: file, text of the line and change; ", 2" and so on where a line has several such.
+    """
 
     file: str
     line: int
-    text: str
+    key: str
     change: str
     source: str
     code: CodeType
-
-    @property
-    def key(self) -> str:
-        return f"{self.file}: {self.text}: {self.change}"
 
 
 COMPARISONS = {
@@ -48,7 +48,8 @@ def mutants(file: str) -> Iterator[Mutant]:
     path = SOURCE / file
     source = path.read_text()
     tree = ast.parse(source)
-    seen = set()
+    seen: set[str] = set()
+    keys: Counter[str] = Counter()
     for number, node in enumerate(_nodes(tree)):
         for variant in range(len(_changes(copy.deepcopy(node)))):
             changed = copy.deepcopy(tree)
@@ -62,7 +63,10 @@ def mutants(file: str) -> Iterator[Mutant]:
             if text not in seen and before != after:
                 seen.add(text)
                 code = compile(changed, path, "exec", dont_inherit=True)
-                yield Mutant(file, line, source.splitlines()[line - 1].strip(), change, text, code)
+                key = f"{file}: {source.splitlines()[line - 1].strip()}: {change}"
+                keys[key] += 1
+                key += f", {keys[key]}" if keys[key] > 1 else ""
+                yield Mutant(file, line, key, change, text, code)
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:

@@ -19,10 +19,11 @@ import os
 import random
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from mutant_tests import TESTS, Collected, fresh_status
+from mutant_tests import TESTS, Collected, Measured, fresh_status
 from mutants import ROOT, SOURCE, Mutant, mutants
 
 TARGETS: dict[str, tuple[str, ...]] = {
@@ -33,7 +34,11 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "core/test_absolute.py",
     ),
     "core/positions.py": ("core/test_positions.py", "core/test_absolute.py"),
-    "core/encoding.py": ("core/test_encoding.py", "core/test_attention.py", "parity/test_bands.py"),
+    "core/encoding.py": (
+        "core/test_encoding.py",
+        "core/test_attention.py",
+        "parity/test_bands.py::test_the_other_half_turns_with_integer_positions",
+    ),
     "core/decay.py": ("core/test_decay_features.py", "core/test_attention.py", "native/test_decoder.py"),
     "core/loss.py": ("core/test_loss_values.py", "core/test_loss.py"),
     "native/kv_cache.py": ("native/test_generate.py", "native/test_decoder.py"),
@@ -138,6 +143,9 @@ EQUIVALENT: dict[str, str] = {
     "core/positions.py: running = ends = offsets(r, initial_sum=zero if initial_sum is None else initial_sum)[0]: 0 -> 1": (
         "both are the same tensor for gap before"
     ),
+    "core/positions.py: index = torch.where(starts, t, -1).cummax(1).values: 1 -> 2": (
+        "any negative number means no start"
+    ),
 }
 """Changes that no input can show: key of the mutant -> why."""
 
@@ -158,18 +166,18 @@ def named_survivors() -> list[str]:
 
 
 class Kept:
-    """What became of each mutant so far, in a JSON file: "noticed", or the tests that it survived, by their hash."""
+    """What is known so far, in a JSON file: of mutants, "noticed" or the tests that one survived, by their hash; of tests, what they run."""
 
     def __init__(self, path: Path | None, minutes: float | None) -> None:
         self.path = path
         self.until = float("inf") if minutes is None else time.monotonic() + 60 * minutes
-        self.known: dict[str, str] = (
-            json.loads(path.read_text()) if path is not None and path.exists() else {}
-        )
+        content = json.loads(path.read_text()) if path is not None and path.exists() else {}
+        self.mutants: dict[str, str] = content.get("mutants", {})
+        self.tests: dict[str, Any] = content.get("tests", {})
 
     def save(self) -> None:
         if self.path is not None:
-            self.path.write_text(json.dumps(self.known, indent=0) + "\n")
+            self.path.write_text(json.dumps({"mutants": self.mutants, "tests": self.tests}, indent=0) + "\n")
 
     def stop_when_due(self) -> None:
         if time.monotonic() > self.until:
@@ -184,33 +192,36 @@ def _digest(*texts: str) -> str:
 
 def survivors_of(file: str, most: int | None, seed: int, kept: Kept) -> tuple[int, list[Mutant]]:
     """How many mutants of a file were tried, and those that survive."""
-    tests = TARGETS[file]
+    tests, source = TARGETS[file], (SOURCE / file).read_text()
     tried = [one for one in mutants(file) if one.key not in EQUIVALENT]
     if most is not None and most < len(tried):
         tried = random.Random(seed).sample(tried, most)
-    names = [_digest(one.file + one.source) for one in tried]
+    names = {one: _digest(one.file + one.source) for one in tried}
     today = _digest(*((TESTS / test.partition("::")[0]).read_text() for test in tests))
-    left = [
-        one for one, name in zip(tried, names, strict=True) if kept.known.get(name) not in ("noticed", today)
-    ]
+
+    def note(one: Mutant, status: int) -> None:
+        kept.mutants[names[one]] = "noticed" if status else today
+
+    left = [one for one in tried if kept.mutants.get(names[one]) not in ("noticed", today)]
     if left:
-        fresh = []
-        with contextlib.closing(Collected(file, tests, left)) as collected:
+        fresh, key = [], _digest(source, today)
+        measured = Measured(**kept.tests[key]) if key in kept.tests else None
+        with contextlib.closing(Collected(file, tests, left, measured)) as collected:
+            kept.tests[key] = asdict(collected.measured)
             for number, one in enumerate(left):
                 kept.stop_when_due()
                 status = collected.status(number)
                 if status is None:
                     fresh.append(one)
                 else:
-                    kept.known[_digest(one.file + one.source)] = "noticed" if status else today
-        if fresh and fresh_status(file, (SOURCE / file).read_text(), tests):
+                    note(one, status)
+        if fresh and fresh_status(file, source, tests):
             sys.exit(f"{file}: its tests fail without a change.")
         for one in fresh:
             kept.stop_when_due()
-            status = fresh_status(file, one.source, tests)
-            kept.known[_digest(one.file + one.source)] = "noticed" if status else today
+            note(one, fresh_status(file, one.source, tests))
         kept.save()
-    survivors = [one for one, name in zip(tried, names, strict=True) if kept.known[name] != "noticed"]
+    survivors = [one for one in tried if kept.mutants[names[one]] != "noticed"]
     for one in survivors:
         print(f"  SURVIVED {file}:{one.line}: {one.change[:160]}", flush=True)
     return len(tried), survivors
