@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -179,3 +180,22 @@ def test_a_consistent_tree_can_be_released(scripts, tmp_path: Path) -> None:
 def test_an_inconsistent_tree_is_refused(scripts, tmp_path: Path, how, tag, repository, problem) -> None:
     found = scripts[0].problems(tree(tmp_path, **how), tag, repository)
     assert any(problem in sentence for sentence in found), found
+
+
+@pytest.mark.parametrize(
+    ("package", "release"),
+    [
+        ("typer", "0.15.0"),
+        ("starlette", "0.40"),
+        ("pillow", "10.0.0"),
+        ("onnx", "1.16.0"),
+        ("pyarrow", "14.0.0"),
+    ],
+)
+def test_lower_bounds_leave_out_releases_that_break_or_are_vulnerable(package: str, release: str) -> None:
+    entries = [
+        *PYPROJECT["project"]["dependencies"],
+        *(entry for extra in EXTRAS.values() for entry in extra),
+    ]
+    found = [one for one in map(Requirement, entries) if one.name == package]
+    assert found and not any(one.specifier.contains(release) for one in found)
