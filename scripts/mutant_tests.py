@@ -3,8 +3,8 @@
 `fresh_status` starts with nothing of ropewalk imported: it serves every change, and takes seconds. `Collected` is fast: one
 process imports the tests of a file and collects them once, and forks for each mutant. The fork gives the changed function its
 new code wherever a module, class or wrapper holds that function, so it serves a change inside a function that has not
-been called yet, which is most. What each test runs and how long it takes is measured once: in a fork the tests that run the
-changed line come first, the fastest first, and the first failure ends it; a mutant survives only after all of them.
+been called yet, which is most. What each test runs by itself and how long it takes is measured once: a fork runs the tests
+that run the changed function, those that run the changed line first, the fastest first, until one fails.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import resource
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -142,8 +143,9 @@ class _Server:
             if old is None or old not in functions or old in self.called:
                 self.connection.send(None)
                 continue
+            within = _lines(old)
             order = sorted(
-                session.items,
+                (item for item in session.items if not within.isdisjoint(known.lines[item.nodeid])),
                 key=lambda item: (line not in known.lines[item.nodeid], known.seconds[item.nodeid]),
             )
 
@@ -180,6 +182,7 @@ class _Server:
 
         before, began = set(sys.modules), time.process_time()
         sys.setprofile(None)
+        threading.settrace(trace)
         sys.settrace(trace)
         failed = _run(session, [item])
         sys.settrace(None)
@@ -199,9 +202,15 @@ def _changed_function(old: CodeType, new: CodeType) -> tuple[CodeType, CodeType]
     return _changed_function(a, b) if isinstance(a, CodeType) and isinstance(b, CodeType) else None
 
 
+def _lines(code: CodeType) -> set[int | None]:
+    """The lines of a function, with those of functions in it."""
+    inner = [_lines(each) for each in code.co_consts if isinstance(each, CodeType)]
+    return {line for _, _, line in code.co_lines()}.union(*inner)
+
+
 def _run(session: Any, items: list[Any]) -> int:
     """Runs collected tests until one fails; 1 if one did."""
-    for item, following in zip(items, [*items[1:], None], strict=True):
+    for item, following in zip(items, [*items[1:], None], strict=False):
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if session.shouldfail:
             break
