@@ -2,8 +2,8 @@
 
 python bench/gpu.py [--rounds N]
 
-An option that fails is listed with what it said, and the rest go on. Not yet run on a GPU; `scripts/gpu_lease.py` runs the
-same options with the checks of a rented one.
+An option that fails is listed with what it said, and the rest go on. `scripts/gpu_lease.py` runs the same options
+with the checks of a rented one.
 """
 
 from __future__ import annotations
@@ -71,9 +71,7 @@ def main() -> None:
 
 def option(name: str) -> contestants.Step:
     """One option's step, as `scripts/gpu_steps.py` describes it."""
-    step: contestants.Step = gpu_steps.step_of(
-        gpu_steps.option_of(name, False), False, gpu_steps.option_of(name, False)["increments"]
-    ).replay
+    step: contestants.Step = gpu_steps.step_of(gpu_steps.option_of(name, False), False).replay
     return step
 
 

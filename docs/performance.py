@@ -36,7 +36,7 @@ A training step counts 6 x (weights of its matrices + layers x context x width) 
 forward and twice that backward, causal attention at half of its score matrix, the tied head's product; recomputation,
 norms and increments count nothing. For the published shape that is 43 MFLOP per byte.
 """
-NO_GPU = "**Not yet run on a GPU**: every figure is a CPU's. [Several processes and machines](scale.md) says what is prepared."
+NO_GPU = "Every figure here is a CPU's; [One GPU](scale.md#one-gpu) has those of an H100."
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:

@@ -1,11 +1,14 @@
 """A rented GPU for a few minutes: checks, parity, a bench, and the published recipe for the time that is left.
 
     python scripts/gpu_lease.py --seconds 560 --corpus FOLDER --out OUT        (on a CPU, in a minute: --tiny)
+    python scripts/gpu_lease.py --seconds 180 --out A --check                  (the same in two commands)
+    python scripts/gpu_lease.py --seconds 560 --corpus FOLDER --out B --figures A/figures.json --models per-layer,rope
 
-Stages: the environment; the parity of every option of a training step with the CPU; a bench of the options that passed;
-the recipe, per-layer, with the fastest of them; float16 weights, metrics and figures in at most 8 files. Each option runs
-in a process of its own, so a crash or a hang costs that option only, and nothing begins that cannot end in time.
-`scripts/pack_for_gpu.py` makes the folder that this needs. Not yet run on a GPU; a test rehearses it on the CPU.
+Stages: the environment; the parity of every option of a training step with the CPU; a bench of the options that passed,
+beside other people's models of the same shape; the recipe with the fastest option, for one model after another with the same
+number of steps; float16 weights, metrics and figures in at most 8 files. Options run in processes of their own, so a crash
+or a hang costs that option only, and nothing begins that cannot end in time. `scripts/pack_for_gpu.py` makes the folder
+that this needs. A test rehearses it on the CPU.
 """
 
 from __future__ import annotations
@@ -17,19 +20,28 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gpu_steps import BATCH, INCREMENTS, OPTIONS, SHAPE, TINY_OPTIONS, option_of, size_of
+from gpu_steps import BATCH, INCREMENTS, OPTIONS, OTHERS, SHAPE, TINY_OPTIONS, option_of, size_of
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = Path(__file__).with_name("gpu_steps.py")
 NEEDED = ("numpy", "pydantic", "regex", "rich", "safetensors", "torch", "typer", "zstandard")
 FILE_LIMIT = 16 * 2**20
+STEPS_OF_RECIPE = 50_000
+AT_ONCE = 4
+"""Options whose parity is checked at the same time: mostly they wait for the compiler."""
+START = 30.0
+"""Seconds that a training takes before its first step: corpus, weights, compiled code."""
+EARLY = (0.25, 0.5)
+"""Fractions of a training whose nearest checkpoints come back as well."""
 
 
 class Clock:
@@ -50,10 +62,12 @@ class Figures:
 
     def __init__(self, out: Path) -> None:
         self.path, self.found = out / "figures.json", dict[str, Any]()
+        self.lock = threading.Lock()
 
     def set(self, section: str, key: str, value: Any) -> None:
-        self.found.setdefault(section, {})[key] = value
-        self.path.write_text(json.dumps(self.found, indent=1))
+        with self.lock:
+            self.found.setdefault(section, {})[key] = value
+            self.path.write_text(json.dumps(self.found, indent=1))
 
     def take(self, earlier: Path) -> None:
         """Takes over the parity and the bench of an earlier run."""
@@ -129,6 +143,33 @@ def stage(
         figures.set(kind, name, {"passed": False, "failed": "not started: too little time was left"})
 
 
+def check_parity(
+    names: list[str], until: float, clock: Clock, figures: Figures, words: argparse.Namespace
+) -> None:
+    """The parity of options, several at once; the first one alone, because others need the reference that it makes."""
+
+    def one(name: str) -> None:
+        stage("parity", [name], until, clock, figures, words)
+
+    one(names[0])
+    with ThreadPoolExecutor(1 if words.tiny else AT_ONCE) as pool:
+        list(pool.map(one, names[1:]))
+
+
+def check(clock: Clock, figures: Figures, words: argparse.Namespace) -> None:
+    """Parity and bench of every option, then a bench of the others that an option is compared with."""
+    names = json.loads(words.options) if words.options else TINY_OPTIONS if words.tiny else list(OPTIONS)
+    total = clock.left() if words.check else 0.45 * clock.left()
+    end = clock.left() - total
+    attempt("parity", clock, figures, lambda: check_parity(names, end + 0.4 * total, clock, figures, words))
+    ready = [name for name in names if name in passed(figures) and can_train(option_of(name, False))]
+    attempt("bench", clock, figures, lambda: stage("bench", ready, end + 0.2 * total, clock, figures, words))
+    if (best := fastest(figures)["name"]) in OPTIONS:
+        others = [f"{best} / {other}" for other in ("rope", "shared")] + ([] if words.tiny else [*OTHERS])
+        others = [name for name in others if name not in figures.found["bench"]]
+        attempt("bench", clock, figures, lambda: stage("bench", others, end + 5, clock, figures, words))
+
+
 @contextmanager
 def running(command: list[str], log: Path) -> Iterator[subprocess.Popen]:
     """A process that is gone when the block ends; what it prints is appended to a log."""
@@ -195,7 +236,7 @@ def settings(words: argparse.Namespace, chosen: dict[str, Any], increments: str)
     windows = BATCH[size]
     values |= {
         "train.batch_size": windows, "train.micro_batch_size": max(1, windows // chosen["parts"]),
-        "train.log_every": 100, "train.checkpoint_minutes": 2, "train.validation_tokens": 1_000_000,
+        "train.log_every": 100, "train.checkpoint_minutes": 0.4, "train.keep": 100, "train.validation_tokens": 300_000,
     }  # fmt: skip
     if words.tiny:
         values |= {
@@ -206,7 +247,7 @@ def settings(words: argparse.Namespace, chosen: dict[str, Any], increments: str)
         }
         values |= {"corpus.documents": 200, "corpus.validation_documents": 20}
     else:
-        values |= {"corpus.documents": 10_000_000}
+        values |= {"corpus.documents": 10_000_000, "corpus.validation_documents": 1000}
     files = sorted(path for path in words.corpus.iterdir() if ".jsonl" in path.name) if words.corpus else []
     sources = [f"{{ path = {json.dumps(str(path.resolve()))} }}" for path in files] or [
         '{ builtin = "python" }'
@@ -231,7 +272,7 @@ def train(
     chosen = fastest(figures)
     figures.set("train", increments, chosen)
     command = [sys.executable, "-m", "ropewalk", "train", "recipes/post.toml", "--out", str(folder)]
-    clock.say("training", increments, "with", chosen["name"], *extra[1::2])
+    clock.say("training", increments, "with", chosen["name"], extra[0])
     sets = [word for pair in extra for word in ("--set", pair)]
     with running([*command, *settings(words, chosen, increments), *sets], words.out / "log.txt") as process:
         try:
@@ -247,7 +288,29 @@ def train(
 
 
 def bring_back(folder: Path, model: Path, name: str, out: Path, figures: Figures) -> None:
-    """Float16 weights, metrics and the resolved recipe of a training, with names that say whose they are."""
+    """Float16 weights and metrics of a training, with names that say whose they are; each model folder is one .zip."""
+    import shutil
+
+    save_model(model, out / f"model-{name}")
+    shutil.copy(folder / "metrics.jsonl", out / f"metrics-{name}.jsonl")
+    entries = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    for key in ("validation_loss", "bytes_per_second", "bytes", "loss"):
+        figures.set(
+            "result", f"{name} {key}", next((entry[key] for entry in reversed(entries) if key in entry), None)
+        )
+
+
+def bring_back_early(folder: Path, name: str, out: Path) -> None:
+    """The checkpoints nearest to the fractions EARLY of a training."""
+    found = {int(path.name[5:]): path for path in (folder / "checkpoints").glob("step-*")}
+    for fraction in EARLY:
+        if found:
+            step = min(found, key=lambda step: abs(step - fraction * max(found)))
+            save_model(found.pop(step), out / f"model-{name}-{step}")
+
+
+def save_model(model: Path, target: Path) -> None:
+    """A model folder with float16 weights, as TARGET.zip."""
     import shutil
 
     import torch
@@ -256,13 +319,9 @@ def bring_back(folder: Path, model: Path, name: str, out: Path, figures: Figures
 
     trained = checkpoint.load_decoder(model)
     origin = {key: value for key, value in trained.provenance.items() if key not in ("name", "hash")}
-    checkpoint.save_decoder(out / f"model-{name}", trained, origin, dtype=torch.float16)
-    shutil.copy(folder / "metrics.jsonl", out / f"metrics-{name}.jsonl")
-    entries = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    for key in ("validation_loss", "bytes_per_second", "bytes", "loss"):
-        figures.set(
-            "result", f"{name} {key}", next((entry[key] for entry in reversed(entries) if key in entry), None)
-        )
+    checkpoint.save_decoder(target, trained, origin, dtype=torch.float16)
+    shutil.make_archive(str(target), "zip", target)
+    shutil.rmtree(target)
 
 
 def tidy(out: Path) -> None:
@@ -298,36 +357,42 @@ def main() -> None:
         sys.exit(
             "gpu_lease: packages are missing, see figures.json; carry their wheels with --wheels FOLDER."
         )
-    total = words.seconds
     if words.figures:
         figures.take(words.figures)
     else:
-        names = json.loads(words.options) if words.options else TINY_OPTIONS if words.tiny else list(OPTIONS)
-        attempt("parity", clock, figures, lambda: stage("parity", names, 0.7 * total, clock, figures, words))
-        ready = [name for name in names if name in passed(figures)]
-        attempt("bench", clock, figures, lambda: stage("bench", ready, 0.62 * total, clock, figures, words))
-        if (best := fastest(figures)["name"]) in OPTIONS:
-            others = [f"{best} / {other}" for other in ("rope", "shared")]
-            attempt(
-                "bench", clock, figures, lambda: stage("bench", others, 0.57 * total, clock, figures, words)
-            )
-    reserve = 5.0 if words.tiny else 30.0
-    minutes = max(0.05, 0.94 * (clock.left() - reserve) / 60)
-    run = words.out / ".run"
-    extra = (
-        ["train.steps=20", "train.validate_every=10"]
-        if words.tiny
-        else [f"train.minutes={minutes:.3f}", "train.validate_every=2500"]
-    )
-    model = attempt(
-        "train", clock, figures, lambda: train(run, "per-layer", extra, reserve, clock, figures, words)
-    )
-    if model:
-        attempt("results", clock, figures, lambda: bring_back(run, model, "per-layer", words.out, figures))
-    else:
-        clock.say("no model: see log.txt")
+        check(clock, figures, words)
+    if not words.check:
+        train_models(clock, figures, words)
     clock.say("end")
     tidy(words.out)
+
+
+def train_models(clock: Clock, figures: Figures, words: argparse.Namespace) -> None:
+    """Trains one model after another with the same steps, and brings back what each of them gives."""
+    reserve = 5.0 if words.tiny else 15.0
+    names = words.models.split(",")
+    extra = lengths(clock.left() - reserve, len(names), figures, words)
+    for name in names:
+        run = words.out / f".run-{name}"
+        model = attempt(name, clock, figures, lambda: train(run, name, extra, reserve, clock, figures, words))  # noqa: B023
+        if model is None:
+            clock.say(f"no model {name}: see log.txt")
+            continue
+        attempt("results", clock, figures, lambda: bring_back(run, model, name, words.out, figures))  # noqa: B023
+        if name == names[0]:
+            attempt("results", clock, figures, lambda: bring_back_early(run, name, words.out))  # noqa: B023
+
+
+def lengths(seconds: float, models: int, figures: Figures, words: argparse.Namespace) -> list[str]:
+    """Settings for how long each of some models trains, within `seconds` for all of them."""
+    if words.tiny:
+        return ["train.steps=20", "train.validate_every=10"]
+    share = seconds / models
+    each = fastest(figures).get("seconds")
+    if each is None:
+        return [f"train.minutes={0.9 * share / 60:.3f}", "train.validate_every=5000"]
+    fitting = int(0.93 * (share - START) / each)
+    return [f"train.steps={words.steps or min(STEPS_OF_RECIPE, fitting)}", "train.validate_every=5000"]
 
 
 def parser(text: str | None) -> argparse.ArgumentParser:
@@ -358,6 +423,13 @@ def arguments() -> argparse.Namespace:
         "--figures", type=Path, help="figures.json of an earlier run: its parity and bench are taken over"
     )
     own.add_argument("--options", help="a JSON list of options, instead of all")
+    own.add_argument("--check", action="store_true", help="parity and bench only")
+    own.add_argument(
+        "--models", default="per-layer", help="what to train: per-layer, rope, shared; with commas between"
+    )
+    own.add_argument(
+        "--steps", type=int, help="of each model (default: what fits, at most the recipe's 50,000)"
+    )
     return resolved(own.parse_args())
 
 

@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import gpu_lease as lease
@@ -23,7 +24,7 @@ from model_pieces import NAME, join
 # The published graft: shared increments, gaps after tokens, LoRA for 2,000 steps of 32 windows of 1,024 tokens.
 GRAFT = {"context_length": 1024, "batch_size": 32, "steps": 2000, "timed": 12}
 GRAFT_TINY = {"context_length": 32, "batch_size": 2, "steps": 4, "timed": 4}
-GRAFT_OPTIONS = ("--how", "lora", "--per", "shared", "--gap", "after")
+GRAFT_OPTIONS = ("--trainable", "lora", "--per", "shared", "--gap", "after")
 
 
 def main() -> None:
@@ -40,9 +41,8 @@ def main() -> None:
             "gpu_second_lease: packages are missing, see figures.json; carry their wheels with --wheels FOLDER."
         )
     figures.take(words.first / "figures.json")
-    first = json.loads((words.first / "model-per-layer" / "config.json").read_text())["provenance"]["recipe"][
-        "train"
-    ]
+    with zipfile.ZipFile(words.first / "model-per-layer.zip") as file:
+        first = json.loads(file.read("config.json"))["provenance"]["recipe"]["train"]
     extra = [f"train.steps={first['steps']}", f"train.validate_every={first['validate_every']}"]
     kept = words.graft_share * words.seconds if words.base else 0.0
     for index, name in enumerate(("shared", "rope")):

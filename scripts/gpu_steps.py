@@ -3,13 +3,15 @@
     python scripts/gpu_steps.py parity --options '["compiled, graph"]' --out OUT [--tiny]
 
 Appends one line for each option to OUT/.parity.jsonl or OUT/.bench.jsonl. Ends after a failure of the GPU itself, which
-spoils a process; the caller starts another one for the rest. Not yet run on a GPU.
+spoils a process; the caller starts another one for the rest.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +38,9 @@ SHAPE = {
     "full": {},
 }
 BATCH = {"tiny": 4, "full": 64}
-PARITY_STEPS = 4
+PARITY_STEPS = 3
+OTHERS = ("Hugging Face Llama, compiled layers", "plain decoder, complex rotary")
+"""The same shape as other people train it, for the bench."""
 
 # In the order in which they are tried: what the recipe is most likely to use comes first.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -47,11 +51,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "parts": 2,
         "tolerance": 1e-4,
     },
+    "compiled, graph, one part": {"scope": "model", "parts": 1},
     "compiled, graph": {"scope": "model", "parts": 2},
     "eager, graph": {"scope": "none", "parts": 2},
     "compiled, graph, cudnn": {"scope": "model", "parts": 2, "attention": "cudnn"},
     "compiled, graph, flash": {"scope": "model", "parts": 2, "attention": "flash"},
-    "compiled, graph, one part": {"scope": "model", "parts": 1},
+    "compiled, graph, one part, cudnn": {"scope": "model", "parts": 1, "attention": "cudnn"},
     "compiled, graph, per-head": {"scope": "model", "parts": 2, "per_head": True},
     "compiled, graph, forget gate": {"scope": "model", "parts": 2, "decay": "forget"},
     "compiled, no graph": {"scope": "model", "capture": False, "parts": 2},
@@ -94,7 +99,7 @@ def recipe_of(
     )  # fmt: skip
 
 
-def step_of(option: dict[str, Any], tiny: bool, increments: str = "per-layer", device: str = "auto") -> Any:
+def step_of(option: dict[str, Any], tiny: bool, device: str = "auto") -> Any:
     """A fast step as an option describes it, over random tokens."""
     import numpy as np
 
@@ -104,7 +109,7 @@ def step_of(option: dict[str, Any], tiny: bool, increments: str = "per-layer", d
     from ropewalk.training.fast_step import FastStep
     from ropewalk.training.optimizer import Optimizers
 
-    recipe = recipe_of(option, tiny, increments)
+    recipe = recipe_of(option, tiny, option["increments"])
     tokens = np.random.default_rng(3).integers(0, 257, 200_000).astype("<u2")
     corpus = Corpus(Path("nowhere"), "none", tokens, tokens[:20_000], {})
     layers = option["scope"] == "layers"
@@ -134,10 +139,10 @@ def trajectory(step: Any) -> tuple[Any, list[float], list[list[float]]]:
 
 
 def reference(option: dict[str, Any], tiny: bool, out: Path) -> tuple[Any, list[float], list[list[float]]]:
-    """The trajectory on the CPU, eager and in float32, with the same micro-batches; kept in files for other processes."""
+    """The trajectory on the CPU, eager and in float32; kept in files for other options of the same model."""
     from safetensors.torch import load_file, save_file
 
-    kind = f"{option['parts']}-{option['per_head']}-{option['decay']}"
+    kind = f"{option['increments']}-{option['per_head']}-{option['decay']}"
     path = out / f".reference-{kind}.safetensors"
     if not path.exists():
         plain = {**option, "scope": "none", "precision": "float32", "capture": False, "attention": "auto"}
@@ -165,30 +170,53 @@ def bench(option: dict[str, Any], tiny: bool, out: Path) -> dict[str, Any]:
     """Seconds, bytes per second, model FLOPs utilization and peak memory of an option's step, after its warm-up."""
     import torch
 
-    step = step_of(option, tiny, option.get("increments", "per-layer"))
+    if name := option.get("other"):
+        step, recipe = other_step(name), recipe_of(DEFAULTS, tiny)
+    else:
+        fast = step_of(option, tiny)
+        step, recipe = fast.replay, fast.recipe
     gpu = torch.cuda.is_available()
-    wait = torch.cuda.synchronize if gpu else lambda: None
-    rounds, count = (2, 3) if tiny else (5, 40)
-    step.advance(5)
-    times = []
-    for _ in range(rounds):
-        wait()
-        began = time.perf_counter()
-        for _ in range(count):
-            step.replay()
-        wait()
-        times.append((time.perf_counter() - began) / count)
+    times = timed(step, *((2, 3) if tiny else (5, 40)))
     seconds = sorted(times)[len(times) // 2]
-    model, train = step.recipe.model, step.recipe.train
-    tokens = train.batch_size * model.context_length
-    rate = operations(model) * tokens / seconds
-    name = torch.cuda.get_device_name() if gpu else "CPU"
-    peak = next((value for key, value in PEAKS.items() if key in name), None)
+    tokens = recipe.train.batch_size * recipe.model.context_length
+    rate = operations(recipe.model) * tokens / seconds
+    card = torch.cuda.get_device_name() if gpu else "CPU"
+    peak = next((value for key, value in PEAKS.items() if key in card), None)
     return {
         "seconds": seconds, "spread": [min(times), max(times)], "bytes_per_second": tokens / seconds,
         "operations_per_second": rate, "mfu": peak and rate / peak,
         "peak_memory": torch.cuda.max_memory_allocated() if gpu else None, "largest_costs": costs(step) if gpu else {},
     }  # fmt: skip
+
+
+def timed(step: Callable[[], None], rounds: int, count: int) -> list[float]:
+    """Seconds of a step in each of some rounds of `count` steps, after a warm-up."""
+    import torch
+
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    for _ in range(5):
+        step()
+    times = []
+    for _ in range(rounds):
+        wait()
+        began = time.perf_counter()
+        for _ in range(count):
+            step()
+        wait()
+        times.append((time.perf_counter() - began) / count)
+    return times
+
+
+def other_step(name: str) -> Callable[[], None]:
+    """A step of somebody else's model, as bench/contestants.py describes it."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
+    import contestants
+
+    batch = contestants.text()
+    made: Callable[[], None] = (
+        contestants.llama(batch, True) if name == OTHERS[0] else contestants.plain(batch, True, False)
+    )
+    return made
 
 
 def operations(model: Any) -> float:
@@ -198,14 +226,14 @@ def operations(model: Any) -> float:
     return 6.0 * (weights + model.num_layers * model.context_length * width)
 
 
-def costs(step: Any) -> dict[str, float]:
+def costs(step: Callable[[], None]) -> dict[str, float]:
     """The ten kernels that take most of a step, in seconds, and how many kernels a step has."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiled:
         for _ in range(3):
-            step.replay()
+            step()
         torch.cuda.synchronize()
     events = sorted(profiled.key_averages(), key=lambda event: -event.self_device_time_total)
     found = {event.key[:80]: event.self_device_time_total / 3e6 for event in events[:10]}
@@ -218,7 +246,7 @@ def work(kind: str, names: list[str], tiny: bool, out: Path) -> None:
     for name in names:
         began, broken = time.monotonic(), False
         try:
-            reset_compiler()
+            forget_the_last()
             result = run(option_of(name, tiny), tiny, out)
         except Exception as error:  # whatever the compiler or the driver says is a result
             result = {"passed": False, "failed": f"{type(error).__name__}: {str(error).strip()[:300]}"}
@@ -229,15 +257,21 @@ def work(kind: str, names: list[str], tiny: bool, out: Path) -> None:
             return
 
 
-def reset_compiler() -> None:
-    """Forgets compiled functions: another option must not run what was compiled for this one."""
+def forget_the_last() -> None:
+    """Forgets compiled functions and memory: another option must not run what was compiled for this one, nor count it."""
     import torch
 
     torch._dynamo.reset()
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def option_of(name: str, tiny: bool) -> dict[str, Any]:
     """An option by name; "NAME / INCREMENTS" for other increments than per-layer. Tiny ones are exact: in float32."""
+    if name in OTHERS:
+        return {"other": name}
     base, _, increments = name.partition(" / ")
     option = {**DEFAULTS, **OPTIONS[base], "increments": increments or "per-layer"}
     return {**option, "precision": "float32", "tolerance": 1e-3} if tiny else option

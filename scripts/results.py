@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from results_tables import (
-    BYTES_A_STEP,
     Measured,
     Row,
+    amount,
     byte_kinds,
     checkpoints,
     code,
@@ -46,19 +46,20 @@ POINTS = 25
 """Of a curve of increments against steps."""
 CURVES = ("per-layer", "shared")
 FORGETTING = "Learned forget gates"
-NOTE = """Numbers in brackets are 95 % intervals; for the flagship, one training, they cover sentences or windows only. "To clear" is
+NOTE = """Numbers in brackets are 95 % intervals; for the flagship, one training run, they cover sentences or windows only. "Threshold" is
 what 99 random networks on the same activations reach on the same side of chance: the second largest value, or the second
 smallest for a value below chance. Where random networks have a value, an effect counts only beyond it. Published: Brendan Long,
 "How Far Apart Does a Model Think Its Tokens Are?", 2026, a model that read 1.64 GB; replica: a second run by its author. The
-flagship: increments per layer, 256 wide, 6 layers, one window of 512 bytes a step (`recipes/flagship.toml`). The CPU study: 64
-wide, 4 layers, 25,000 steps of 128 bytes, three seeds of each kind of positions (`recipes/study-cpu.toml`); its kind `embedding`
+flagship: increments per layer, 256 wide, 6 layers, 64 windows of 512 bytes a step (`recipes/flagship.toml`), seven minutes on one
+H100; in tables of checkpoints, "CPU" is the same shape trained on one CPU core in two hours, one window a step
+(`recipes/flagship-cpu.toml`). The CPU study: 64 wide, 4 layers, 25,000 steps of 128 bytes, three seeds of each kind of positions (`recipes/study-cpu.toml`); its kind `embedding`
 has networks that read the byte alone. GSDSimp and pku are gold word segmentations (UD Chinese GSDSimp, and the PKU corpus).
 "Moved": standard deviation of increments within rows over the row's mean. This page is written by `scripts/results.py` from the tables beside it."""
 COMMANDS = """```sh
 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TORCHINDUCTOR_CPP_WRAPPER=1 ropewalk study recipes/study-cpu.toml \\
   --out studies/cpu --device cpu --set groups.real.recipe.corpus.root=FOLDER \\
   --set groups.once.recipe.corpus.root=FOLDER --set study.gold_root=FOLDER
-ropewalk train recipes/flagship.toml --out runs/flagship
+ropewalk train recipes/flagship.toml --out runs/flagship --set corpus.root=FOLDER
 python scripts/flagship.py --corpus FOLDER --gold FOLDER --checkpoint FOLDER --checkpoint FOLDER
 python scripts/results.py --study studies/cpu --metrics runs/flagship/metrics.jsonl
 python scripts/forget_slopes.py MODEL --corpus FOLDER
@@ -70,13 +71,12 @@ Each table of the study is made again by the study's command with `--table NAME`
 
 def sentences(made: Measured) -> list[str]:
     """Ten plain sentences, from the numbers of the tables."""
-    megabytes = max(made.flagship) * BYTES_A_STEP / 1e6
     ratio = made.last["bytes"]["bytes"].primary
     assert ratio
     return [
-        f"What works: increments move away from 1 on a CPU when training runs for enough optimizer steps; after {max(made.flagship):,} steps "
-        f"of {BYTES_A_STEP} bytes ({megabytes:.0f} MB) the flagship's layer 0 spaces white space {ratio.estimate.value:.1f} times "
-        "as wide as letters (published: about 6).",
+        f"What works: increments move away from 1 when training runs for enough optimizer steps. After {max(made.flagship):,} steps "
+        f"({amount(max(made.flagship))}) the flagship's layer 0 spaces {_space(made)} (published: 6.1 times); layers 4 and 5, which "
+        f"vary most, have a standard deviation of {_variation('L4')} and {_variation('L5')} times their mean.",
         *_worth(made.study, made.last["knockout"]["knockout"]),
         *_known(made.last, made.flagship),
         *_asked(
@@ -84,10 +84,24 @@ def sentences(made: Measured) -> list[str]:
             made.study.get("planted/per-layer/planted", {}).get("planted"),
             made.study.get("planted/per-layer/boundaries planted", {}).get("boundaries"),
         ),
-        "Untested here: more than one seed of the flagship, and integer RoPE at its size; models of more than 6.4 million "
-        "parameters and more than 20 MB of text; per-head rows, ALiBi and forget gates with more than one seed; PoPE; so nothing "
-        "here says what larger or longer trainings would do.",
+        "Untested here: more than one seed of the flagship, and integer RoPE at its size; models of more than 6.5 million "
+        "parameters trained from scratch; per-head rows, PoPE, ALiBi and forget gates with more than one seed; so nothing here says "
+        "what larger or longer trainings would do.",
     ]
+
+
+def _space(made: Measured) -> str:
+    """How much wider layer 0 sets spaces than letters."""
+    kinds = (find(made.last["bytes"]["bytes"], row="L0", kind=kind) or {} for kind in ("space", "a-z"))
+    space, letter = (float(kind["mean"] or 0) for kind in kinds)
+    return f"a space {space / letter:.1f} times as wide as a letter"
+
+
+def _variation(row: str) -> str:
+    """The standard deviation of a row's increments over their mean, at the end of the flagship's training."""
+    with (FOLDER / "flagship" / "curve.csv").open(encoding="utf-8") as file:
+        last = [entry for entry in csv.DictReader(file) if entry["row"] == row][-1]
+    return f"{float(last['std']) / float(last['mean']):.2f}"
 
 
 def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
@@ -145,7 +159,7 @@ def _known(
 def _earlier(every_step: dict[int, dict[str, dict[str, Result]]], table: str, name: str) -> str:
     """The same endpoint at the checkpoints before the last, in brackets; nothing where it was not measured."""
     found = [
-        f"{step * BYTES_A_STEP / 1e6:.1f} MB: {e.estimate.value:.3f} against {e.null:.3f}, {_decided(e)}"
+        f"{amount(step)}: {e.estimate.value:.3f} against {e.null:.3f}, {_decided(e)}"
         for step, tables in sorted(every_step.items())[:-1]
         if table in tables and (e := tables[table][name].primary) is not None
     ]
@@ -230,7 +244,7 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
     """Heading -> text, in the order of the post, then what it lacks."""
     found = {"Loss against integer RoPE, and content against none": loss(made)}
     if single := once(made):
-        found["Every other kind of positions, one training each"] = single
+        found["Every other kind of positions, one training run each"] = single
     if slopes := forgetting(folder / "forget-gate.csv"):
         found[FORGETTING] = slopes
     found |= {
@@ -249,6 +263,9 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
         if grown := made.study.get("planted/per-layer/curve planted"):
             found["The planted language"] += "\n" + grown["curve"].markdown()
     found["Increments against steps, flagship"] = curve(folder / "flagship" / "curve.csv")
+    found["Increments against steps, the same shape on one CPU core"] = curve(
+        folder / "flagship-cpu" / "curve.csv"
+    )
     for variant in CURVES:
         found[f"Increments against steps, CPU study, {variant}, first seed"] = curve(
             folder / f"curve-{variant}.csv"
@@ -268,8 +285,12 @@ def sections(made: Measured, folder: Path) -> dict[str, str]:
 def every(made: Measured) -> list[tuple[str, Result]]:
     """Every table with its name."""
     found = [
-        (f"flagship, {step * BYTES_A_STEP / 1e6:.1f} MB, {name}", result)
-        for step, tables in sorted(made.flagship.items())
+        (f"{title}, {amount(step, training)}, {name}", result)
+        for training, title, checkpoints in (
+            ("flagship", "flagship", made.flagship),
+            ("flagship-cpu", "on one CPU core", made.cpu),
+        )
+        for step, tables in sorted(checkpoints.items())
         for name, kept in tables.items()
         for result in kept.values()
     ]

@@ -15,19 +15,22 @@ from ropewalk.analyses.result import Cell, Result, shown
 from ropewalk.errors import UserError
 from ropewalk.studies.native.claims import BOUNDARIES, ENTITIES, LOSSES
 
-BYTES_A_STEP = 512
-"""Of the flagship."""
+BYTES_A_STEP = {"flagship": 64 * 512, "flagship-cpu": 512}
+"""Of the flagship, and of the same shape trained on one CPU core."""
 REPLICATION = (0.516, 0.528, 0.634, 0.414, 0.722, 0.411)
 """AUC of Chinese words by layer in the reference's own second run."""
 Row = dict[str, Cell]
+Checkpoints = dict[int, dict[str, dict[str, Result]]]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Every published table. study: id -> name -> table; flagship: step -> id -> name -> table."""
+    """Every published table. study: id -> name -> table; flagship: step -> id -> name -> table; cpu: the same of the
+    flagship's shape trained on one CPU core."""
 
     study: dict[str, dict[str, Result]]
-    flagship: dict[int, dict[str, dict[str, Result]]]
+    flagship: Checkpoints
+    cpu: Checkpoints
     header: dict[str, Any]
 
     @property
@@ -41,13 +44,24 @@ def read(folder: Path) -> Measured:
     study: dict[str, dict[str, Result]] = {}
     for table in report.pop("tables"):
         study.setdefault(table["id"], {})[table["name"]] = Result.from_json(table)
-    flagship: dict[int, dict[str, dict[str, Result]]] = {}
-    for path in sorted((folder / "flagship").rglob("*.json")):
+    return Measured(study, _checkpoints(folder / "flagship"), _checkpoints(folder / "flagship-cpu"), report)
+
+
+def _checkpoints(folder: Path) -> Checkpoints:
+    """The tables of one training, by step."""
+    found: Checkpoints = {}
+    for path in sorted(folder.rglob("*.json")):
         step, table = path.parent.parent.name, path.parent.name
-        flagship.setdefault(int(step.removeprefix("step-")), {}).setdefault(table, {})[path.stem] = (
-            Result.load(path)
+        found.setdefault(int(step.removeprefix("step-")), {}).setdefault(table, {})[path.stem] = Result.load(
+            path
         )
-    return Measured(study, flagship, report)
+    return found
+
+
+def amount(step: int, training: str = "flagship") -> str:
+    """The text that a training has read at a step, such as "1.53 GB"."""
+    size = step * BYTES_A_STEP[training] / 1e6
+    return f"{size / 1000:.2f} GB" if size >= 1000 else f"{size:.1f} MB" if size < 100 else f"{size:.0f} MB"
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[Cell]]) -> str:
@@ -128,7 +142,7 @@ def loss(made: Measured) -> str:
 
 
 def once(made: Measured) -> str:
-    """Every other kind of positions, one training each, minus integer RoPE of the same seed and length; "" where there is none."""
+    """Every other kind of positions, one training run each, minus integer RoPE of the same seed and length; "" where there is none."""
     found = {
         name: kept["neutrality"]
         for name in ("real/neutrality", "once/neutrality")
@@ -205,8 +219,9 @@ def byte_kinds(made: Measured) -> str:
         sources = [("CPU study", made.study[f"real/{variant}/bytes"]["bytes"])]
         if row == "L0":
             sources += [
-                (f"flagship, {step * BYTES_A_STEP / 1e6:.1f} MB", kept["bytes"]["bytes"])
+                (f"flagship, {amount(step)}", kept["bytes"]["bytes"])
                 for step, kept in sorted(made.flagship.items())
+                if "bytes" in kept
             ]
         kinds = [str(r["kind"]) for r in sources[0][1].rows if r["row"] == row]
         rows = [
@@ -258,16 +273,18 @@ def words(made: Measured) -> str:
 
 
 def checkpoints(made: Measured, name: str, column: str) -> str:
-    """The primary endpoint of a table at every checkpoint, beside random networks and the entropy."""
+    """The primary endpoint of a table at every checkpoint of both trainings, beside random networks and the entropy."""
     rows = []
-    for step, kept in sorted(made.flagship.items()):
+    found = [(amount(step), kept) for step, kept in sorted(made.flagship.items())]
+    found += [(f"{amount(step, 'flagship-cpu')}, CPU", kept) for step, kept in sorted(made.cpu.items())]
+    for read, kept in found:
         for title, results in kept.items():
             result = results.get(name)
             if result is None or result.primary is None:
                 continue
             rows.append(
                 (
-                    f"{step * BYTES_A_STEP / 1e6:.1f} MB",
+                    read,
                     title,
                     primary(result),
                     f"{result.primary.null:.3f}",

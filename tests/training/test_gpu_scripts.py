@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from ropewalk.native import checkpoint
+from ropewalk.native.decoder import Decoder
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -74,17 +75,24 @@ def first(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def unpacked(model: Path) -> Decoder:
+    shutil.unpack_archive(model, model.with_suffix(""))
+    decoder = checkpoint.load_decoder(model.with_suffix(""))
+    shutil.rmtree(model.with_suffix(""))
+    return decoder
+
+
 def test_the_first_script_ends_with_a_model(first: Path) -> None:
     figures = json.loads((first / "figures.json").read_text())
     assert "failures" not in figures
     assert figures["environment"]["device"] == "CPU"
     for name in ("float32, eager", "eager, graph"):
         assert figures["parity"][name]["passed"], figures["parity"][name]
-        assert figures["bench"][name]["seconds"] > 0
+        assert name == "float32, eager" or figures["bench"][name]["seconds"] > 0
     assert figures["train"]["per-layer"]["name"] == "eager, graph"
     assert figures["bench"]["eager, graph / rope"]["seconds"] > 0
     assert figures["result"]["per-layer validation_loss"] < 6
-    model = checkpoint.load_decoder(first / "model-per-layer")
+    model = unpacked(first / "model-per-layer.zip")
     assert model.provenance["recipe"]["train"]["cuda_graphs"]
     files = [path for path in first.rglob("*") if path.is_file()]
     assert len(files) <= 8 and all(path.stat().st_size < 2**24 for path in files)
@@ -128,7 +136,7 @@ def test_the_second_script_trains_both_baselines_and_a_graft(
     assert low <= mean <= high
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) <= 8 and not any(path.name.startswith(".") for path in files)
-    trained = {name: checkpoint.load_decoder(tmp_path / f"model-{name}") for name in ("shared", "rope")}
+    trained = {name: unpacked(tmp_path / f"model-{name}.zip") for name in ("shared", "rope")}
     steps = {name: model.provenance["recipe"]["train"]["steps"] for name, model in trained.items()}
     assert steps == {"shared": 20, "rope": 20}
     assert (

@@ -42,7 +42,7 @@ def plan_execution(
 ) -> tuple[ExecutionPlan, list[str]]:
     """The best plan this machine allows, and one sentence for each wish it could not grant.
 
-    graphs: keep the step on the device and replay it as one CUDA graph; written for GPUs and not yet run on one.
+    graphs: keep the step on the device and replay it as one CUDA graph, where there is a GPU.
     """
     notes = []
     if device == "auto":

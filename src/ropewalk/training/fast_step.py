@@ -8,7 +8,7 @@ does any later one: the CPU finds the first of them when it reads.
 
 The whole model, its output layer and the loss are compiled as one function without graph breaks. The vocabulary is
 padded to a multiple of 8, which matrix units need for their fast path; the padding takes no part in the loss. Losses and
-gradients equal those of `ropewalk.training.loop` up to rounding. Not yet run on a GPU.
+gradients equal those of `ropewalk.training.loop` up to rounding.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def attention_kernel(attention: Attention) -> AbstractContextManager:
 
 
 class FastStep:
-    """Steps `first` to `recipe.train.steps` of a training. `advance(n)` does n steps and returns their results.
+    """Steps `first` to `recipe.train.steps` of a training run. `advance(n)` does n steps and returns their results.
 
     model: on its device, as `ropewalk.training.execution.apply_plan` left it. optimizers: AdamW only; the
     checkpoint format is the same. capture: replay one CUDA graph a step, on a GPU.
@@ -213,7 +213,7 @@ class FastStep:
 
 
 def unsupported(recipe: Recipe, processes: int) -> str | None:
-    """Why a training cannot use the fast step; None where it can."""
+    """Why a training run cannot use the fast step; None where it can."""
     if recipe.optimizer.name != "adamw":
         return 'train.cuda_graphs needs optimizer.name = "adamw"'
     if recipe.model.vocab_size > MOST_TOKENS:
