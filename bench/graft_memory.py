@@ -42,7 +42,7 @@ def watch(most: list[tuple[int, int]], stop: threading.Event) -> None:
 
 
 def measure(base: str, trainable: str, context: int) -> dict[str, float | str]:
-    """Estimated and measured bytes of a training."""
+    """Estimated and measured bytes of a training run."""
     plan, _ = execution.plan_execution("cpu", compile=False)
     recipe = GraftRecipe(
         corpus=CorpusConfig(sources=[{"path": "none"}]),
@@ -101,7 +101,7 @@ def main() -> None:
             rows[name] = {"estimated GB": found["estimated"] / 1e9, "measured GB": found["measured"] / 1e9}
             rows[name]["ratio"] = found["estimated"] / found["measured"]
             print(name, {key: round(value, 3) for key, value in rows[name].items()}, flush=True)
-    harness.report("graft_memory", {"tables": {"memory of a training of grafts": rows}})
+    harness.report("graft_memory", {"tables": {"memory of a training run of grafts": rows}})
 
 
 if __name__ == "__main__":

@@ -218,7 +218,7 @@ def null_planted(stream: Stream, seeds: int) -> bool:
 
 
 def null_lookback(stream: Stream, seeds: int, heads: int = 4, layers: int = 6) -> bool:
-    """Depth shapes increments and attention in every training alike, and nothing else relates them."""
+    """Depth shapes increments and attention in every training run alike, and nothing else relates them."""
     depth = stream.normal(size=(2, layers, 1))
     found = []
     for _ in range(seeds):

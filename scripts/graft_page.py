@@ -34,7 +34,7 @@ def page(report: dict[str, Any], title: str) -> str:
     """The page in Markdown."""
     made = {(t["id"], t["name"]): Result.from_json(t) for t in report["tables"]}
     length = round(1e6 * report["plan"][0]["M tokens each"])
-    small = f"A small study: {report['plan'][0]['seeds']} seeds, {length:,} tokens in each training (published: 26 and 66 million)."
+    small = f"A small study: {report['plan'][0]['seeds']} seeds, {length:,} tokens in each training run (published: 26 and 66 million)."
     lines = [f"# Grafts on {title}", "", *(f"- {line}" for line in (small, *sentences(made))), ""]
     lines += ["## Perplexity", "", *_perplexity(made), ""]
     lines += ["## Increments", "", *_increments(made), ""]

@@ -1,4 +1,4 @@
-"""Kills trainings while they compile: `python scripts/kill_compile.py --rounds 50`.
+"""Kills training runs while they compile: `python scripts/kill_compile.py --rounds 50`.
 
 In each round two processes start the same training at once, of a shape that was not compiled before, with one cache folder
 for all rounds. Each of them is killed at a random time, alone or together with the compilers that it has started. Then
@@ -45,11 +45,11 @@ MODULES = [
     "ropewalk.cli.train",
     "ropewalk.training.native_training",
 ]
-"""Imported once, by the server that all trainings are forked from; nothing is compiled there."""
+"""Imported once, by the server that all training runs are forked from; nothing is compiled there."""
 
 
 class Training:
-    """A training in a process group of its own, so that its compilers can be killed with it; `said` is what it prints."""
+    """A training run in a process group of its own, so that its compilers can be killed with it; `said` is what it prints."""
 
     def __init__(self, folder: Path, recipe: Path, out: str) -> None:
         self.said = folder / f"{out}.txt"
@@ -85,7 +85,7 @@ def train(recipe: Path, out: Path, said: Path) -> None:
 def one_round(
     folder: Path, number: int, longest: float, chance: random.Random
 ) -> tuple[list[str], str, float]:
-    """What happened to the two trainings, what was wrong with the one after them, and how long that one took."""
+    """What happened to the two training runs, what was wrong with the one after them, and how long that one took."""
     recipe = folder / f"{number}.toml"
     recipe.write_text(RECIPE.format(root=json.dumps(str(folder)), context=16 + 2 * number))
     began = time.monotonic()

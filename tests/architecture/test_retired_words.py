@@ -32,6 +32,9 @@ RETIRED = {
     "swiglu_width": "intermediate_size",
     "key_head": "kv_head",
     "key_heads": "num_kv_heads",
+    "carriers": "templates",
+    "movers": "extreme tokens",
+    "trainings": "training runs",
 }
 BRITISH = {
     "colour": "color",
@@ -58,7 +61,13 @@ BRITISH = {
     "licences": "licenses",
     "judgement": "judgment",
 }
-WORDS = RETIRED | BRITISH
+PHRASES = {
+    "to clear": "threshold",
+    "wider steps": "larger increments",
+    "as good as nothing": "equivalent to zero",
+    "hardly moved": "hardly vary",
+}
+WORDS = RETIRED | BRITISH | PHRASES
 SUFFIXES = {".py", ".md", ".js", ".toml", ".html", ".css", ".ipynb"}
 LEFT_OUT = ("docs/results/", "CHANGELOG.md", "tests/", "uv.lock", "src/ropewalk/native/pretrained/README.md")
 ALLOWED = (
@@ -72,6 +81,7 @@ ALLOWED = (
     "os.walk",
     "ast.walk",
 )
+PHRASE = re.compile(rf"\b(?:{'|'.join(PHRASES)})\b", re.IGNORECASE)
 PATTERN = re.compile(r"[A-Za-z][a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -84,6 +94,8 @@ def found(text: str) -> dict[str, int]:
         for word in PATTERN.findall(line):
             if (lower := word.lower()) in WORDS:
                 hits.setdefault(lower, number)
+        for phrase in PHRASE.findall(line):
+            hits.setdefault(phrase.lower(), number)
         for name in re.findall(r"\b(?:key_heads?|swiglu_width)\b", line):
             hits.setdefault(name, number)
     return hits
@@ -115,6 +127,8 @@ def test_no_retired_word_is_left() -> None:
         ("class LawConfig: ...", {"law"}),
         ("x = told_lines", {"told"}),
         ("num_key_heads", set()),
+        ("a level To clear", {"to clear"}),
+        ("unable to clearly see", set()),
         ("key_heads = 2", {"key_heads"}),
         ("a grey Centre", {"grey", "centre"}),
         ("lawn, walking, boldly, os.walk(folder)", set()),

@@ -1,6 +1,6 @@
-"""Look-back: do heads whose row takes wider steps attend nearer?
+"""Look-back: do heads whose row has larger increments attend to nearer tokens?
 
-Heads of a layer share its depth, and depth may shape both increments and attention in every training alike. So the
+Heads of a layer share its depth, and depth may shape both increments and attention in every training run alike. So the
 null permutes layers as blocks, in the same order for all seeds, and heads within each layer of each seed.
 """
 

@@ -1,7 +1,7 @@
 """Key-value look-up: how often are the questions answered correctly, by each variant, and where does it fail?
 
 Intervals of accuracies cover documents and models. A difference between two variants is one number per seed: its
-interval is Student's over paired seeds, because another training differs more than another document.
+interval is Student's over paired seeds, because another training run differs more than another document.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ SNAPSHOTS = 10
 
 def demo(
     out: Annotated[Path, typer.Option(help="The folder for pictures, run and report.")] = Path("demo"),
-    seconds: Annotated[float, typer.Option(help="About how long the live training lasts.")] = 60.0,
+    seconds: Annotated[float, typer.Option(help="About how long the training run lasts.")] = 60.0,
 ) -> None:
     """Trace English and Chinese with the bundled model, train a small one live, write a report.
 

@@ -15,7 +15,7 @@ def export_site(
     folder: Annotated[Path, typer.Argument(help="The folder to write; a new one, or an earlier site.")],
     model: ModelOption = "per-layer",
 ) -> None:
-    """Write the live page as a static site: the model runs in the reader's browser, without Python.
+    """Write the live page as a static site: the model runs in the visitor's browser, without Python.
 
     The runtime (onnxruntime-web) is fetched once, verified, and put into the folder; the site asks nothing of any
     other server.

@@ -30,7 +30,7 @@ def graft_study(
         int | None,
         typer.Option(
             min=1,
-            help="Checkpoints to keep during a training (default: the recipe's, or 1); none are kept after it.",
+            help="Checkpoints to keep during a training run (default: the recipe's, or 1); none are kept after it.",
         ),
     ] = None,
     table: Annotated[

@@ -73,7 +73,7 @@ def film(
         "film.gif"
     ),
 ) -> None:
-    """Animate the increments of a sentence over the course of a training, from a run's checkpoints.
+    """Animate the increments of a sentence over the course of a training run, from its checkpoints.
 
     Training keeps only its newest checkpoints; set train.keep higher for a longer film.
 

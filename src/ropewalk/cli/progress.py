@@ -1,4 +1,4 @@
-"""A training as it runs: a bar with the time left, the loss, and the mean and spread of each row's increments."""
+"""A training run while it runs: a bar with the time left, the loss, and the mean and spread of each row's increments."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def tenths(name: str, steps: int, unit: str) -> ProgressCallback:
 
 
 def report_job(job: Job, state: str) -> ProgressCallback | None:
-    """One line when a training starts, resumes or fails, and a watcher that adds one at every tenth of it."""
+    """One line when a training run starts, resumes or fails, and a watcher that adds one at every tenth of it."""
     if state == "done":
         return None
     if state.startswith("failed"):

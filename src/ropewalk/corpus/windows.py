@@ -1,6 +1,6 @@
 """Windows of tokens: random ones to train on, evenly spaced ones to validate on.
 
-Both are pure functions of their arguments: a training that resumes at step s sees what it would have seen,
+Both are pure functions of their arguments: a training run that resumes at step s sees what it would have seen,
 with no random state to save, and two models with the same seed see the same data. Windows run across
 documents.
 """

@@ -38,7 +38,7 @@ class Header(BaseModel):
 
 
 class Job(Protocol):
-    """One training of a study."""
+    """One training run of a study."""
 
     @property
     def name(self) -> str:
@@ -75,12 +75,12 @@ class Job(Protocol):
 
 
 def job_folder(out: Path, group: str, variant: str, seed: int) -> Path:
-    """The folder of one training in a study's folder."""
+    """The folder of one training run in a study's folder."""
     return out / "runs" / group / variant.replace(" ", "-") / f"seed-{seed}"
 
 
 def scaled_steps(steps: int, scale: float) -> int:
-    """The steps of a training at a share of its length, at least two."""
+    """The steps of a training run at a share of its length, at least two."""
     return max(2, round(steps * scale))
 
 

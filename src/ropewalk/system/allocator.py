@@ -23,7 +23,7 @@ def keep_freed_memory() -> bool:
 
 
 def keep_all_freed_memory() -> bool:
-    """Keeps everything from now on, as a training needs it; False where that cannot be asked."""
+    """Keeps everything from now on, as a training run needs it; False where that cannot be asked."""
     global _all
     _all = _ask((_mmap_max, 0), (_trim_threshold, -1))
     return _all

@@ -1,7 +1,7 @@
 """Functions compiled by torch that continue without compilation where the compiler fails.
 
 A compiler is a program of its own: it may be missing, killed, out of disk or memory, or find a damaged file. None of
-that stops a training: the call is tried once more with an empty cache, then done eagerly, with one sentence.
+that stops a training run: the call is tried once more with an empty cache, then done eagerly, with one sentence.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One training on several processes, as torchrun or accelerate start them: DDP, or FSDP2 where it is sharded.
+"""One training run on several processes, as torchrun or accelerate start them: DDP, or FSDP2 where it is sharded.
 
 Every process trains on its own windows of a batch; the first one reads and writes the run's files and prints. When one
 stops, all stop. With a single process, everything here does nothing.
@@ -32,7 +32,7 @@ GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes of one training, seen from number `rank` of `ranks`."""
+    """The processes of one training run, seen from number `rank` of `ranks`."""
 
     rank: int = 0
     ranks: int = 1

@@ -1,4 +1,4 @@
-"""What a training will need, estimated before anything is allocated: parameters, bytes per device, the command for several.
+"""What a training run will need, estimated before anything is allocated: parameters, bytes per device, the command for several.
 
 An estimate from shapes alone: weights, gradients, the optimizer's moments, activations, logits.
 """
@@ -19,7 +19,7 @@ from ropewalk.training.recipe import Recipe, micro_batch_size
 GB = 1e9
 ROOM = 0.9  # of a device's memory; the rest goes to kernels and fragmentation
 LARGE = 4 * GB  # smaller estimates are not printed
-CERTAIN = 2 / 3  # of an estimate: a training that needs even this and cannot have it is refused
+CERTAIN = 2 / 3  # of an estimate: a training run that needs even this and cannot have it is refused
 KEPT = {"float32": 225, "bfloat16": 150}
 """Bytes of activations per token, layer and unit of width, measured without a compiler."""
 
@@ -48,7 +48,7 @@ class MemoryEstimate:
 
     @property
     def large(self) -> bool:
-        """Whether the estimate is worth printing before a training starts."""
+        """Whether the estimate is worth printing before a training run starts."""
         return self.total > LARGE
 
     def require(self, plan: execution.ExecutionPlan, team: ProcessGroup, instead: str) -> None:

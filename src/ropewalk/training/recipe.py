@@ -1,4 +1,4 @@
-"""Recipes: one TOML file says everything about a training, and nothing else does.
+"""Recipes: one TOML file says everything about a training run, and nothing else does.
 
 Sections: [corpus], [model] (with [model.increments]), [optimizer], [train]. Unknown keys are errors; the
 command line overrides single keys as `section.key=value`. Knows the configuration classes of each package, not
@@ -53,7 +53,7 @@ class TrainConfig(BaseModel):
 
 
 class Recipe(BaseModel):
-    """Everything about one training."""
+    """Everything about one training run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -44,7 +44,7 @@ def perplexity(sides: Mapping[str, Mapping[int, Side]], baseline: str, seen: str
         ("difference",),
         chart=Chart("bars", "variant", "difference", base=0.0),
         notes=(
-            f"exp of the mean loss per token, mean over seeds; {seen} in each training. Differences are paired by seed; "
+            f"exp of the mean loss per token, mean over seeds; {seen} in each training run. Differences are paired by seed; "
             "intervals over seeds (Student), none with a single seed. Published: SmolLM2-1.7B, 1,024 tokens of context, 66 M "
             "tokens of training (LoRA) and 26 M (full), one seed; its own baseline.",
         ),

@@ -110,7 +110,7 @@ class GraftStudy(BaseModel):
 
 @dataclass(frozen=True)
 class GraftJob:
-    """One training: a variant, or the baseline that is named base, lora or full; see
+    """One training run: a variant, or the baseline that is named base, lora or full; see
     `studies.plan.Job`."""
 
     variant: str
@@ -170,7 +170,7 @@ def base(study: GraftStudy, out: Path) -> str:
 
 
 def jobs(study: GraftStudy, base: str, device: str = "auto") -> Iterator[GraftJob]:
-    """Every training, seeds outermost, so that a study that is cut short has whole pairs."""
+    """Every training run, seeds outermost, so that a study that is cut short has whole pairs."""
     integer = IncrementConfig(parametrization="integer")
     baselines: dict[str, GraftVariant] = {
         BASELINES[part]: GraftVariant(trainable=part, increments=integer) for part in study.trainables
@@ -181,7 +181,7 @@ def jobs(study: GraftStudy, base: str, device: str = "auto") -> Iterator[GraftJo
 
 
 def table(study: GraftStudy) -> list[plan.Row]:
-    """The plan in rows: what learns, how many trainings, million tokens each, hours at the study's speed."""
+    """The plan in rows: what is trained, how many training runs, million tokens each, hours at the study's speed."""
     rows = []
     for part in study.trainables:
         own = [job for job in jobs(study, study.study.base) if job.recipe.model.trainable == part]
@@ -191,7 +191,7 @@ def table(study: GraftStudy) -> list[plan.Row]:
                 "trainable": part,
                 "variants": len({job.variant for job in own}),
                 "seeds": len(study.study.seeds),
-                "trainings": len(trained),
+                "runs": len(trained),
                 "M tokens each": own[0].tokens / 1e6,
                 "hours": own[0].tokens * len(trained) / study.study.speed / 3600,
             }

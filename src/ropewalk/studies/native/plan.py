@@ -1,7 +1,7 @@
 """The plan of a study of native models: its recipe, and the training runs it asks for, in an order in which each finds what
 it needs.
 
-A study has groups; a group is a recipe of a training with its variants, seeds and tables.
+A study has groups; a group is a recipe of a training run with its variants, seeds and tables.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Study(BaseModel):
 
 @dataclass(frozen=True)
 class NativeJob:
-    """One training; see `studies.plan.Job`."""
+    """One training run; see `studies.plan.Job`."""
 
     group: str
     variant: str

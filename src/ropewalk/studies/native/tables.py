@@ -26,7 +26,7 @@ from ropewalk.tokens.utf8_bytes import decode
 SAMPLE = 60_000
 """Bytes of held-out text that experiments on a text read."""
 POINTS = 5
-"""Checkpoints of each training on a learning curve."""
+"""Checkpoints of each training run on a learning curve."""
 PLANTED_DOCUMENTS = 30
 
 

@@ -57,7 +57,7 @@ class Side:
 
     @staticmethod
     def read(folder: Path) -> Side:
-        """The result of a finished training."""
+        """The result of a finished training run."""
         saved = read_json(folder / DONE)
         return Side(saved["losses"], saved["spacing"], saved["seconds"])
 

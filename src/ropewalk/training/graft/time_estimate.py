@@ -15,7 +15,7 @@ from ropewalk.training.recipe import step_tokens
 SIZE, SECONDS = 768, 0.15
 """Of the matrix product that is timed, and for how long."""
 SHARE = 0.4
-"""Of its speed that a training reaches."""
+"""Of its speed that a training run reaches."""
 UNITS = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
 PASSES = {"increments": 4, "lora": 4, "full": 6}
 """Floating-point operations of a step for each token and weight: a forward pass has 2, gradients of activations 2, of weights 2."""
@@ -28,8 +28,8 @@ def seconds(recipe: GraftRecipe, plan: ExecutionPlan) -> float:
         2 * recipe.model.context_length * int(text.hidden_size) * int(text.num_hidden_layers)
     )  # attention's own
     work = PASSES[recipe.model.trainable] * (weights + heads) * step_tokens(recipe) * recipe.train.steps
-    trainings = 1 if recipe.model.trainable == "increments" else 2
-    return trainings * work * (4 / 3 if recipe.model.checkpointing else 1) / (SHARE * _speed(plan))
+    runs = 1 if recipe.model.trainable == "increments" else 2
+    return runs * work * (4 / 3 if recipe.model.checkpointing else 1) / (SHARE * _speed(plan))
 
 
 def describe(recipe: GraftRecipe, plan: ExecutionPlan) -> str:
@@ -37,9 +37,9 @@ def describe(recipe: GraftRecipe, plan: ExecutionPlan) -> str:
     found = seconds(recipe, plan)
     tokens = step_tokens(recipe) * recipe.train.steps
     if found < 60:
-        return f"{tokens:,} tokens in each training; about a minute in all"
+        return f"{tokens:,} tokens in each training run; about a minute in all"
     size, unit = next(part for part in UNITS if found >= 2 * part[0] or part == UNITS[-1])
-    return f"{tokens:,} tokens in each training; about {found / size:.0f} {unit} in all, give or take a factor of two"
+    return f"{tokens:,} tokens in each training run; about {found / size:.0f} {unit} in all, give or take a factor of two"
 
 
 def _speed(plan: ExecutionPlan) -> float:
