@@ -1,4 +1,4 @@
-"""Boundaries: do a model's increments know where words start, better than what they are computed from?
+"""Boundaries: do a model's increments predict where words start, better than random functions of the same activations?
 
 Sign, row and threshold are chosen on a development part; the test part is scored once. Signals of the same model and
 random networks of the parametrization's own shape on the same residual streams go through the same protocol. Several

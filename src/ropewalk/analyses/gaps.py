@@ -1,4 +1,4 @@
-"""Gaps: what a model says between any two Chinese characters, and whether a word starts there.
+"""Gaps: a model's increments and other signals between any two Chinese characters, and whether a word starts there.
 
 A candidate gap lies between two characters of U+4E00..9FFF of one sentence, and is read at the first token of
 the right-hand character: an increment there has read that token and nothing further. Other gaps are decided by

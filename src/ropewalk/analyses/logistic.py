@@ -1,4 +1,4 @@
-"""Ridge logistic regression, and how much one model gains over a smaller one inside it.
+"""Ridge logistic regression.
 
 Features are standardized with the mean and standard deviation of the data that the model is fitted on. Exact to
 rounding: Newton steps, no random numbers.

@@ -1,4 +1,4 @@
-"""The demo's report: one html page that needs nothing but itself."""
+"""The demo's report: one self-contained HTML page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prints sentences: what names of files may hold besides letters is shown, never obeyed by the terminal."""
+"""Prints sentences; control characters in file names and texts are escaped, so that the terminal does not interpret them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What native models say of their training: seed, bytes seen, corpus, and the settings of a built-in source."""
+"""What native models record of their training: seed, bytes seen, corpus, and the settings of a built-in source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever can be measured as a `ropewalk.Host`: native decoders, grafts, PEFT adapters, untouched transformers models."""
+"""Everything that can be measured, as a `ropewalk.Host`: native decoders, grafts, PEFT adapters, untouched transformers models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far behind itself each head attends, in tokens, and the mean increment of the row that it uses."""
+"""Mean attended distance of each head, in tokens, and the mean increment of the row that it uses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every native decoder says of itself as a host, whichever library runs it. See `ropewalk.core.host`."""
+"""Properties that every native decoder has as a host, in PyTorch and in NumPy. See `ropewalk.core.host`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads a file whole if it fits in memory; writes one whole or not at all."""
+"""Reads whole files that fit in memory; writes files atomically."""
 
 import errno
 import gzip

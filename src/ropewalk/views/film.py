@@ -1,4 +1,4 @@
-"""The film: one sentence leaving even spacing while its model is trained. Traces in, a page or a GIF out.
+"""The film: the increments of one sentence at successive checkpoints, as a page or a GIF.
 
 The traces are frames in order of time, of one text and the same rows; between two of them the picture moves smoothly.
 Rows are scaled to mean 1, so that only the pattern moves.

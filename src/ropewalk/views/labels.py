@@ -1,4 +1,4 @@
-"""How a cell's text is shown: every cell visible, nothing in it obeyed.
+"""How a cell's text is shown: every cell visible, control characters escaped.
 
 Blanks, line ends and control characters become symbols; escape sequences and direction overrides
 lose their power; a combining mark without a base gets a dotted circle. Letters, joiners inside a

@@ -1,4 +1,4 @@
-"""Overlays: boundaries in a text, from whatever source, drawn as marks across all rows of a view.
+"""Overlays: boundaries in a text, from any source, drawn as marks across all rows of a view.
 
 An overlay is a name and byte offsets into the text's UTF-8; a boundary stands before the byte at
 its offset. A new source is one function here and one entry in SOURCES; gold segmentations come in

@@ -1,4 +1,4 @@
-"""What tokens are called where people read them."""
+"""Readable names of tokens, for tables and pages."""
 
 from collections.abc import Sequence
 
