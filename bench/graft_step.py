@@ -6,6 +6,10 @@ python bench/graft_step.py [--rounds N] [--busy] [--device cuda]
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import contestants
 import harness
 import torch
@@ -28,9 +32,9 @@ SHAPES = {
 BASE = "host alone"
 
 
-def step(shape: dict[str, int], batch: torch.Tensor, **how: str) -> contestants.Step:
-    """One step of every weight, under bf16 autocast."""
-    host = LlamaForCausalLM(contestants.llama_config(**COMMON, **shape)).to(harness.DEVICE).train()
+def step(host: Any, batch: torch.Tensor, **how: str) -> contestants.Step:
+    """One step of every weight of a fresh host, under bf16 autocast; with increments where `how` says which."""
+    host = host.to(harness.DEVICE).train()
     model = ropewalk.hf.graft(host, **how) if how else None  # its increments are children of the host
     run = model or (lambda tokens: host(tokens, use_cache=False))
     optimizer = torch.optim.AdamW(host.parameters(), lr=1e-3, fused=True)
@@ -46,6 +50,16 @@ def step(shape: dict[str, int], batch: torch.Tensor, **how: str) -> contestants.
     return once
 
 
+def compare(title: str, host: Callable[[], Any], batch: torch.Tensor) -> dict[str, harness.Row]:
+    """The times of a step of the host alone and with each kind of increments; `host` makes a fresh one."""
+    runs = {
+        BASE: step(host(), batch),
+        "shared": step(host(), batch, parametrization="positive", per="shared"),
+        "per-layer": step(host(), batch, parametrization="bounded", per="layer"),
+    }
+    return harness.interleave(f"grafted, {title}", runs, base=BASE, rounds=12, warm=1)
+
+
 def main() -> None:
     harness.refuse_if_busy()
     if harness.DEVICE == "cpu":
@@ -53,13 +67,8 @@ def main() -> None:
     tables = {}
     for title, (shape, windows) in SHAPES.items():
         batch = contestants.text()[:windows]
-        runs = {
-            BASE: step(shape, batch),
-            "shared": step(shape, batch, parametrization="positive", per="shared"),
-            "per-layer": step(shape, batch, parametrization="bounded", per="layer"),
-        }
-        tables[title] = harness.interleave(f"grafted, {title}", runs, base=BASE, rounds=12, warm=1)
-        del runs
+        config = contestants.llama_config(**COMMON, **shape)
+        tables[title] = compare(title, partial(LlamaForCausalLM, config), batch)
     harness.report("graft_step", {"tables": tables})
 
 

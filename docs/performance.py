@@ -15,6 +15,7 @@ TITLES = {
     "training_step": "A training step",
     "small_batches": "Small batches on a CPU",
     "graft_step": "A training step of a graft",
+    "graft_step_real": "A training step of a graft on a pretrained model",
     "tracing": "Tracing",
     "decoding": "Decoding",
     "preparation": "Preparing a corpus",
