@@ -2,8 +2,8 @@
 
 A mutant is one small change of one file: a comparison, an operator, a number, a branch, a call that is left out, the
 development part in place of the test part (`mutants.py`). `NAMED` are larger ones that once survived. Tests run in a forked
-process for each mutant (`mutant_tests.py`); the working tree is not touched. `EQUIVALENT` lists changes that no input can
-show, each with its reason. Exit status 1 if any other mutant survives.
+process for each mutant (`mutant_tests.py`); the working tree is not touched. `equivalent_mutants.toml` lists changes that no
+input can show, with their reasons. Exit status 1 if any other mutant survives.
 
 A run can be done in pieces: `--kept FILE --minutes 15`, again and again. A mutant that was noticed is not tried again, nor
 is a survivor until its tests change; exit status 3 while some are left.
@@ -19,6 +19,7 @@ import os
 import random
 import sys
 import time
+import tomllib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -136,18 +137,11 @@ NAMED: tuple[Named, ...] = (
     ),
 )  # fmt: skip
 
-EQUIVALENT: dict[str, str] = {
-    "analyses/statistics.py: if freedom < 1:: if freedom < 1:     return float('nan') -> if False:     return float('nan')": (
-        "a single pair has an error of NaN, which gives NaN in any case"
-    ),
-    "core/positions.py: running = ends = offsets(r, initial_sum=zero if initial_sum is None else initial_sum)[0]: 0 -> 1": (
-        "both are the same tensor for gap before"
-    ),
-    "core/positions.py: index = torch.where(starts, t, -1).cummax(1).values: 1 -> 2": (
-        "any negative number means no start"
-    ),
-}
-"""Changes that no input can show: key of the mutant -> why."""
+
+def equivalent() -> dict[str, str]:
+    """Changes that no input can show: key of the mutant -> why."""
+    groups = tomllib.loads((ROOT / "scripts" / "equivalent_mutants.toml").read_text())["group"]
+    return {key: group["reason"] for group in groups for key in group["mutants"]}
 
 
 def named_survivors() -> list[str]:
@@ -193,7 +187,10 @@ def _digest(*texts: str) -> str:
 def survivors_of(file: str, most: int | None, seed: int, kept: Kept) -> tuple[int, list[Mutant]]:
     """How many mutants of a file were tried, and those that survive."""
     tests, source = TARGETS[file], (SOURCE / file).read_text()
-    tried = [one for one in mutants(file) if one.key not in EQUIVALENT]
+    every, known = list(mutants(file)), equivalent()
+    if gone := {key for key in known if key.startswith(f"{file}: ")} - {one.key for one in every}:
+        sys.exit(f"equivalent_mutants.toml lists what is no mutant (any more): {min(gone)}")
+    tried = [one for one in every if one.key not in known]
     if most is not None and most < len(tried):
         tried = random.Random(seed).sample(tried, most)
     names = {one: _digest(one.file + one.source) for one in tried}
@@ -241,6 +238,7 @@ def main() -> None:
     given = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     sys.path[:0] = [str(ROOT / "src"), str(TESTS / "support")]
+    import beartype  # noqa: F401
     import hypothesis  # noqa: F401
     import jaxtyping  # noqa: F401
     import numpy  # noqa: F401

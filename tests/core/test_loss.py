@@ -24,6 +24,19 @@ def test_pieces_add_up(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> N
     assert torch.allclose(pieces.grad, whole.grad, rtol=tolerance, atol=1e-7)
 
 
+@pytest.mark.parametrize(("at_once", "sizes"), [(25, [2, 2, 2, 1]), (5, [1] * 7)])
+def test_a_piece_holds_so_many_logits_and_at_least_one_token(
+    monkeypatch: pytest.MonkeyPatch, at_once: int, sizes: list[int]
+) -> None:
+    assert 4 * loss.LOGITS_AT_ONCE == 64 << 20
+    monkeypatch.setattr(loss, "LOGITS_AT_ONCE", at_once)
+    read: list[int] = []
+    plain = torch.Tensor.log_softmax
+    monkeypatch.setattr(torch.Tensor, "log_softmax", lambda x, axis: (read.append(len(x)), plain(x, axis))[1])
+    loss.PiecewiseNats.apply(torch.randn(7, 11), torch.zeros(7, dtype=torch.int64))
+    assert read == sizes
+
+
 def test_pieces_can_be_differentiated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loss, "LOGITS_AT_ONCE", 25)
     monkeypatch.setattr(loss, "LARGE_VOCABULARY", 2)

@@ -1,5 +1,8 @@
 """Windows: random ones are a pure function of (seed, step), even ones cover the split without overlap."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -84,6 +87,20 @@ def test_validation_windows_are_even_and_apart(
         assert len(rows) == length // (context + 1)
     else:
         assert len(rows) == min(length // (context + 1), -(-limit // context))
+
+
+def test_validation_reads_64_windows_at_a_time() -> None:
+    assert [len(group) for group in windows.validation(TOKENS, context=49, limit=None)] == [64, 36]
+
+
+def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.bin"
+    TOKENS.tofile(path)
+    mapped = np.memmap(path, TOKENS.dtype, mode="r")
+    assert windows.batch(mapped, seed=0, step=0, size=2, context=8).shape == (2, 9)
+    os.truncate(path, 5000)
+    with pytest.raises(UserError, match="became shorter while it was in use"):
+        windows.batch(mapped, seed=0, step=0, size=2, context=8)
 
 
 @pytest.mark.parametrize("context", [512, 5000])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ropewalk.errors import UserError
-from ropewalk.tokens.tokenizer import ByteTokenizer, resolve_prefix
+from ropewalk.tokens.tokenizer import ByteTokenizer, read_start, resolve_prefix
 from ropewalk.tokens.utf8_bytes import END, VOCAB_SIZE, byte_spans, decode, encode, utf8
 
 
@@ -57,4 +57,18 @@ def test_what_is_no_text_is_refused(text: object) -> None:
 def test_pieces_and_texts_of_tokens() -> None:
     own = ByteTokenizer()
     assert own.pieces([97, 256, 0xC3]) == ["a", "", "\ufffd"] and own.decode([97, 256, 98]) == "ab"
-    assert own.end == 256 and own.vocab_size == 257
+    assert own.parts([97, 256, 0xC3]) == [b"a", b"", b"\xc3"]
+    assert own.end == 256 and own.vocab_size == 257 and not own.repeats_prefix
+
+
+@pytest.mark.parametrize(
+    ("written", "start"), [("auto", "auto"), ("bos", "bos"), ("none", "none"), ("12", 12)]
+)
+def test_a_start_as_it_is_written(written: str, start: object) -> None:
+    assert read_start(written) == start
+
+
+@pytest.mark.parametrize("written", ["-1", "first", "1.5", ""])
+def test_what_is_no_start_is_refused(written: str) -> None:
+    with pytest.raises(UserError, match="auto, bos, none or a token id"):
+        read_start(written)
