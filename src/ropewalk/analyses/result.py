@@ -196,7 +196,9 @@ class Result:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(*self.columns.values(), title=Text(self.title), title_justify="left", box=SIMPLE_HEAD)
+        table = Table(title=Text(self.title), title_justify="left", box=SIMPLE_HEAD)
+        for heading in self.columns.values():
+            table.add_column(heading, overflow="fold")
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in self.cells(row)))
         below = [f"Primary endpoint: {sentence(self.primary)}"] if self.primary else []
