@@ -224,7 +224,7 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     status, shown, said = run(
         monkeypatch, capsys, recipe, "--out", out, "--set", root, "--table", "real/shared/bytes"
     )
-    assert status == 0 and said.count("measuring") == 1 and "Chinese lead byte" in shown
+    assert status == 0 and said.count("measuring") == 1 and "Chinese lead" in shown
     assert kept.read_bytes() == before
     kept.write_bytes(before[:100])
     status, _, said = run(monkeypatch, capsys, recipe, "--out", out, "--set", root)
