@@ -7,7 +7,7 @@ import pytest
 
 from ropewalk.analyses import segmentation, statistics
 from ropewalk.analyses.gaps import Characters
-from ropewalk.analyses.statistics import Estimate
+from ropewalk.analyses.statistics import TOLERANCE, Estimate
 from ropewalk.errors import UserError
 
 T = statistics.stats().t
@@ -30,13 +30,20 @@ def test_verdicts_exclude_the_edge() -> None:
     assert Estimate(1.0, 0.0, 2.0).verdict() == "undecided" == Estimate(-1.0, -2.0, 0.0).verdict()
     assert Estimate(1.0, 0.1, 2.0).verdict() == "above" and Estimate(-1.0, -2.0, -0.1).verdict() == "below"
     assert Estimate(1.0, 0.1, 2.0).verdict(0.5) == "undecided"
+    assert (
+        Estimate(1.0, TOLERANCE, 2.0).verdict() == "undecided" == Estimate(-1.0, -2.0, -TOLERANCE).verdict()
+    )
+    assert Estimate(1.0, 0.0, 2.0) == Estimate(1.0, 0.0, 2.0, ((1.0, 2.0),))
 
 
 def test_p_of_a_single_part_is_students() -> None:
     e = statistics.with_interval(0.5, (0.04, 4))
     assert e.p() == pytest.approx(2 * T.sf(2.5, 4), rel=1e-9)
     assert e.p(0.3) == pytest.approx(2 * T.sf(1.0, 4), rel=1e-9)
-    assert e.p(0.5) == 1.0
+    assert e.p(0.5) == 1.0 == statistics.with_interval(TOLERANCE, (0.04, 4)).p()
+    assert statistics.with_interval(0.7, (0.04, 4), (0.0, 3)).p() == pytest.approx(2 * T.sf(3.5, 4), rel=1e-9)
+    assert statistics.with_interval(0.002, (0.04, 4)).p() == pytest.approx(2 * T.sf(0.01, 4), rel=1e-9)
+    assert statistics.with_interval(1e9, (1.0, 30)).p() == pytest.approx(1e-16)
     still = statistics.with_interval(0.5, (0.0, 4))
     assert (still.p(), still.p(0.5)) == (0.0, 1.0)
     assert np.isnan(Estimate(0.5).p())
@@ -106,6 +113,7 @@ def test_scores_of_a_ranking() -> None:
     assert ranking.auc() == (1 + 1 + 1 + 0.5) / 4
     assert ranking.auc(np.array([0.0, 1.0, 1.0, 1.0])) == (1 + 0.5) / 2
     assert np.isnan(ranking.auc(np.array([0.0, 1.0, 0.0, 1.0])))
+    assert statistics.auc(np.array([1.0, 2.0]), np.array([False, True])) == 1.0
     drawn = ranking.samples(np.array([0, 1, 1, 0]), np.array([[1.0, 1.0], [2.0, 0.0]]))
     assert drawn.tolist() == [ranking.auc(), 1.0]
     with pytest.raises(UserError, match="finite"):
@@ -121,6 +129,7 @@ def test_equivalence_by_hand() -> None:
     assert statistics.paired_tost_p(np.full(3, 0.5), 0.5) == 1.0
     assert statistics.paired_tost_p(np.full(3, 0.25), 0.5) == 0.0
     assert np.isnan(statistics.paired_tost_p(np.ones(1), 2.0))
+    assert statistics.paired_tost_p(np.array([0.1, 0.3]), 0.5) == pytest.approx(T.sf(3.0, 1))
     with pytest.raises(UserError, match="share a seed"):
         statistics.paired(np.empty(0))
 
@@ -133,7 +142,7 @@ def test_an_estimate_within_a_margin_is_tested_on_both_sides() -> None:
     assert statistics.tost_p(statistics.with_interval(0.0, (0.01, 4)), 0.5) == pytest.approx(
         T.sf(5.0, 4), rel=1e-6
     )
-    assert np.isnan(statistics.tost_p(Estimate(0.1), 0.5))
+    assert np.isnan([statistics.tost_p(Estimate(value), 0.5) for value in (0.1, 0.9)]).all()
 
 
 def test_a_threshold_is_the_second_value_from_either_end() -> None:
@@ -158,6 +167,7 @@ def test_a_decision_takes_both_the_interval_and_the_threshold() -> None:
     assert word(0.8, 0.6, 0.9, 0.7) == "above" and word(0.2, 0.1, 0.4, 0.3) == "below"
     assert word(0.8, 0.5, 0.9, 0.7) == "undecided" == word(0.7, 0.6, 0.9, 0.7)
     assert word(0.2, 0.1, 0.5, 0.3) == "undecided" == word(0.3, 0.1, 0.4, 0.3)
+    assert word(0.7 + TOLERANCE, 0.6, 0.9, 0.7) == "undecided" == word(0.3 - TOLERANCE, 0.1, 0.4, 0.3)
 
 
 def test_permutations() -> None:
@@ -171,6 +181,14 @@ def test_permutations() -> None:
     random = [order.tolist() for order in statistics.orders(4, most=5)]
     assert len(random) == 5 and all(sorted(order) == [0, 1, 2, 3] for order in random)
     assert random != [order.tolist() for order in statistics.orders(4, seed=1, most=5)]
+    near = [statistics.permutation_p(1.0, np.array([1 - less])) for less in (1e-12, 1.5e-12)]
+    assert near == [1.0, 0.5]  # equal but for rounding counts
+
+
+def test_of_ten_all_permutations_may_be_asked_for_and_of_more_random_ones() -> None:
+    assert next(statistics.orders(10, most=4_000_000)).tolist() == [*range(8), 9, 8]
+    assert next(statistics.orders(11, most=40_000_000)).tolist() != [*range(9), 10, 9]
+    assert next(statistics.orders(12)).tolist() == [10, 2, 1, 0, 5, 7, 6, 8, 4, 3, 9, 11]
 
 
 def test_spearman_and_the_signed_rank_test_agree_with_scipy() -> None:
@@ -188,6 +206,7 @@ def test_spearman_and_the_signed_rank_test_agree_with_scipy() -> None:
     expected = statistics.stats().wilcoxon(np.append(d[:-1], 0.0)).pvalue
     assert statistics.signed_rank(d) == pytest.approx(expected)
     assert statistics.signed_rank(-d) == pytest.approx(expected)
+    assert statistics.signed_rank(np.full(5, TOLERANCE)) == 1.0
 
 
 def test_holm_is_monotone_and_at_most_one() -> None:
