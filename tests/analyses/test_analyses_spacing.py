@@ -9,6 +9,7 @@ import torch
 
 from ropewalk.analyses import byte_kinds, spacing
 from ropewalk.analyses.surface import surface
+from ropewalk.analyses.token_kinds import token_kind
 from ropewalk.core.rows import Row
 from ropewalk.errors import UserError
 from ropewalk.measure.byte_table import context_free
@@ -62,6 +63,27 @@ def trace(wide_at: str = " .,!。\n", noise: float = 0.1, seed: int = 0) -> Trac
 )
 def test_kinds_of_characters(text, kind):
     assert byte_kinds.character_kind(text) == kind
+
+
+@pytest.mark.parametrize(
+    ("token", "kind"),
+    [
+        (" lighthouse", "Latin lower"),
+        (" 北京", "Han"),
+        ("\u3000（", "punctuation"),
+        ("   ", "space"),
+        ("\n\n", "newline"),
+        ("\n    x", "newline"),
+        ("", "no text"),
+    ],
+)
+def test_a_token_that_begins_with_its_space_is_of_the_kind_of_its_word(token, kind):
+    assert token_kind(token) == kind
+
+
+def test_a_token_of_one_character_is_of_the_kind_of_the_character():
+    for one in [*map(chr, range(1, 0x400)), "\r\n", " \u0301", " \u200d", "👩‍👧"]:
+        assert token_kind(one) == byte_kinds.character_kind(one)
 
 
 def test_every_byte_of_the_published_table_has_one_kind():

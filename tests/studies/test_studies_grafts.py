@@ -87,7 +87,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         checkpoint_minutes = 0
         """
     )
-    monkeypatch.setattr(statistics, "draw_resample_counts", partial(statistics.draw_resample_counts, replicates=30))
+    monkeypatch.setattr(
+        statistics, "draw_resample_counts", partial(statistics.draw_resample_counts, replicates=30)
+    )
     monkeypatch.setattr(random_networks, "DRAWS", 2)
     monkeypatch.setattr(report, "commit", lambda: "a commit")
     return tmp_path
@@ -184,6 +186,13 @@ def test_gaps_before_words_are_told_from_those_inside_by_tokens(monkeypatch) -> 
     first, second = tables_of_signals.word_starts(np.frombuffer(text.encode(), np.uint8))  # type: ignore[misc]
     assert first.tokens.tolist() == [1, 2, 3, 5] and first.labels.tolist() == [True, True, False, True]
     assert second.tokens.tolist() == [6, 7, 8, 9] and second.labels.tolist() == [True, True, False, False]
+
+
+def test_small_sensitivities_are_ranked_as_large_ones() -> None:
+    first = np.array([[1.0, 2, 3, 4], [4, 2, 3, 1]])
+    scaled = signals._scaled([1e-9 * first, 2e-9 * first])
+    assert np.allclose(scaled[0], first / 2.5) and np.allclose(scaled[1], 2 * scaled[0])
+    assert statistics.auc(scaled[0][0], np.array([False, False, True, True])) == 1.0
 
 
 def test_perplexity_is_paired_by_seed() -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from ropewalk.analyses import statistics
 from ropewalk.analyses.byte_kinds import BYTE_KINDS, PUBLISHED, cell_kinds, sentences
 from ropewalk.analyses.result import Chart, Endpoint, Result
+from ropewalk.analyses.token_kinds import token_kind
 from ropewalk.core.rows import Row
 from ropewalk.traces.trace import Trace
 
@@ -143,9 +144,12 @@ def _contrast(tables: np.ndarray) -> np.ndarray:
 
 
 def by_character(trace: Trace) -> Result:
-    """Mean increment at the first token of each kind of character, in every row, in context."""
+    """Mean increment at the first token of each kind of character, in every row, in context.
+
+    A token of several characters is of the kind of its first one that is not a space.
+    """
     trace.require("increment", "position")
-    first, kind, names = cell_kinds(trace)
+    first, kind, names = cell_kinds(trace, token_kind)
     values, group = trace.increments, sentences(trace)
     resample_counts = statistics.draw_resample_counts(int(group.max()) + 1)
     largest = trace.provenance.get("max_increment")

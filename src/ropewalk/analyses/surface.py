@@ -17,6 +17,7 @@ from ropewalk.analyses.boundaries import random_network_rows
 from ropewalk.analyses.byte_kinds import SURFACE, cell_kinds, sentences
 from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.result import Chart, Endpoint, Result
+from ropewalk.analyses.token_kinds import token_kind
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 
@@ -85,7 +86,7 @@ def surface(traces: Sequence[Trace], random: Sequence[Trace] = ()) -> Result:
 
 def characters(trace: Trace) -> Characters:
     """The characters of a text and its halves. UserError where a half has characters of one kind only."""
-    first, kind, names = cell_kinds(trace)
+    first, kind, names = cell_kinds(trace, token_kind)
     labels = np.isin(kind, [i for i, name in enumerate(names) if name in SURFACE])
     group = sentences(trace)[first]
     dev, test = group <= np.median(group), group > np.median(group)

@@ -13,6 +13,7 @@ from ropewalk.analyses.byte_kinds import SURFACE, cell_kinds, sentences
 from ropewalk.analyses.draws import stack_draws
 from ropewalk.analyses.gold import Gold
 from ropewalk.analyses.result import Result
+from ropewalk.analyses.token_kinds import token_kind
 from ropewalk.analyses.vocabulary import category
 from ropewalk.hf.grafting import Graft
 from ropewalk.hf.opening import tokenizer_of
@@ -62,7 +63,7 @@ class SignalTables:
     def white_space(self, tokens: np.ndarray) -> Result:
         """White space and punctuation against letters, on held-out bytes."""
         read = trace(self.grafts[0], self._held_out(tokens))
-        first, kind, names = cell_kinds(read)
+        first, kind, names = cell_kinds(read, token_kind)
         labels = np.isin(kind, [i for i, name in enumerate(names) if name in SURFACE])
         return self._in_halves(read, first, labels, "White space and punctuation against letters")
 
@@ -133,9 +134,9 @@ class SignalTables:
             ):
                 found = [self._sensitivity(host, part, window) for part in parts]
                 rows = tuple(map(str, found[0].rows))
-                dev, test = (t.values[None] for t in found)
+                dev, test = _scaled([t.values for t in found])
                 predictors[f"sensitivity over {window} of {what}"] = signal_comparison.Predictor(
-                    rows, dev, test
+                    rows, dev[None], test[None]
                 )
         rows, late = tuple(map(str, self.grafts[0].rows)), int(self.grafts[0].gap == "after")
         texts = list(dict.fromkeys(part.text for part in parts))
@@ -170,6 +171,13 @@ class SignalTables:
             model = AutoModelForCausalLM.from_config(open_config(self.base), dtype=torch.float32).eval()
         model.requires_grad_(False)
         return graft(model, parametrization="integer", tokenizer=tokenizer_of(self.base))
+
+
+def _scaled(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Each row (N, n) over its mean in the first part: rows and models differ by orders of magnitude, and comparisons of
+    scores have a tolerance."""
+    mean = parts[0].astype(np.float64).mean(1, keepdims=True)
+    return [part / np.maximum(mean, np.finfo(np.float64).tiny) for part in parts]
 
 
 def _draws(graft: Graft, text: str, start: Start) -> np.ndarray:
