@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -155,8 +156,9 @@ def test_many_at_once_are_all_answered(live: Live) -> None:
     assert found == [200] * 12
 
 
-def test_every_server_has_a_token_of_its_own(live: Live) -> None:
+def test_every_server_has_a_token_of_its_own_and_waits_for_its_first_request(live: Live) -> None:
     other = Live({"tiny": Model(Decoder(config()))}, "rope")
+    socket.create_connection(("127.0.0.1", other.port), timeout=5).close()  # before it runs: not refused
     other._socket.close()
     assert len(other.token) >= 32 and other.token != live.token
 

@@ -41,6 +41,7 @@ class Live:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind(("127.0.0.1", port))
+            self._socket.listen()  # from now on requests wait until the page is served
         except (OSError, OverflowError) as error:
             self._socket.close()
             raise UserError(
@@ -67,7 +68,6 @@ class Live:
 
     def start(self) -> None:
         """Serves in a thread of its own; requests wait until it is ready."""
-        self._socket.listen()
         self._thread = threading.Thread(target=self.run, daemon=True)
         self._thread.start()
 
