@@ -63,7 +63,7 @@ def test_a_python_without_sources_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_planted_source_needs_an_end() -> None:
-    with pytest.raises(UserError, match="never ends; set documents"):
+    with pytest.raises(UserError, match=r"never ends; set corpus\.documents"):
         opened(Source(builtin="planted"))
     with pytest.raises(UserError, match="look-up task never ends"):
         opened(Source(builtin="lookup"))

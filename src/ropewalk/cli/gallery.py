@@ -31,7 +31,7 @@ def gallery(
         typer.Option(help="A folder of the same texts traced with another seed or model; may be repeated."),
     ] = None,
 ) -> None:
-    """Write a page of many texts: each row's widest gaps in context, mean gaps at words, punctuation and line ends, a search, controls.
+    """Write a page of many texts: each row's widest gaps in context, mean gaps at words, punctuation and line ends, a search.
 
     Examples:
 

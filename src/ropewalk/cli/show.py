@@ -100,7 +100,7 @@ def _details(model: str, trace: Trace, content: str, reading: ReadingOptions) ->
 
 
 def measured(model: str, content: str, reading: ReadingOptions, *, exact: bool, quiet: bool = False) -> Trace:
-    """The trace of a text: by NumPy where that is quicker, else by PyTorch; a probe where there are no increments.
+    """The increments of a text, by NumPy where that is quicker, else by PyTorch; a probe's sensitivities where there are none.
 
     exact: by PyTorch, where it is installed.
     """

@@ -76,7 +76,7 @@ def generate(config: LookupConfig, seed: int = 0) -> Iterator[LookupDocument]:
 
 
 def document(config: LookupConfig, seed: int, number: int) -> LookupDocument:
-    """Document `number` of the stream `seed`, made by itself."""
+    """Document `number` of the stream `seed`, without generating those before it."""
     draw = random.Random(f"lookup {seed} {number}")
     size = draw.randint(config.hops + 1, config.pairs)
     ring = draw.sample(config.alphabet, size)

@@ -1,4 +1,4 @@
-"""A made-up language whose word boundaries, entities and phrases are known exactly.
+"""A synthetic language whose word boundaries, entities and phrases are known exactly.
 
 `generate` yields documents of it, endlessly, with gold spans in bytes of the text. One grammar, two scripts:
 
@@ -7,16 +7,16 @@ unspaced   a symbol is one character of the CJK block (three bytes), words follo
 
 Words have 1 to 4 symbols; their length and their rank are drawn independently, so that neither explains the
 other. Ranks are Zipfian. Every word has a class, and a Markov chain over classes makes sentences: the class
-of a word says how likely each class is to follow. Two kinds of word pairs are planted, which pull apart what
+of a word says how likely each class is to follow. Two kinds of word pairs are planted, which separate what
 is frequent from what is predictable:
 
-phrase   two common words that also live apart: the pair is frequent, its second word is not certain
+phrase   two common words that also occur apart: the pair is frequent, its second word is not certain
 entity   a rare first word of no class, then nine times in ten its one second word: the pair is rare, its
          second word expected; a document has a few entities and returns to them
 
 A planted pair occurs where gold says so and nowhere else in a sentence. The language depends on the
-configuration alone, a document on the configuration, the seed and its number, so any document can be made
-again by itself.
+configuration alone, a document on the configuration, the seed and its number, so any document can be
+generated again without the others.
 """
 
 import random
@@ -153,7 +153,7 @@ def generate(config: PlantedConfig, seed: int = 0) -> Iterator[PlantedDocument]:
 
 
 def document(config: PlantedConfig, seed: int, number: int) -> PlantedDocument:
-    """Document `number` of the stream `seed`, made by itself."""
+    """Document `number` of the stream `seed`, without generating those before it."""
     return _document(language(config), config.sentences, seed, number)
 
 

@@ -49,7 +49,9 @@ def open_source(source: Source, config: CorpusConfig) -> Opened:
         return Library()
     if config.documents is None:
         what = "planted language" if source.builtin == "planted" else "look-up task"
-        raise UserError(f"the {what} never ends; set documents to how many there are to be.")
+        raise UserError(
+            f"the {what} never ends; set corpus.documents to the number of documents to generate."
+        )
     if source.builtin == "lookup":
         return Lookup(source.lookup or LookupConfig(), source.seed)
     return Planted(source.planted or PlantedConfig(), source.seed)

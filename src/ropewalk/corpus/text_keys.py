@@ -1,6 +1,6 @@
 """Which key of a record holds a document's text: the one that was asked for, or the obvious one.
 
-Without a wish the key is "text", else one of the usual names, else the only key whose value is text; what is chosen
+If none was asked for, the key is "text", else one of the usual names, else the only key whose value is text; what is chosen
 is logged. UserError names the keys there are where none is obvious.
 """
 

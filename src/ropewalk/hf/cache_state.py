@@ -1,7 +1,7 @@
-"""Running sums of increments inside the host's key/value cache.
+"""Running sums of increments inside the model's own key/value cache.
 
 A cache layer becomes an instance of a subclass of its own class that also holds the running sums, so that whatever
-the host does with its keys (reordering beams, cropping rejected tokens, repeating or selecting rows, copying, pickling)
+the model does with its keys (reordering beams, cropping rejected tokens, repeating or selecting rows, copying, pickling)
 happens to the sums as well. Sums are float64 where the device has it. A layer that holds keys without their sums, sums
 of other tokens, or keys that were put there or rewound by anything but the cache's own methods is refused.
 """

@@ -1,7 +1,7 @@
 """A grafted model as a host: rows, edits, activations and documents, for everything that measures.
 
 Activations (hook points): "residual.I" is the input of layer I, "input.I" that of its attention, both (B, T, C);
-"positions.I" are the positions (B, T, G) that layer I rotates by; "attention.I" are its weights (B, H, T, T), on hosts
+"positions.I" are the positions (B, T, G) that layer I rotates by; "attention.I" are its weights (B, H, T, T), of models
 loaded with attn_implementation="eager".
 """
 
@@ -88,7 +88,7 @@ class Grafted:
         return module_device(model.get_input_embeddings())
 
     def describe(self) -> dict[str, Any]:
-        """Name, class and identity of the host, and the increments grafted onto it, as a Trace records them."""
+        """Name, class and identity of the base model, and the increments grafted onto it, as a Trace records them."""
         bounds = (
             {"max_increment": self.config.max_increment} if self.config.parametrization == "bounded" else {}
         )
@@ -188,7 +188,7 @@ class Grafted:
             kind, _, index = name.partition(".")
             if kind not in known or not index.isdigit() or int(index) not in known[kind]:
                 raise UserError(
-                    f"unknown activation '{name}': this host has residual.I for its {len(every)} layers, input.I for "
+                    f"unknown activation '{name}': this model has residual.I for its {len(every)} layers, input.I for "
                     f"{', '.join(map(str, rotating))}, positions.I for {', '.join(map(str, summed))}, and attention.I if "
                     'loaded with attn_implementation="eager".'
                 )

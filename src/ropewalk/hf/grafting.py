@@ -4,7 +4,7 @@
         ...                                                      # train grafted.parameters(), model.generate(...)
     # the model is what it was
 
-No host code is edited or copied. A graft is a `ropewalk.Host`, so everything that measures takes it.
+No code of the base model is edited or copied. A graft is a `ropewalk.Host`, so everything that measures takes it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def graft(
     config: which increments; or its fields as keywords, as in `graft(model, per="shared", gap="after")`, see
     `ropewalk.IncrementConfig`. With init="identity" the model's outputs are bit-identical until the increments are
     trained. tokenizer: how the model reads text, for traces and probes. A model opened by `ropewalk.load` brings its own.
-    UserError for a host or a combination that cannot be grafted.
+    UserError for a model or a combination that cannot be grafted.
     """
     if isinstance(model, Graft) and model.config.parametrization == "integer":
         tokenizer = model.tokenizer if tokenizer is None else tokenizer
@@ -61,7 +61,7 @@ def graft(
 
 
 class Graft(Grafted):
-    """Increments on a host. Use `graft` to make one; `detach` (or leaving `with`) restores the host exactly."""
+    """Increments on a base model. Use `graft` to make one; `detach` (or leaving `with`) restores the base exactly."""
 
     def __init__(
         self, model: nn.Module, config: IncrementConfig, seed: int = 0, *, tokenizer: Any = None
@@ -92,7 +92,7 @@ class Graft(Grafted):
         self.detach()
 
     def detach(self) -> nn.Module:
-        """Removes hooks and increments and returns the host as it was; calling it twice does no harm."""
+        """Removes hooks and increments and returns the base model as it was; calling it twice does no harm."""
         self.hooks.remove()
         for owner in self._owners:
             owner._modules.pop(NAME, None)
@@ -120,7 +120,7 @@ class Graft(Grafted):
         return adapter_file.save(self, Path(folder))
 
     def _try_single_heads(self) -> None:
-        """One pass over a few tokens, to refuse at once a host that cannot rotate by single heads."""
+        """One pass over a few tokens, to refuse at once a model that cannot rotate single heads."""
         training = self.model.training
         try:
             with torch.no_grad():
@@ -153,7 +153,7 @@ def owners_of(structure: HostStructure, config: IncrementConfig) -> list[nn.Modu
 
 
 def attach(structure: HostStructure, config: IncrementConfig) -> GraftHooks:
-    """Hooks on a host, for the increments that its modules hold or will hold."""
+    """Hooks on a base model, for the increments that its modules hold or will hold."""
     rows = structure.num_kv_heads if config.per_head else 1
     hooks = GraftHooks(structure, config.gap, rows, config.band)
     if config.per == "shared":
@@ -164,7 +164,7 @@ def attach(structure: HostStructure, config: IncrementConfig) -> GraftHooks:
 
 
 def build(structure: HostStructure, config: IncrementConfig) -> Increments:
-    """One parametrization module for a host, its weights not drawn yet."""
+    """One parametrization module for a base model, its weights not initialized yet."""
     if config.parametrization not in ON_A_GRAFT:
         raise UserError(
             f"the {config.parametrization} parametrization needs more than what an attention module reads, so a graft cannot have "

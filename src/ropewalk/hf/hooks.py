@@ -1,8 +1,8 @@
-"""Hooks that replace the rotation of a host's attentions by one at real-valued positions.
+"""Hooks that replace the rotation of a base model's attentions by one at real-valued positions.
 
-Per layer: a hook before each attention reads its input, sums increments and passes the host's own rotation at the
+Per layer: a hook before each attention reads its input, sums increments and passes the model's own rotation at the
 new positions. Shared: a hook after the model's rotary embedding does the same once for all layers, reading the
-embeddings. The host's integer `position_ids` are left alone: p = position_ids + running sum of r, and the sum restarts
+embeddings. The integer `position_ids` of the model are left alone: p = position_ids + running sum of r, and the sum restarts
 wherever they fail to increase, which covers left padding and packed documents. Hooks are bound methods of one object and
 keep nothing between passes, so that a copied or unpickled model has hooks of its own.
 """
@@ -35,9 +35,9 @@ NAME = "increments"
 
 
 class Increments(nn.Module):
-    """A parametrization as part of a host: its weights and r are float32, whatever the host is cast to.
+    """A parametrization as part of a base model: its weights and r are float32, whatever the base is cast to.
 
-    On a host that computes in bfloat16, by its weights or under autocast, the hidden layer does so too.
+    On a base that computes in bfloat16, by its weights or under autocast, the hidden layer does so too.
     """
 
     def __init__(self, parametrization: nn.Module, rows: int) -> None:
@@ -80,7 +80,7 @@ class Recording:
 
 
 class GraftHooks:
-    """The hooks on one host, whose modules hold their increments as a child called `NAME`."""
+    """The hooks on one base model, whose modules hold their increments as a child called `NAME`."""
 
     def __init__(self, structure: HostStructure, gap: positions.Gap, rows: int, band: Band = "all") -> None:
         self.structure, self.gap, self.rows, self.band = structure, gap, rows, band
@@ -114,7 +114,7 @@ class GraftHooks:
         ]
 
     def remove(self) -> None:
-        """Takes all hooks off the host."""
+        """Removes all hooks from the model."""
         for handle in self.handles:
             handle.remove()
         self.handles.clear()
@@ -206,7 +206,7 @@ def restarts(n: Tensor, offset: Tensor | None) -> Tensor:
 
 
 def checkpointing(structure: HostStructure) -> Literal["no", "yes", "reentrant"]:
-    """Whether the next pass of a host will be recomputed in its backward pass, and how."""
+    """Whether the next pass of a model will be recomputed in its backward pass, and how."""
     for layer in structure.layers:
         if getattr(layer, "gradient_checkpointing", False) and layer.training and torch.is_grad_enabled():
             keywords = getattr(getattr(layer, "_gradient_checkpointing_func", None), "keywords", None) or {}
@@ -240,7 +240,7 @@ def _integers(kwargs: dict[str, Any]) -> Tensor:
     if n is None or n.dim() != 2:
         shape = "none" if n is None else tuple(n.shape)
         raise UserError(
-            f"an attention of this host needs position_ids (B, T), got {shape}; such hosts are not supported."
+            f"an attention of this model needs position_ids (B, T), got {shape}; such models are not supported."
         )
     return n
 
@@ -251,7 +251,7 @@ def _rotary_arguments(args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, Tens
     x, n, layer_type = given
     if n is None or n.dim() != 2:
         raise UserError(
-            "this host's rotary embedding is not given position_ids (B, T); such hosts are not supported."
+            "this model's rotary embedding is not given position_ids (B, T); such models are not supported."
         )
     return x, n, layer_type
 

@@ -1,4 +1,4 @@
-"""Which model it is: a fingerprint of a host's architecture and weights, cheap at any size.
+"""Which model it is: a fingerprint of a base model's architecture and weights, cheap at any size.
 
 It samples every floating-point weight at a few places, rounded to bfloat16, so that the same checkpoint loaded in
 float32 or bfloat16 is the same model. Quantized weights are left out.

@@ -1,7 +1,7 @@
 """Finds where a Hugging Face decoder can be grafted: its rotary embedding and the attention modules that use it.
 
 Works without a list of families. An attention is a module inside a decoder layer that takes the rotary embedding's
-output; one forward pass over a few tokens shows whether the module uses that output. UserError names a host that does not fit and what
+output; one forward pass over a few tokens shows whether the module uses that output. UserError names a model that does not fit and what
 to do instead.
 """
 
@@ -23,12 +23,12 @@ TEST_TOKENS = 6
 
 
 class GraftWarning(UserWarning):
-    """Something about a host that changes how far a graft on it can be trusted."""
+    """Something about a model that changes how far a graft on it can be trusted."""
 
 
 @dataclass(frozen=True)
 class RotaryLayer:
-    """A layer whose attention rotates: its index from 0, its attention, and the kind of layer where hosts mix kinds."""
+    """A layer whose attention rotates: its index from 0, its attention, and the kind of layer where models mix kinds."""
 
     index: int
     attention: nn.Module
@@ -42,7 +42,7 @@ class RotaryLayer:
 
 @dataclass(frozen=True)
 class HostStructure:
-    """The parts of a host: its decoder, rotary embedding and layers, and which of the layers rotate."""
+    """The parts of a base model: its decoder, rotary embedding and layers, and which of the layers rotate."""
 
     model: nn.Module
     decoder: nn.Module
@@ -74,7 +74,7 @@ class HostStructure:
 
 
 def inspect_model(model: nn.Module) -> HostStructure:
-    """The structure of a host. UserError names a model that cannot be grafted, and says why."""
+    """The structure of a base model. UserError names a model that cannot be grafted, and says why."""
     name = type(model).__name__
     if getattr(getattr(model, "config", None), "is_encoder_decoder", False):
         raise UserError(f"{name} is an encoder-decoder; a graft needs a decoder-only model, such as a Llama.")
@@ -168,7 +168,7 @@ def _rotating(model: Any, attentions: list[nn.Module], name: str) -> set[nn.Modu
             torch.arange(1, 1 + TEST_TOKENS, device=module_device(embedding))[None] % embedding.num_embeddings
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the host's warnings about this pass do not concern the user
+            warnings.simplefilter("ignore")  # the model's warnings about this pass do not concern the user
             model(input_ids=tokens, use_cache=False)
     except UserError:
         raise

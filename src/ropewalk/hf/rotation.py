@@ -1,7 +1,7 @@
-"""The host's own rotation at real-valued positions.
+"""The base model's own rotation at real-valued positions.
 
-The host's rotary embedding is called without the decorators that stop gradients and change frequencies, so every
-layout (halves, interleaved, complex, partial, scaled) stays as the host has it. Rows of single key/value heads pass
+Its rotary embedding is called without the decorators that stop gradients and change frequencies, so every
+layout (halves, interleaved, complex, partial, scaled) stays as the model has it. Rows of single key/value heads pass
 through as `PerHead`, which replaces cosines and sines shared by all heads.
 """
 
@@ -24,7 +24,7 @@ SMALL = 2.0**-10
 def rotation_in_band(
     rotary: nn.Module, x: Tensor, p: Tensor, n: Tensor, layer_type: str | None, band: Band
 ) -> Any:
-    """`rotation` where only the faster or the slower half of the host's frequencies turns with p; the other half turns with
+    """`rotation` where only the faster or the slower half of the model's frequencies turns with p; the other half turns with
     the integer positions n (B, T)."""
     if band == "all":
         return rotation(rotary, x, p, layer_type)
@@ -48,7 +48,7 @@ def _chosen(moving: Tensor, a: Any, b: Any) -> Any:
 
 
 def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) -> Any:
-    """The output of the host's rotary embedding at positions p (B, T, G) float32; x gives dtype and device."""
+    """The output of the model's rotary embedding at positions p (B, T, G) float32; x gives dtype and device."""
     batch, tokens, rows = p.shape
     more = () if layer_type is None else (layer_type,)
     flat = p[..., 0] if rows == 1 else p.transpose(1, 2).reshape(batch * rows, tokens)
@@ -58,16 +58,16 @@ def rotation(rotary: nn.Module, x: Tensor, p: Tensor, layer_type: str | None) ->
         return output
     if not isinstance(output, tuple):
         raise UserError(
-            "this host rotates by complex numbers shared by all heads; graft it with per_head=False."
+            "this model rotates by complex numbers shared by all heads; graft it with per_head=False."
         )
     return tuple(PerHead(value.reshape(batch, rows, tokens, -1)) for value in output)
 
 
 class PerHead:
-    """Cosines or sines of several rows, (B, G, T, D), used by a host as if they were one (B, T, D).
+    """Cosines or sines of several rows, (B, G, T, D), used by a model as if they were one (B, T, D).
 
     Multiplied with queries or keys (B, H, T, D), each row serves the H/G heads that read it. UserError for anything else
-    that a host may do with cosines.
+    that a model may do with cosines.
     """
 
     def __init__(self, value: Tensor) -> None:
@@ -133,5 +133,5 @@ class PerHead:
 
 def _unsupported(what: str) -> UserError:
     return UserError(
-        f"this host rotates in a way that has no single heads ({what}); graft it with per_head=False."
+        f"this model rotates in a way that has no single heads ({what}); graft it with per_head=False."
     )

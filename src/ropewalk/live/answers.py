@@ -30,7 +30,7 @@ LONGEST = 4000
 
 @dataclass(frozen=True)
 class Model:
-    """A host to ask."""
+    """One of the models that the page can choose."""
 
     host: Host
 

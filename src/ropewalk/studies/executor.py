@@ -1,7 +1,7 @@
 """The executor: trains missing models, resumes interrupted ones, skips finished ones.
 
 On one device the training runs follow one another in this process; on several, every device has a process of its own and
-takes the next training whose needs are there.
+takes the next training run for which all that it needs is ready.
 """
 
 from __future__ import annotations

@@ -18,12 +18,13 @@ _all = False
 
 
 def keep_freed_memory() -> bool:
-    """Keeps up to 256 MB for each thread, in tensors of up to 32 MB; False where that cannot be asked. After `keep_all`, all of it."""
+    """Keeps up to 256 MB for each thread, in tensors of up to 32 MB; False where the C library has no such setting. After
+    `keep_all_freed_memory`, it keeps all."""
     return _all or _ask((_mmap_threshold, LARGEST), (_trim_threshold, KEPT))
 
 
 def keep_all_freed_memory() -> bool:
-    """Keeps everything from now on, as a training run needs it; False where that cannot be asked."""
+    """Keeps everything from now on, as a training run needs it; False where the C library has no such setting."""
     global _all
     _all = _ask((_mmap_max, 0), (_trim_threshold, -1))
     return _all

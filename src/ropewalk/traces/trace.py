@@ -34,8 +34,8 @@ class Trace:
     Shapes: tokens (T,) int64; spans (T, 2) int64, half-open byte offsets, empty for a token without text;
     values (N, T) float32, finite (NaN where a sensitivity was not measured); error (N, T) their standard errors, None
     where they have none; surprisal, entropy and entropy_after (T,) float32 nats, NaN where undefined
-    (left out: NaN everywhere). `unit` names the unit of the values, such as "token-equivalents". `context` describes
-    window sizes and how long texts were read; `provenance` says which model and settings; both hold plain JSON
+    (left out: NaN everywhere). `unit` names the unit of the values, such as "token-equivalents". `context` says how
+    the text was read (start tokens, windows, overlap); `provenance` says which model and settings; both hold plain JSON
     values. `hash` is the sha256 of the content, all but provenance["time"]. Arrays are copied and read-only.
     """
 

@@ -40,7 +40,7 @@ def plan_execution(
     compile: bool = True,
     graphs: bool = False,
 ) -> tuple[ExecutionPlan, list[str]]:
-    """The best plan this machine allows, and one sentence for each wish it could not grant.
+    """The best plan this machine allows, and one sentence for each setting that it could not use.
 
     graphs: keep the step on the device and replay it as one CUDA graph, where there is a GPU.
     """

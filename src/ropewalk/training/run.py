@@ -35,7 +35,7 @@ CONTENT = ("bytes", "digests")  # what a corpus' index says of its tokens
 
 
 class Run:
-    """One training's folder, locked while it is open so that two processes never write into one.
+    """The folder of one training run, locked while it is open so that two processes never write into it.
 
     resume: continue the run in the folder, or begin one where there is none.
     """

@@ -1,4 +1,4 @@
-"""What each kind of trace shows, in words: one home for the lead sentences, nouns and units of all views."""
+"""What each kind of trace shows, in words: the lead sentences, nouns and units of all views."""
 
 from dataclasses import dataclass
 

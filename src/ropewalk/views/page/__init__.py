@@ -1,7 +1,7 @@
 """One self-contained html page for one or several traces: markup, style, script and data in a single file.
 
 The page makes no network request and carries a content security policy that forbids it any. Text enters the
-document only as text. Accepted kinds: those of `views.scene`. Its script is described in `joiner`.
+document only as text. Accepted kinds: those of `views.scene`. `joiner` bundles its script.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Joins ES modules into one script, so that a page is a single file that works offline and from file://.
+"""Bundles ES modules into one script, so that a page is a single file that works offline and from file://.
 
 A module names what it needs with `import { name, other } from "./module.js";` and what it offers with `export` before a
 function, class or const. Each module becomes a function scope of its own, in the order of its imports: a name that was
