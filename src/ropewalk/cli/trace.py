@@ -28,7 +28,7 @@ def trace(
     ] = "float32",
     quiet: Quiet = False,
 ) -> None:
-    """Trace whole files into a folder of parquet shards, one row per text, for pandas, polars or DuckDB.
+    """Trace whole files into a folder of parquet shards, one record per text, for pandas, polars or DuckDB.
 
     Texts of more than 16,384 characters are cut at the end of a line. The same command continues an interrupted run;
     ropewalk.traces.archive.read reads the traces.
