@@ -129,8 +129,9 @@ def test_decay_adds_the_sum_between_key_and_query() -> None:
 
 def test_alibi_is_the_published_ladder_of_slopes() -> None:
     x = torch.zeros(2, 3, 16)
-    a = Alibi(16, 8)(x)
-    assert a.shape == (2, 3, 8)
+    alibi = Alibi(16, 8)
+    a = alibi(x)
+    assert a.shape == (2, 3, 8) and not alibi.state_dict()
     assert a[0, 0].tolist() == pytest.approx([-(2.0**-h) for h in range(1, 9)])
     bias = attention.attention_bias(torch.zeros(2, 3, dtype=torch.long), 3, a.cumsum(1))
     assert bias[0, 0, 2, 0].item() == pytest.approx(-1.0)

@@ -145,15 +145,24 @@ def test_only_differences_of_positions_matter(name: str, rows: int) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_each_key_head_has_its_own_line_and_its_query_heads_follow(name: str) -> None:
-    encoding = ENCODINGS[name](SIZE, 2, THETA)
-    q, k = torch.randn(1, 5, 4, SIZE), torch.randn(1, 5, 2, SIZE)
-    p = torch.rand(1, 5, 2).cumsum(1)
+@pytest.mark.parametrize("heads", [2, SIZE])
+def test_each_key_head_has_its_own_line_and_its_query_heads_follow(name: str, heads: int) -> None:
+    encoding = ENCODINGS[name](SIZE, heads, THETA)
+    q, k = torch.randn(1, 5, 2 * heads, SIZE), torch.randn(1, 5, heads, SIZE)
+    p = torch.rand(1, 5, heads).cumsum(1)
     both_q, both_k = encoding(q, k, *encoding.angles(p))
-    for head in range(2):
+    for head in range(heads):
         alone_q, alone_k = encoding(q, k, *encoding.angles(p[..., head : head + 1]))
         assert torch.equal(both_k[:, :, head], alone_k[:, :, head])
         assert torch.equal(both_q[:, :, 2 * head : 2 * head + 2], alone_q[:, :, 2 * head : 2 * head + 2])
+
+
+def test_training_keeps_the_rotated_vectors_only() -> None:
+    rope, x = Rope(SIZE, 1, THETA), torch.randn(1, 3, 1, SIZE, requires_grad=True)
+    angles = rope.angles(torch.arange(3.0)[None, :, None])
+    assert type(rope(x, x, *angles)[0].grad_fn).__name__ == "_RotationBackward"
+    with torch.no_grad():
+        assert rope(x, x, *angles)[0].grad_fn is None
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
