@@ -52,13 +52,14 @@ smallest for a value below chance. Where random networks have a value, an effect
 "How Far Apart Does a Model Think Its Tokens Are?", 2026, a model that read 1.64 GB; replica: a second run by its author. The
 flagship: increments per layer, 256 wide, 6 layers, 64 windows of 512 bytes a step (`recipes/flagship.toml`), seven minutes on one
 H100; in tables of checkpoints, "CPU" is the same shape trained on one CPU core in two hours, one window a step
-(`recipes/flagship-cpu.toml`). The CPU study: 64 wide, 4 layers, 25,000 steps of 128 bytes, three seeds of each kind of positions (`recipes/study-cpu.toml`); its kind `embedding`
+(`recipes/flagship-cpu.toml`). The CPU study (`recipes/study-cpu.toml`): 64 wide, 4 layers, steps of 128 bytes; its group `long` has
+25,000 steps and three seeds of each kind of positions, its group `short` 10,000 steps and one seed of many more. The kind `embedding`
 has networks that read the byte alone. GSDSimp and pku are gold word segmentations (UD Chinese GSDSimp, and the PKU corpus).
-"Moved": standard deviation of increments within rows over the row's mean. This page is written by `scripts/results.py` from the tables beside it."""
+Coefficient of variation: standard deviation of increments within rows over the row's mean. This page is written by `scripts/results.py` from the tables beside it."""
 COMMANDS = """```sh
 OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive TORCHINDUCTOR_CPP_WRAPPER=1 ropewalk study recipes/study-cpu.toml \\
-  --out studies/cpu --device cpu --set groups.real.recipe.corpus.root=FOLDER \\
-  --set groups.once.recipe.corpus.root=FOLDER --set study.gold_root=FOLDER
+  --out studies/cpu --device cpu --set groups.long.recipe.corpus.root=FOLDER \\
+  --set groups.short.recipe.corpus.root=FOLDER --set study.gold_root=FOLDER
 ropewalk train recipes/flagship.toml --out runs/flagship --set corpus.root=FOLDER
 python scripts/flagship.py --corpus FOLDER --gold FOLDER --checkpoint FOLDER --checkpoint FOLDER
 python scripts/results.py --study studies/cpu --metrics runs/flagship/metrics.jsonl
@@ -86,7 +87,7 @@ def sentences(made: Measured) -> list[str]:
         ),
         "Untested here: more than one seed of the flagship, and integer RoPE at its size; models of more than 6.5 million "
         "parameters trained from scratch; per-head rows, PoPE, ALiBi and forget gates with more than one seed; so nothing here says "
-        "what larger or longer trainings would do.",
+        "what larger or longer training runs would do.",
     ]
 
 
@@ -107,10 +108,10 @@ def _variation(row: str) -> str:
 def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
     """What increments are worth to the loss, and what part of them."""
     layers, shared = (
-        find(study["real/neutrality"]["neutrality"], variant=v) for v in ("per-layer", "shared")
+        find(study["long/neutrality"]["neutrality"], variant=v) for v in ("per-layer", "shared")
     )
     against = [
-        _compared(find(study.get(f"real/content against {control}", {}).get("content"), variant="per-layer"))
+        _compared(find(study.get(f"long/content against {control}", {}).get("content"), variant="per-layer"))
         for control in ("constant", "table", "embedding")
     ]
     one, byte = (
@@ -119,7 +120,7 @@ def _worth(study: dict[str, dict[str, Result]], knocked: Result) -> list[str]:
     return [
         f"Loss, in nats per byte against integer RoPE, over {layers['pairs'] if layers else 0} pairs of seeds of the CPU study: "
         f"increments of each layer {_compared(layers)}; shared increments {_compared(shared)}"
-        f"{_single(study['real/neutrality']['neutrality'])}.",
+        f"{_single(study['long/neutrality']['neutrality'])}.",
         f"Whether content lowers the loss: increments of each layer minus one learned scale for each layer {against[0]}, minus a "
         f"learned table of bytes {against[1]}, minus networks that read the byte alone {against[2]}.",
         f"The flagship needs its spacing: with every increment set to 1 it loses {inside(one, 'nats')} nats per byte; with every "
@@ -341,7 +342,7 @@ def copy_study(study: Path, folder: Path) -> None:
     shutil.copyfile(study / "report.json", folder / "cpu-study.json")
     for variant in CURVES:
         write_curve(
-            study / "runs" / "real" / variant / "seed-1" / "metrics.jsonl", folder / f"curve-{variant}.csv"
+            study / "runs" / "long" / variant / "seed-1" / "metrics.jsonl", folder / f"curve-{variant}.csv"
         )
 
 

@@ -101,7 +101,7 @@ def primary(result: Result) -> str:
 
 def loss(made: Measured) -> str:
     """Experiment 1: every variant against integer RoPE, and increments with context against those without."""
-    found = made.study["real/neutrality"]["neutrality"]
+    found = made.study["long/neutrality"]["neutrality"]
     head = (
         "positions",
         "published",
@@ -132,7 +132,7 @@ def loss(made: Measured) -> str:
             row["verdict"],
         )
         for name, kept in made.study.items()
-        if name.startswith("real/content against ")
+        if name.startswith("long/content against ")
         for row in kept["content"].rows
     ]
     parts.append(
@@ -145,7 +145,7 @@ def once(made: Measured) -> str:
     """Every other kind of positions, one training run each, minus integer RoPE of the same seed and length; "" where there is none."""
     found = {
         name: kept["neutrality"]
-        for name in ("real/neutrality", "once/neutrality")
+        for name in ("long/neutrality", "short/neutrality")
         if (kept := made.study.get(name))
     }
     rows = [
@@ -164,21 +164,23 @@ def once(made: Measured) -> str:
         return ""
     head = ("positions", "published", "group", "here, nats per byte", "coefficient of variation")
     note = (
-        "Exploratory: one seed each, so no interval and no verdict. Group `real`: 25,000 steps, `once`: 10,000 steps; "
+        "Exploratory: one seed each, so no interval and no verdict. Group `long`: 25,000 steps, `short`: 10,000 steps; "
         "each minus integer RoPE of its own group. `forget gate` is a gate in each layer, `published forget gate` one network "
         "on the embedding; in `fast band` and `slow band` only the faster or the slower half of the frequencies turns with "
         "learned positions."
     )
-    notes = [f"Group `once`: {note}" for note in found["once/neutrality"].notes[:1]] if len(found) > 1 else []
-    missing = made.header["missing"].get("once", [])
+    notes = (
+        [f"Group `short`: {note}" for note in found["short/neutrality"].notes[:1]] if len(found) > 1 else []
+    )
+    missing = made.header["missing"].get("short", [])
     if missing:
-        notes.append(f"In the recipe's group `once` and not trained yet: {', '.join(missing)}.")
+        notes.append(f"In the recipe's group `short` and not trained yet: {', '.join(missing)}.")
     return "\n\n".join([note, table(head, rows), *notes, *_negative(made)])
 
 
 def _negative(made: Measured) -> list[str]:
     """The kinds of bytes that get a negative mean increment where increments may be negative."""
-    kept = made.study.get("once/signed/bytes")
+    kept = made.study.get("short/signed/bytes")
     if kept is None:
         return []
     rows = [row for row in kept["bytes"].rows if float(row["min"] or 0) < 0]
@@ -205,10 +207,10 @@ def forgetting(path: Path) -> str:
     ]
     return "\n\n".join(
         (
-            "What a token takes from the attention to everything before it, in nats per head: group `once`, variant `published forget "
+            "What a token takes from the attention to everything before it, in nats per head: group `short`, variant `published forget "
             "gate`, seed 1. Published: the learned slopes form ALiBi's geometric ladder.",
             table(head, cells),
-            "    python scripts/forget_slopes.py studies/cpu/runs/once/published-forget-gate/seed-1/model --corpus FOLDER",
+            "    python scripts/forget_slopes.py studies/cpu/runs/short/published-forget-gate/seed-1/model --corpus FOLDER",
         )
     )
 
@@ -216,7 +218,7 @@ def forgetting(path: Path) -> str:
 def byte_kinds(made: Measured) -> str:
     parts = []
     for name, row, variant in (("layer 0", "L0", "per-layer"), ("shared", "all", "shared")):
-        sources = [("CPU study", made.study[f"real/{variant}/bytes"]["bytes"])]
+        sources = [("CPU study", made.study[f"long/{variant}/bytes"]["bytes"])]
         if row == "L0":
             sources += [
                 (f"flagship, {amount(step)}", kept["bytes"]["bytes"])
@@ -241,9 +243,9 @@ def words(made: Measured) -> str:
     """Chinese words: the reference's protocol by layer, then ours at every checkpoint."""
     own, study = (
         made.last["boundaries gsdsimp"]["boundaries"],
-        made.study["real/per-layer/boundaries gsdsimp"],
+        made.study["long/per-layer/boundaries gsdsimp"],
     )
-    jieba = made.study.get("real/per-layer/boundaries gsdsimp by jieba", {}).get("boundaries")
+    jieba = made.study.get("long/per-layer/boundaries gsdsimp by jieba", {}).get("boundaries")
     windows = made.last.get("jieba", {}).get("jieba")
     rows = [
         (
@@ -273,7 +275,7 @@ def words(made: Measured) -> str:
 
 
 def checkpoints(made: Measured, name: str, column: str) -> str:
-    """The primary endpoint of a table at every checkpoint of both trainings, beside random networks and the entropy."""
+    """The primary endpoint of a table at every checkpoint of both training runs, beside random networks and the entropy."""
     rows = []
     found = [(amount(step), kept) for step, kept in sorted(made.flagship.items())]
     found += [(f"{amount(step, 'flagship-cpu')}, CPU", kept) for step, kept in sorted(made.cpu.items())]
@@ -300,7 +302,7 @@ def checkpoints(made: Measured, name: str, column: str) -> str:
 def entities(made: Measured) -> str:
     """The published comparison by layer, then the controlled one at every checkpoint."""
     own, published = made.last["entities"]["entities"], made.last["names"]["names"]
-    study = made.study.get("real/per-layer/entities", {}).get("entities")
+    study = made.study.get("long/per-layer/entities", {}).get("entities")
     where = {"comparison": "reversed order, inner gap", "language": "en"}
     rows = []
     for layer in range(6):
@@ -357,7 +359,7 @@ def knockouts(made: Measured) -> str:
     parts = []
     sources = {"Flagship": made.last["knockout"]["knockout"]}
     for variant in ("per-layer", "shared"):
-        if kept := made.study.get(f"real/{variant}/knockout"):
+        if kept := made.study.get(f"long/{variant}/knockout"):
             sources[f"CPU study, {variant}"] = kept["knockout"]
     names = list(dict.fromkeys(str(row["replacement"]) for row in sources["Flagship"].rows))
     rows = [

@@ -46,7 +46,7 @@ def study(
 
       ropewalk study recipes/study-cpu.toml --plan
 
-      ropewalk study recipes/study-cpu.toml --out studies/cpu --set groups.real.recipe.corpus.root=/data --set groups.once.recipe.corpus.root=/data
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --set groups.long.recipe.corpus.root=/data --set groups.short.recipe.corpus.root=/data
 
       ropewalk study recipes/study-cpu.toml --out studies/cpu --device cpu:2
 
@@ -54,7 +54,7 @@ def study(
 
       ropewalk study recipes/study-post.toml --set study.scale=0.001 --out /tmp/rehearsal
 
-      ropewalk study recipes/study-cpu.toml --out studies/cpu --table "real/per-layer/boundaries gsdsimp"
+      ropewalk study recipes/study-cpu.toml --out studies/cpu --table "long/per-layer/boundaries gsdsimp"
     """
     from rich.console import Console
 

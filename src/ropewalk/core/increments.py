@@ -168,8 +168,8 @@ class Absolute(Network):
 class Coordinate(Absolute):
     """A position bounded by L = `max_position`: p = L sigmoid(z + logit(n / L)); tokens from n = L on keep p = n.
 
-    z = 0 is integer RoPE exactly: p - n = n (L - n) e / (L + n e), e = expm1(z). Source: DaRoPE, 2026, which uses it for
-    the slow frequencies only.
+    z = 0 is integer RoPE exactly: p - n = n (L - n) e / (L + n e), e = expm1(z). Source: DaRoPE ("RoPE is dead, long
+    live RoPE", 2026), which uses it for the slow frequencies only.
     """
 
     def __init__(self, config: IncrementConfig, hidden_size: int, num_rows: int, vocab_size: int) -> None:
