@@ -19,6 +19,12 @@ from ropewalk.analyses.signal_comparison import Gaps, Predictor, compare_signals
 from ropewalk.core.rows import Row
 from ropewalk.traces.trace import Trace
 
+
+@pytest.fixture(autouse=True)
+def _few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "REPLICATES", 50)
+
+
 GOLD = made.gold(160)
 DEV, TEST = GOLD.halves()
 

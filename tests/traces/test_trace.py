@@ -104,6 +104,8 @@ BAD = {
     "words as values": (lambda: byte_trace("ab", [["a", "b"]]), "values to be an array of numbers"),
     "no row": (lambda: byte_trace("ab", np.ones((0, 2))), "one or more different rows, got none"),
     "a row twice": (lambda: byte_trace("ab", np.ones((2, 2)), rows=(Row(0),) * 2), "different rows"),
+    "odd second row": (lambda: byte_trace("ab", np.ones((2, 2)), rows=(Row(0), Row(-1))), "different rows"),
+    "odd head": (lambda: byte_trace("ab", rows=(Row(0, -1),)), "different rows"),
     "odd row": (lambda: byte_trace("ab", rows=(Row(-1),)), "different rows, got L-1"),
     "nan": (lambda: byte_trace("ab", [[1, np.nan]]), "finite values, got nan in row L0 at token 1"),
     "overflow": (lambda: byte_trace("ab", [[1, 1e300]]), "finite values, got inf"),
@@ -115,6 +117,7 @@ BAD = {
     "context": (lambda: byte_trace("ab", context={"a": {1}}), "context to hold plain JSON"),
     "provenance": (lambda: byte_trace("ab", provenance={"a": np.nan}), "provenance to hold plain JSON"),
     "provenance list": (lambda: byte_trace("ab", provenance=[1]), "provenance to be a dictionary"),
+    "surrogate in the provenance": (lambda: byte_trace("ab", provenance={"a": "\udc80"}), "surr"),
     "text": (lambda: Trace(b"ab", [1], [[0, 1]], (Row(),), [[1]], "increment", "u", "before"), "a string"),
     "surrogate": (
         lambda: Trace("\udc80", [1], [[0, 1]], (Row(),), [[1]], "increment", "u", "before"),
@@ -124,12 +127,25 @@ BAD = {
         lambda: Trace("a", [-1], [[0, 1]], (Row(),), [[1]], "increment", "u", "before"),
         "token ids from 0, got -1",
     ),
+    "negative second token": (
+        lambda: Trace("ab", [3, -1], [[0, 1], [1, 2]], (Row(),), [[1, 1]], "increment", "u", "before"),
+        "token ids from 0, got -1",
+    ),
     "broken token": (
         lambda: Trace("a", [0.5], [[0, 1]], (Row(),), [[1]], "increment", "u", "before"),
         "array of whole numbers",
     ),
 }
-SPANS = [[[0, 4]], [[-1, 1]], [[1, 0]], [[2, 3], [0, 1]], [[0, 1], [0.0, 1]], [[0, 1, 2]], "ab"]
+SPANS = [
+    [[0, 4]],
+    [[0, 1], [2, 1]],
+    [[-1, 1]],
+    [[1, 0]],
+    [[2, 3], [0, 1]],
+    [[0, 1], [0.0, 1]],
+    [[0, 1, 2]],
+    "ab",
+]
 
 
 @pytest.mark.parametrize("name", BAD)
