@@ -59,6 +59,21 @@ def test_a_trace_is_frozen() -> None:
             getattr(trace, name)[0] = 0
 
 
+def test_errors_are_copied_and_have_the_shape_of_the_values() -> None:
+    error = np.ones((1, 2))
+    trace = replace(byte_trace("ab", kind="sensitivity"), error=error)
+    error[0, 0] = 7
+    assert trace.error is not None and trace.error[0, 0] == 1 and trace.error.dtype == np.float32
+    with pytest.raises(ValueError, match="read-only"):
+        trace.error[0, 0] = 0
+    with pytest.raises(UserError, match=r"error of shape \(1, 2\), got \(1, 1\)"):
+        replace(trace, error=error[:, :1])
+
+
+def test_rows_of_any_sequence_are_a_tuple() -> None:
+    assert replace(byte_trace("ab"), rows=[Row(0)]).rows == (Row(0),)  # type: ignore[arg-type]
+
+
 def test_verify_sees_a_change_that_was_forced() -> None:
     trace = byte_trace("ab")
     trace.verify()
@@ -227,6 +242,8 @@ def test_a_trace_shows_itself() -> None:
     trace = token_trace("New York", ["New", " York"], [[1, 3]])
     start = "Trace(increment, 1 row x 2 tokens, token-equivalents, gap before, 'New York', hash "
     assert repr(trace) == f"{start}{trace.hash[:12]})"
+    for text, shown in (("a" * 24, "a" * 24), ("a" * 25, "a" * 23 + "…")):
+        assert f", {shown!r}, hash " in repr(byte_trace(text))
     assert "L0    New␣York" in str(trace.__rich__())
     assert "L0" in str(byte_trace("ab", kind="forget").__rich__())
 
