@@ -69,6 +69,20 @@ def test_every_row_and_the_chosen_one() -> None:
     )
 
 
+def test_a_signal_of_one_row_and_its_sign() -> None:
+    one = single(DEV, TEST)
+    assert one.row_names == ("",) and np.array_equal(one.dev, [[DEV]]) and np.array_equal(one.test, [[TEST]])
+
+    def test_auc(dev: np.ndarray, test: np.ndarray) -> float:
+        return compare_signals({"x": single(dev, test)}, GAPS, title="t").find(predictor="x")["auc"]
+
+    assert (
+        test_auc(DEV, TEST) == 1.0 == test_auc(-1.0 * DEV, -1.0 * TEST) and test_auc(DEV, -1.0 * TEST) == 0.0
+    )
+    assert test_auc(np.zeros(30), TEST) == 1.0  # a signal that says nothing on development keeps its sign
+    assert test_auc(DEV, 4e-7 * TEST) == 0.5 == test_auc(-1.0 * DEV, 4e-7 * TEST)  # rounding
+
+
 def test_the_first_signal_must_clear_the_baselines_that_are_named() -> None:
     signals = {
         "x": predictor([3.0]),
@@ -96,7 +110,7 @@ def test_random_networks_are_what_increments_must_clear_and_no_other_signal() ->
         assert result.find(predictor="random networks, mean of 39 draws")["auc"] == pytest.approx(
             drawn.mean()
         )
-        assert result.primary is not None
+        assert result.primary is not None and result.find(predictor=f"{name} row chosen on development")
         threshold = statistics.null_threshold(result.primary.estimate.value, drawn, 0.5)
         assert result.primary.null == (threshold if name == "increment" else 0.5) and threshold > 0.5
 
