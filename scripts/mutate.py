@@ -60,11 +60,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     ),
     "analyses/boundaries.py": ("analyses/test_test_data.py", "analyses/test_analyses_boundaries.py"),
     "analyses/signal_comparison.py": ("analyses/test_signal_comparison.py",),
-    "analyses/segmentation.py": (
-        "analyses/test_test_data.py",
-        "analyses/test_statistics_values.py",
-        "analyses/test_analyses_boundaries.py",
-    ),
+    "analyses/segmentation.py": ("analyses/test_statistics_values.py", "analyses/test_rounding.py"),
 }
 """Core files, and the tests that must notice any change of them."""
 

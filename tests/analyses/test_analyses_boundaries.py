@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ropewalk.analyses import gaps as gap_analysis
-from ropewalk.analyses import logistic
+from ropewalk.analyses import logistic, statistics
 from ropewalk.analyses.boundaries import Part, boundaries
 from ropewalk.analyses.gain import gain
 from ropewalk.core.rows import Row
@@ -16,6 +16,11 @@ from ropewalk.traces.trace import Trace
 
 GOLD = made.gold(240)
 DRAWS = 39
+
+
+@pytest.fixture(autouse=True)
+def _few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics, "REPLICATES", 100)
 
 
 def part(knows: dict[int, float], *, seed: int = 0, entropy: float = 0.0, with_random: bool = False) -> Part:
