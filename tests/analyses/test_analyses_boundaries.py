@@ -50,6 +50,36 @@ def test_the_row_that_knows_is_chosen_with_its_sign_and_the_others_are_nothing()
         assert result.find(predictor="increment L0")["holm"] > 0.05
 
 
+def merged(trace: Trace) -> Trace:
+    """The trace as a model of longer tokens reads it: some characters are one token with the character before them."""
+    starts = np.cumsum([0, *(len(letter.encode()) for letter in trace.text)])[:-1]
+    kept = np.searchsorted(trace.spans[:, 0], starts[np.arange(len(starts)) % 5 != 4])
+    first = trace.spans[kept, 0]
+    own = {name: getattr(trace, name)[kept] for name in ("tokens", "surprisal", "entropy", "entropy_after")}
+    spans = np.stack([first, np.append(first[1:], len(trace.text.encode()))], 1)
+    return replace(trace, spans=spans, values=trace.values[:, kept], **own)
+
+
+def test_gaps_inside_longer_tokens_are_no_candidates_and_are_counted():
+    whole = made.trace(GOLD, {1: 3.0})
+    parts = [gap_analysis.gaps(merged(whole), GOLD, half) for half in GOLD.halves()]
+    of_bytes = [gap_analysis.gaps(whole, GOLD, half) for half in GOLD.halves()]
+    for part_, all_ in zip(parts, of_bytes, strict=True):
+        assert part_.hidden > 0 and part_.hidden + len(part_.labels) == len(all_.labels)
+        assert part_.characters.candidate.sum() == len(part_.labels)
+    result = boundaries([Part(*parts)], {"gold": gap_analysis.characters(GOLD).of(GOLD.halves()[1])})
+    assert f"{parts[1].hidden} more gaps lie inside a token" in result.notes[1]
+    found = result.find(predictor="gold")["word_f1"]
+    assert 0.5 < found < 1.0  # words that begin inside a token cannot be found
+
+
+def test_the_character_before_a_gap_is_read_at_the_token_that_holds_it():
+    trace = merged(made.trace(GOLD, {}))
+    trace = replace(trace, entropy=np.arange(len(trace.tokens), dtype=np.float32))
+    change = gap_analysis.gaps(trace, GOLD).signals["entropy change"]
+    assert (change == 1.0).all()  # the token before is another one
+
+
 def test_nothing_is_found_in_shuffled_increments():
     verdicts = [boundaries([part({}, seed=seed, with_random=True)]).primary.verdict for seed in range(6)]
     assert "above" not in verdicts

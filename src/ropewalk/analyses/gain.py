@@ -45,7 +45,13 @@ def gain(parts: Sequence[Part], jieba: tuple[Characters, Characters] | None = No
     primary = nested.compare("increments", "signals", own, nested.losses(_joined(signals, increments)))
     null_sample = nested.drawn(signals, own)
     if jieba is not None:
-        cuts = [tuple(k.gold[k.candidate].astype(np.float64)[:, None] for k in jieba) for _ in parts]
+        cuts = [
+            tuple(
+                k.gold[own.characters.candidate].astype(np.float64)[:, None]
+                for k, own in zip(jieba, (p.dev, p.test), strict=True)
+            )
+            for p in parts
+        ]
         helped = _joined(signals, [(dev, test) for dev, test in cuts])
         known = nested.losses(helped)
         nested.compare("jieba", "signals", own, known)

@@ -8,7 +8,7 @@ repeated, any change between these kinds is a boundary. The protocol is in `boun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,7 +72,8 @@ class Gaps:
     of the rows `row_names`; first_tokens (n,): the first token after each gap.
 
     `characters` are those of the same sentences; `random` (draws, N, n) are random networks in place of the
-    trained ones, or None. `saturated` (N,) is the share of gaps at the largest increment, NaN without one.
+    trained ones, or None. `saturated` (N,) is the share of gaps at the largest increment, NaN without one. hidden: how many
+    gaps lie inside a token of several characters; no boundary can be put there, so they are no candidates.
     """
 
     labels: np.ndarray
@@ -84,6 +85,7 @@ class Gaps:
     characters: Characters
     saturated: np.ndarray
     random: np.ndarray | None = None
+    hidden: int = 0
 
     @property
     def sentences(self) -> int:
@@ -106,11 +108,13 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, random: Trace
     token_starts = trace.spans[has_text, 0]
     place = np.minimum(np.searchsorted(token_starts, known.starts), len(token_starts) - 1)
     token = has_text[place]
-    readable = token_starts[place] == known.starts
-    chosen = np.flatnonzero(known.candidate & readable)
+    covering = has_text[np.searchsorted(token_starts, known.starts, side="right") - 1]
+    hidden = known.candidate & (token_starts[place] != known.starts)
+    known = replace(known, candidate=known.candidate & ~hidden, rule=known.rule & ~hidden)
+    chosen = np.flatnonzero(known.candidate)
     if not len(chosen):
         raise UserError("no gap between two Chinese characters to judge; give Chinese text with gold words.")
-    at, before = token[chosen], token[chosen - 1]
+    at, before = token[chosen], covering[chosen - 1]
     ends = np.append(token[1:], len(trace.tokens))[chosen]
     total = np.concatenate([[0.0], np.nancumsum(trace.surprisal.astype(np.float64))])
     signals = {
@@ -133,4 +137,5 @@ def gaps(trace: Trace, gold: Gold, part: np.ndarray | None = None, random: Trace
         characters=known,
         saturated=full,
         random=None if random is None else stack_draws(random.values[:, at], random.rows),
+        hidden=int(hidden.sum()),
     )
