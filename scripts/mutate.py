@@ -58,7 +58,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
         "analyses/test_analyses_statistics.py",
         "analyses/test_rounding.py",
     ),
-    "analyses/boundaries.py": ("analyses/test_test_data.py", "analyses/test_analyses_boundaries.py"),
+    "analyses/boundaries.py": ("analyses/test_boundaries_values.py", "analyses/test_test_data.py"),
     "analyses/signal_comparison.py": ("analyses/test_signal_comparison.py",),
     "analyses/segmentation.py": ("analyses/test_statistics_values.py", "analyses/test_rounding.py"),
 }
