@@ -232,6 +232,8 @@ def test_words_are_right_when_both_ends_are() -> None:
     assert none.tolist() == [[0, 2, 2], [0, 1, 2]]
     own = segmentation.word_counts(CHARACTERS, CHARACTERS.gold, everywhere=True)
     assert own.tolist() == [[2, 2, 2], [2, 2, 2]]
+    whole = segmentation.word_counts(CHARACTERS, np.zeros(6, bool), everywhere=True)
+    assert whole.tolist() == [[0, 1, 2], [0, 1, 2]]  # a sentence starts a word, proposed or not
     assert CHARACTERS.rule.tolist() == [True, False, False, True, True, False]
 
 
@@ -255,6 +257,11 @@ def test_the_threshold_is_the_best_of_all_and_the_highest_of_equal_ones() -> Non
         best = max(quality(line) for line in lines)
         line = next(x for x in lines if quality(x) == best)
         assert segmentation.best_threshold(scores, labels) == pytest.approx(line, abs=1e-6)
+
+
+def test_the_threshold_lies_half_of_the_rounding_below_the_score() -> None:
+    found = segmentation.best_threshold(np.array([1.0, 2.0]), np.array([False, True]))
+    assert found == pytest.approx(2 - TOLERANCE / 2, rel=0, abs=1e-9)
 
 
 def test_every_other_character_starts_a_word() -> None:

@@ -14,7 +14,7 @@ from tiny import LEARNED, config, moved, tokens
 from ropewalk.errors import UserError
 from ropewalk.native.config import DecoderConfig
 from ropewalk.native.decoder import Decoder
-from ropewalk.native.generate import generate, left_padded, sample
+from ropewalk.native.generate import generate, left_padded, sample, stream
 from ropewalk.native.numpy_step import MAX_BATCH, THREAD_LIMIT, NumpyStep, supports
 
 SHAPES = [
@@ -122,6 +122,38 @@ def test_a_seed_decides_what_is_sampled() -> None:
     assert runs[0] == runs[1] != runs[2]
 
 
+def test_a_stream_is_greedy_with_seed_0_unless_told() -> None:
+    model = moved(Decoder(config(), seed=0), scale=0.2)
+
+    def streamed(**settings: float) -> list[list[int]]:
+        return torch.stack(list(stream(model, [[1, 2]], length=6, **settings)), 1).tolist()  # type: ignore[arg-type]
+
+    assert streamed() == generate(model, [[1, 2]], length=6)
+    drawn = [
+        generate(model, [[1, 2]], length=6, temperature=1.0, **seed)
+        for seed in ({}, {"seed": 0}, {"seed": 1})
+    ]
+    assert streamed(temperature=1.0) == drawn[0] == drawn[1] != drawn[2]
+
+
+def test_a_token_is_computed_only_where_another_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[list[int]] = []
+
+    class Counted(NumpyStep):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append([])
+
+        def __call__(self, tokens: torch.Tensor) -> torch.Tensor:
+            made[-1].append(int(tokens[0]))
+            return super().__call__(tokens)
+
+    monkeypatch.setattr("ropewalk.native.generate.NumpyStep", Counted)
+    model = Decoder(config(), seed=0).eval()
+    assert generate(model, [[1, 2]], length=1) and made == []
+    assert generate(model, [[1, 2]], length=3)[0][:2] == made[0]
+
+
 def test_padding_is_minus_one_and_only_where_needed() -> None:
     seen, documents = left_padded([[1, 2, 3], [4]])
     assert seen.tolist() == [[1, 2, 3], [0, 0, 4]]
@@ -135,6 +167,31 @@ def often(p: list[float], draws: int = 4000, **how: float) -> torch.Tensor:
     settings = {"temperature": 1.0, "top_p": 1.0, **how}
     chosen = sample(logits, generator=torch.Generator().manual_seed(0), **settings)
     return torch.bincount(chosen, minlength=len(p)) / draws
+
+
+def test_equal_logits_are_drawn_from_the_smallest_temperature_on() -> None:
+    tiny, stream = torch.finfo(torch.float32).tiny, torch.Generator().manual_seed(0)
+    draws = {
+        t: sample(torch.zeros(64, 2), temperature=t, top_p=1.0, generator=stream).unique().tolist()
+        for t in (0.0, tiny)
+    }
+    assert draws == {0.0: [0], tiny: [0, 1]}
+    far = torch.tensor([[50.0, 3.0]])
+    assert sample(far, temperature=tiny, top_p=1.0, generator=stream).tolist() == [0]
+
+
+def test_one_logit_that_is_no_number_is_refused() -> None:
+    with pytest.raises(UserError, match="non-finite logits"):
+        sample(torch.tensor([[0.0, math.nan]]), temperature=0.0, top_p=1.0, generator=torch.Generator())
+
+
+def test_nothing_is_left_out_unless_asked_however_unlikely(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_from: list[torch.Tensor] = []
+    plain = torch.multinomial
+    monkeypatch.setattr(torch, "multinomial", lambda p, *a, **k: (drawn_from.append(p), plain(p, *a, **k))[1])
+    for top_p in (1.0, 0.999):
+        sample(torch.tensor([[0.0, -20.0]]), temperature=1.0, top_p=top_p, generator=torch.Generator())
+    assert drawn_from[0].min() > 0 == drawn_from[1].min()
 
 
 def test_sampling_follows_the_distribution_and_temperature_sharpens_it() -> None:
