@@ -36,6 +36,7 @@ SIGNALS = {
     "surprisal": "surprisal of the token",
     "place": "place in the sentence",
 }
+SMALL = 0.25
 
 
 class Group:
@@ -251,13 +252,17 @@ def _rank(foretold: np.ndarray, measured: np.ndarray) -> float:
 
 
 def _dose_sentence(record: dict[str, Any]) -> str:
-    changes = _changes(record)
-    ranks = [_rank(*pair) for pair in changes.values()]
-    small = [m.sum() / f.sum() for (_, factor), (f, m) in changes.items() if abs(factor - 1) == 0.25]
+    small: list[float] = []
+    large: list[float] = []
+    ratios = []
+    for (_, factor), (foretold, measured) in _changes(record).items():
+        (small if abs(factor - 1) <= SMALL else large).append(_rank(foretold, measured))
+        if abs(factor - 1) <= SMALL:
+            ratios.append(measured.sum() / foretold.sum())
     return (
-        f"Sensitivities foretell what a changed gap does: over gaps, they correlate with the divergence of the predictions by "
-        f"{min(ranks):.2f} to {max(ranks):.2f} (rank correlation, {len(changes)} layers and changes); for a quarter more or less the "
-        f"divergence is {min(small):.2f} to {max(small):.2f} times the foretold one."
+        f"Where one gap of one layer is a quarter wider or narrower, sensitivities and the divergence of the predictions rank gaps alike with a "
+        f"correlation of {min(small):.2f} to {max(small):.2f}, and the divergence is {min(ratios):.2f} to {max(ratios):.2f} times the one "
+        f"that they foretell; where a gap is doubled, the correlation is {min(large):.2f} to {max(large):.2f}."
     )
 
 
