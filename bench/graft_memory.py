@@ -2,7 +2,7 @@
 
 python bench/graft_memory.py MODEL... [--trainable increments,lora,full] [--context 512]
 
-Each in a process of its own: two steps of one window and its validation, on a CPU. The peak is that of resident memory, mapped
+Each in a process of its own; rows of other models that were measured before are kept. Two steps of one window and its validation, on a CPU. The peak is that of resident memory, mapped
 weights included, less what the libraries hold before the model is loaded.
 """
 
@@ -25,6 +25,8 @@ from ropewalk.corpus import Corpus, CorpusConfig
 from ropewalk.training import execution
 from ropewalk.training.graft import memory_estimate, paired
 from ropewalk.training.graft.recipe import GraftConfig, GraftRecipe, rates
+
+TITLE = "memory of a training run of grafts"
 
 
 def resident() -> tuple[int, int]:
@@ -81,7 +83,8 @@ def main() -> None:
     if given.one:
         print(json.dumps(measure(given.models[0], given.trainable, given.context)))
         return
-    rows = {}
+    path = harness.RESULTS / "graft_memory.json"
+    rows = json.loads(path.read_text())["tables"][TITLE] if path.exists() else {}
     for base in given.models:
         for trainable in given.trainable.split(","):
             words = [
@@ -101,7 +104,7 @@ def main() -> None:
             rows[name] = {"estimated GB": found["estimated"] / 1e9, "measured GB": found["measured"] / 1e9}
             rows[name]["ratio"] = found["estimated"] / found["measured"]
             print(name, {key: round(value, 3) for key, value in rows[name].items()}, flush=True)
-    harness.report("graft_memory", {"tables": {"memory of a training run of grafts": rows}})
+    harness.report("graft_memory", {"tables": {TITLE: rows}})
 
 
 if __name__ == "__main__":
