@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import StaticLayer
+from transformers.cache_utils import DynamicLayer, StaticLayer
 
 from ropewalk.errors import UserError
 from ropewalk.hf.cache_state import layer_state
@@ -18,10 +18,16 @@ def growing(batch: int = 3, length: int = 4) -> tuple[Any, torch.Tensor]:
     cache = DynamicCache()
     layer = layer_state(cache, 1)
     assert len(cache.layers) == 2 and layer is cache.layers[1] and layer is layer_state(cache, 1)
-    layer.update(torch.zeros(batch, 2, length, 8), torch.zeros(batch, 2, length, 8))
+    keys = torch.arange(batch * 1.0).view(batch, 1, 1, 1).expand(batch, 2, length, 8)
+    layer.update(keys, keys)
     sums = torch.arange(batch * length * 2.0, dtype=torch.float64).view(batch, length, 2)
     layer.keep(sums)
     return layer, sums
+
+
+def rows_of(layer: Any) -> list[int]:
+    """Which rows of `growing` the keys of a layer are."""
+    return layer.keys[:, 0, 0, 0].int().tolist()
 
 
 def static(batch: int = 3) -> tuple[Any, torch.Tensor]:
@@ -31,7 +37,7 @@ def static(batch: int = 3) -> tuple[Any, torch.Tensor]:
     layer = layer_state(Cache(), 0)
     layer.update(torch.zeros(batch, 2, 4, 8), torch.zeros(batch, 2, 4, 8), torch.arange(4))
     last = torch.arange(batch * 2.0, dtype=torch.float64).view(batch, 1, 2)
-    layer.keep(torch.cat([last - 1, last], 1))
+    layer.keep(torch.cat([last - 2, last - 1, last], 1))
     return layer, last[:, 0]
 
 
@@ -54,11 +60,11 @@ def test_sums_hold_no_graph() -> None:
 def test_rows_are_reordered_selected_and_repeated() -> None:
     layer, sums = growing()
     layer.reorder_cache(torch.tensor([2, 0, 0]))
-    assert torch.equal(layer.offset(3), sums[[2, 0, 0], -1])
+    assert torch.equal(layer.offset(3), sums[[2, 0, 0], -1]) and rows_of(layer) == [2, 0, 0]
     layer.batch_select_indices(torch.tensor([1, 0]))
-    assert torch.equal(layer.offset(2), sums[[0, 2], -1])
+    assert torch.equal(layer.offset(2), sums[[0, 2], -1]) and rows_of(layer) == [0, 2]
     layer.batch_repeat_interleave(2)
-    assert torch.equal(layer.offset(4), sums[[0, 0, 2, 2], -1])
+    assert torch.equal(layer.offset(4), sums[[0, 0, 2, 2], -1]) and rows_of(layer) == [0, 0, 2, 2]
     layer, last = static()
     layer.reorder_cache(torch.tensor([2, 0, 0]))
     assert torch.equal(layer.offset(3), last[[2, 0, 0]])
@@ -70,6 +76,36 @@ def test_cropping_removes_the_sums_of_what_was_cropped() -> None:
     assert torch.equal(layer.offset(3), sums[:, 2]) and layer.sums.shape[1] == 3
     layer.crop(-3)
     assert layer.offset(3) is None
+    without = layer_state(DynamicCache(), 0)
+    without.update(torch.zeros(1, 2, 4, 8), torch.zeros(1, 2, 4, 8))
+    without.crop(-2)
+    assert without.sums is None and without.get_seq_length() == 2
+
+
+def test_sums_may_come_before_their_keys() -> None:
+    layer = layer_state(DynamicCache(), 0)
+    sums = torch.ones(1, 4, 2, dtype=torch.float64)
+    layer.keep(sums)
+    layer.update(torch.zeros(1, 2, 4, 8), torch.zeros(1, 2, 4, 8))
+    assert torch.equal(layer.offset(1), sums[:, -1])
+
+
+@pytest.mark.parametrize("move", ["offload", "prefetch"])
+def test_keys_that_the_cache_itself_moves_are_still_its_own(move: str) -> None:
+    class Elsewhere(DynamicLayer):
+        def offload(self) -> None:
+            self.keys, self.values = self.keys + 1, self.values + 1
+
+        prefetch = offload
+
+    class Cache:
+        layers = [Elsewhere()]  # noqa: RUF012
+
+    layer, sums = layer_state(Cache(), 0), torch.ones(1, 4, 2, dtype=torch.float64)
+    layer.update(torch.zeros(1, 2, 4, 8), torch.zeros(1, 2, 4, 8))
+    layer.keep(sums)
+    getattr(layer, move)()
+    assert (layer.keys == 1).all() and torch.equal(layer.offset(1), sums[:, -1])
 
 
 def test_a_reset_static_layer_starts_at_zero_in_place() -> None:
@@ -79,7 +115,11 @@ def test_a_reset_static_layer_starts_at_zero_in_place() -> None:
     layer.keep(torch.full((3, 1, 2), 7.0, dtype=torch.float64))
     assert layer.last is kept and (kept == 7).all() and layer.sums is None
     layer.reset()
-    assert layer.last is kept and (kept == 0).all()
+    assert layer.last is kept and (kept == 0).all() and layer.offset(3) is kept
+    assert layer.get_seq_length() == 0
+    layer, _ = growing()
+    layer.reset()
+    assert layer.sums is layer.last is None and layer.get_seq_length() == 0
 
 
 def test_sums_of_other_tokens_or_rows_are_refused() -> None:
