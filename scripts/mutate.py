@@ -49,7 +49,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "tokens/tokenizer.py": ("tokens/test_token_checks.py",),
     "traces/trace.py": ("traces/test_trace.py", "traces/test_trace_file.py"),
     "traces/checks.py": ("traces/test_trace.py", "traces/test_trace_file.py"),
-    "traces/builder.py": ("measure/test_capture.py",),
+    "traces/builder.py": ("traces/test_builder.py", "measure/test_capture.py"),
     "corpus/split.py": ("corpus/test_corpus_split.py", "corpus/test_corpus_prepare.py"),
     "corpus/windows.py": ("corpus/test_corpus_windows.py",),
     "live/guard.py": ("live/test_live_guard.py",),

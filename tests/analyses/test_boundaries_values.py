@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from ropewalk.analyses import segmentation, statistics
-from ropewalk.analyses.boundaries import Part, aucs_of_draws, boundaries, first_token_rates, score
+from ropewalk.analyses.boundaries import (
+    Part,
+    aucs_of_draws,
+    boundaries,
+    first_token_rates,
+    null_sample_of,
+    score,
+)
 from ropewalk.analyses.gaps import TEXT_SEEN, Characters, Gaps
 from ropewalk.errors import UserError
 
@@ -20,14 +27,16 @@ def _few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "REPLICATES", 40)
 
 
-def gaps(seed: int, effects: tuple[float, ...], words: int, draws: int = 0) -> Gaps:
+def gaps(
+    seed: int, effects: tuple[float, ...], words: int, draws: int = 0, sentences: int = SENTENCES
+) -> Gaps:
     """Sentences of Chinese characters only; rows know the boundaries of `words` by `effects`."""
-    stream, count = np.random.default_rng(seed), SENTENCES * LENGTH
+    stream, count = np.random.default_rng(seed), sentences * LENGTH
     candidate = np.arange(count) % LENGTH > 0
     gold = (np.random.default_rng(words).random(count) < 0.4) | ~candidate
     labels = gold[candidate]
     known = Characters(
-        3 * np.arange(count), np.repeat(np.arange(SENTENCES), LENGTH), gold, ~candidate, candidate
+        3 * np.arange(count), np.repeat(np.arange(sentences), LENGTH), gold, ~candidate, candidate
     )
     noise = stream.normal(size=(len(effects), len(labels)))
     return Gaps(
@@ -44,7 +53,9 @@ def gaps(seed: int, effects: tuple[float, ...], words: int, draws: int = 0) -> G
 
 
 def part(seed: int, draws: int = 0) -> Part:
-    return Part(gaps(seed, (0.2, -2.0, 0.5), 1, draws), gaps(seed + 50, (0.0, -1.5, 0.5), 2, draws))
+    """A development part of other words, more sentences and rows of other names than its test part."""
+    dev = gaps(seed, (0.2, -2.0, 0.5), 1, draws, SENTENCES + 1)
+    return Part(replace(dev, row_names=("x", "y", "z")), gaps(seed + 50, (0.0, -1.5, 0.5), 2, draws))
 
 
 PARTS = [part(0, 39), part(1, 39)]
@@ -128,7 +139,8 @@ def test_random_networks_give_the_threshold_and_two_rows() -> None:
     assert result.primary.null == statistics.null_threshold(e.value, sample, 0.5) > 0.5
     assert result.primary.verdict == statistics.decide(e, result.primary.null, 0.5)
     without = boundaries([Part(*(replace(g, random=None) for g in (PARTS[0].dev, PARTS[0].test)))])
-    assert without.primary is not None and without.primary.null == 0.5
+    assert without.primary is not None and (without.primary.null, without.primary.verdict) == (0.5, "above")
+    assert without.chart.base == 0.5
     assert not any("random networks" in str(row["predictor"]) for row in without.rows)
 
 
@@ -140,15 +152,43 @@ def test_what_the_notes_say() -> None:
             f"{count} gaps between two Chinese characters in {SENTENCES} sentences, {share:.1%} of them word "
             f"boundaries; {models} model(s). Intervals cover sentences{cover}. "
         )
-    rivals = {name: [(p.dev.signals[name], p.test.signals[name]) for p in PARTS] for name in TEXT_SEEN}
-    rivals = {name: pairs for name, pairs in rivals.items() if TEXT_SEEN[name] != "more"}
-    rivals["first byte"] = [first_token_rates(p) for p in PARTS]
-    best = max(rivals, key=lambda name: expected(rivals[name])["dev"])
-    own = expected([(p.dev.increments[1], p.test.increments[1]) for p in PARTS])["auc"]
+    counts = statistics.draw_resample_counts(SENTENCES)
+    pairs = {name: [(p.dev.signals[name], p.test.signals[name]) for p in PARTS] for name in TEXT_SEEN}
+    pairs = {name: pair for name, pair in pairs.items() if TEXT_SEEN[name] != "more"}
+    pairs["first byte"] = [first_token_rates(p) for p in PARTS]
+    best = max(pairs, key=lambda name: expected(pairs[name])["dev"])
+    own = [score(p, p.dev.increments[1], p.test.increments[1], counts) for p in PARTS]
+    rival = [score(p, *pair, counts) for p, pair in zip(PARTS, pairs[best], strict=True)]
+    d = statistics.over_seeds(
+        np.array([a.auc - b.auc for a, b in zip(own, rival, strict=True)]),
+        np.stack([a.samples - b.samples for a, b in zip(own, rival, strict=True)]),
+        SENTENCES,
+    )
     assert two[0].startswith(
         "Rows chosen: L1, L1. Against the best signal of the development part that has read no more "
+        f"({best}): AUC {d.value:+.4f} [{d.low:+.4f}, {d.high:+.4f}], "
     )
-    assert f"({best}): AUC {own - expected(rivals[best])['auc']:+.4f} [" in two[0]
+    hiding = [replace(p, test=replace(p.test, hidden=3)) for p in PARTS]
+    assert "3 more gaps lie inside a token" in boundaries(hiding).notes[1]
+    assert "inside a token" not in two[1]
+
+
+def test_first_tokens_of_one_part_only() -> None:
+    dev, test = PARTS[0].dev, PARTS[0].test
+    firsts = np.where(np.arange(len(dev.labels)) < 2, 7, dev.first_tokens)
+    tests = np.where(np.arange(len(test.labels)) < 2, 5, test.first_tokens)
+    rates = first_token_rates(Part(replace(dev, first_tokens=firsts), replace(test, first_tokens=tests)))
+    assert rates[0][0] == pytest.approx((dev.labels[:2].sum() + dev.labels.mean()) / 3)
+    assert rates[1][0] == pytest.approx(dev.labels.mean())
+
+
+def test_draws_of_both_parts_belong_together() -> None:
+    one = PARTS[0]
+    few = Part(replace(one.dev, random=one.dev.random[:2]), one.test)  # type: ignore[index]
+    none = Part(replace(one.dev, random=None), replace(one.test, random=one.test.random[:1]))  # type: ignore[index]
+    for wrong in (few, none):
+        with pytest.raises(ValueError, match="zip"):
+            null_sample_of([wrong])
 
 
 def test_baselines_and_segmenters() -> None:
@@ -195,9 +235,15 @@ def test_intervals_stay_between_0_and_1() -> None:
 def test_signs_where_development_says_nothing_and_rounding() -> None:
     one, counts = PARTS[0], statistics.draw_resample_counts(SENTENCES)
     flat, labels = np.zeros(len(one.dev.labels)), one.test.labels
-    assert score(one, flat, 1.0 * labels, counts).auc == 1.0 and score(one, flat, flat, counts).dev == 0.5
+    assert (
+        score(one, flat, 1.0 * labels, counts).auc == 1.0
+        and score(one, flat, 1.0 * labels, counts).dev == 0.5
+    )
     for sign in (1.0, -1.0):
         assert score(one, sign * one.dev.labels, 4e-7 * labels, counts).auc == 0.5
+    threshold = segmentation.best_threshold(1.0 * one.dev.labels, one.dev.labels)
+    at = score(one, 1.0 * one.dev.labels, np.full(len(labels), threshold), counts)
+    assert at.boundaries[:, 1].sum() == len(labels)
     random = np.stack([np.stack([flat] * 3)])
     same = Part(
         replace(one.dev, random=random), replace(one.test, random=np.stack([np.stack([1.0 * labels] * 3)]))
