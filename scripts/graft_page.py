@@ -18,12 +18,14 @@ from ropewalk.studies.graft.claims import INCREMENTS, PERPLEXITY
 from ropewalk.studies.graft.plan import BASELINES
 
 WHAT = {"increments": "increments alone", "lora": "increments and LoRA", "full": "everything"}
-KEPT = ("neutrality", "perplexity", "increments", "extreme_tokens", "vocabulary", "patterns", "signals")
+KEPT = ("neutrality", "perplexity", "increments", "signals")
+LISTED, LISTS = ("lora shared", "full shared"), ("extreme_tokens", "vocabulary")
+"""Variants whose tokens are listed, and the tables that list them."""
 PREDICTORS = (
     "increment row chosen on development",
     "increment all",
     "random networks, mean of 99 draws",
-    "random networks, second highest of 99 draws",
+    "random networks, 97.5th percentile of 99 draws",
     "entropy before",
     "surprisal",
 )
@@ -38,7 +40,7 @@ def page(report: dict[str, Any], title: str) -> str:
     lines = [f"# Grafts on {title}", "", *(f"- {line}" for line in (small, *sentences(made))), ""]
     lines += ["## Perplexity", "", *_perplexity(made), ""]
     lines += ["## Increments", "", *_increments(made), ""]
-    for name in ("lora shared", "full shared"):
+    for name in LISTED:
         lines += _extreme_tokens(made, name)
     if _signal_tables(made):
         lines += ["## Starts of words against insides of words", "", *_signals(made), ""]
@@ -157,14 +159,15 @@ def _extreme_tokens(made: Tables, name: str) -> list[str]:
 def _signals(made: Tables) -> list[str]:
     lines = ["| graft | predictor | models | AUC, test |", "|---|---|---|---|"]
     notes: tuple[str, ...] = ()
+    command = ""
     for name, result in _signal_tables(made):
-        notes = result.notes
+        notes, command = result.notes, (result.command or "").split(" --table")[0]
         for row in result.rows:
             if row["predictor"] in PREDICTORS:
                 lines.append(
                     f"| {name} | {row['predictor']} | {row['models']} | {_interval(row, 'auc', '.3f')} |"
                 )
-    return [*lines, "", *notes]
+    return [*lines, "", *notes, "", f"Measured by `{command}`."]
 
 
 def _made(report: dict[str, Any], made: Tables) -> str:
@@ -195,6 +198,11 @@ def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
 
 
+def _is_shown(table: dict[str, Any]) -> bool:
+    of_listed = table["id"] in {f"graft/{name}/vocabulary" for name in LISTED}
+    return table["name"] in KEPT or (table["name"] in LISTS and of_listed)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -204,7 +212,7 @@ def main() -> None:
     parser.add_argument("--title", required=True)
     given = parser.parse_args()
     report = json.loads(given.report.read_text(encoding="utf-8"))
-    report["tables"] = [table for table in report["tables"] if table["name"] in KEPT]
+    report["tables"] = [table for table in report["tables"] if _is_shown(table)]
     given.out.write_text(json.dumps(report, ensure_ascii=False), encoding="utf-8")
     given.out.with_suffix(".md").write_text(page(report, given.title), encoding="utf-8")
 
