@@ -49,6 +49,8 @@ def test_shared_increments_reach_attentions_that_another_tool_replaced() -> None
         assert torch.equal(model(ids).logits, expected)
 
 
+# nnsight serves this submodule as `.E_output`, and `.output` stays the module's output
+@pytest.mark.filterwarnings("ignore:.*submodule named 'output':UserWarning")
 @pytest.mark.parametrize("per", ["layer", "shared"])
 def test_nnsight_reads_and_changes_a_grafted_model(per: Any) -> None:
     nnsight = pytest.importorskip("nnsight")
