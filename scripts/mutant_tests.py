@@ -16,9 +16,9 @@ import importlib
 import importlib.abc
 import importlib.util
 import inspect
+import json
 import multiprocessing
 import os
-import pickle
 import resource
 import signal
 import sys
@@ -231,7 +231,7 @@ def _stop_at_first_example(item: Any) -> None:
 
 def _forked(work: Callable[[], Any], seconds: int) -> tuple[int, Any]:
     """Runs a function in a forked process: its exit status, and what it returned where that is no status itself."""
-    with tempfile.TemporaryFile() as answer:
+    with tempfile.TemporaryFile("w+") as answer:
         child = os.fork()
         if not child:
             try:
@@ -243,7 +243,7 @@ def _forked(work: Callable[[], Any], seconds: int) -> tuple[int, Any]:
                 result = work()
                 if isinstance(result, int):
                     os._exit(result)
-                pickle.dump(result, answer)
+                json.dump(result, answer)
                 answer.flush()
                 os._exit(0)
             except BaseException:
@@ -253,7 +253,7 @@ def _forked(work: Callable[[], Any], seconds: int) -> tuple[int, Any]:
             os.killpg(child, signal.SIGKILL)  # what the tests started and did not end
         answer.seek(0)
         content = answer.read()
-    return status, pickle.loads(content) if content and not status else None
+    return status, json.loads(content) if content and not status else None
 
 
 def _pytest(tests: Iterable[str], *options: str, plugins: list[Any] | None = None) -> int:
