@@ -16,6 +16,7 @@ TITLES = {
     "small_batches": "Small batches on a CPU",
     "graft_step": "A training step of a graft",
     "graft_step_real": "A training step of a graft on a pretrained model",
+    "graft_memory": "Memory of a graft's training run",
     "tracing": "Tracing",
     "decoding": "Decoding",
     "preparation": "Preparing a corpus",
@@ -73,6 +74,8 @@ def threads(content: dict[str, Any]) -> str:
 def table(title: str, rows: dict[str, dict[str, Any]]) -> str:
     """One table in markdown, with the columns that any of its rows has."""
     columns = {
+        "estimated GB": ("estimated", lambda x: f"{x:.2f} GB"),
+        "measured GB": ("measured", lambda x: f"{x:.2f} GB"),
         "seconds": ("time", lambda x: f"{1000 * x:.1f} ms"),
         "ratio": ("ratio", lambda x: f"{x:.3f}"),
         "smallest": ("smallest", lambda x: f"{x:.3f}"),
