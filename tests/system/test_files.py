@@ -158,3 +158,29 @@ def test_no_reader_waits_for_a_named_pipe(tmp_path: Path, name: str) -> None:
     for use in uses:
         with pytest.raises(UserError, match="named pipe"):
             use()
+
+
+def test_a_folder_that_another_process_writes_first_is_replaced(tmp_path: Path) -> None:
+    """Two runs that prepare the same cached tokens at once both succeed."""
+    folder = tmp_path / "tokens"
+
+    def fill(temporary: Path) -> None:
+        if not folder.exists():  # the other process, between the look at the folder and its name
+            write_folder(folder, lambda other: (other / "a").write_text("theirs") and None)
+        (temporary / "a").write_text("ours")
+
+    missing = iter([False])  # as it looked before the other process was done
+    exists = Path.exists
+
+    def late(path: Path, **more: bool) -> bool:
+        return (
+            next(missing, exists(path, **more))
+            if path == folder and (folder / "a").is_file()
+            else exists(path, **more)
+        )
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "exists", late)
+        write_folder(folder, fill)
+    assert (folder / "a").read_text() == "ours"
+    assert [path.name for path in tmp_path.iterdir()] == ["tokens"]

@@ -37,9 +37,7 @@ def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
         _apply_umask(temporary)
         for path in (*temporary.rglob("*"), temporary):
             _flush(path)
-        if not folder.exists():
-            os.replace(temporary, folder)
-        elif not _exchange(temporary, folder):
+        if not _name(temporary, folder) and not _exchange(temporary, folder):
             old = _temporary_name(folder)
             os.replace(folder, old)
             try:
@@ -62,6 +60,19 @@ def write_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
 def _temporary_name(folder: Path) -> Path:
     """A hidden name next to a folder, used by nobody."""
     return folder.with_name(f".{folder.name}-{secrets.token_hex(6)}")
+
+
+def _name(temporary: Path, folder: Path) -> bool:
+    """Names a folder that is not there yet; False where it is, also when another process has just made it."""
+    if folder.exists():
+        return False
+    try:
+        os.replace(temporary, folder)
+    except OSError:
+        if folder.exists():
+            return False
+        raise
+    return True
 
 
 def _apply_umask(folder: Path) -> None:
