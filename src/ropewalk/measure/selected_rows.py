@@ -24,10 +24,14 @@ def select_rows(host: Host, layers: Sequence[int] | None = None, heads: Sequence
     known = {row.layer for row in host.rows}
     missing = [layer for layer in layers or () if layer not in known]
     if missing or not chosen:
-        what = f"layer {missing[0]}" if missing else "such a row"
+        what = f"layer {missing[0]}" if missing else "such row"
         raise UserError(
             f"this model has no {what}: its rows go from {host.rows[0]} to {host.rows[-1]}; choose others."
-            + ("" if heads is None or host.rows[0].head is not None else " Heads need per_head.")
+            + (
+                ""
+                if heads is None or host.rows[0].head is not None
+                else " Heads need per_head, and a model with several key/value heads."
+            )
         )
     selected: Any = SelectedRows(host, chosen)
     return selected
