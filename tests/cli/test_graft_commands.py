@@ -67,7 +67,13 @@ def test_graft_train_and_what_follows(models: Path, tmp_path: Path) -> None:
 
 def test_a_dry_run_prints_the_estimate_alone(models: Path, tmp_path: Path) -> None:
     result = run(
-        "graft-train", models / "llama", "--corpus", models / "texts.jsonl", "--dry-run", "--trainable", "full"
+        "graft-train",
+        models / "llama",
+        "--corpus",
+        models / "texts.jsonl",
+        "--dry-run",
+        "--trainable",
+        "full",
     )
     assert result.exit_code == 0 and "M parameters" in result.output and not (tmp_path / "runs").exists()
 

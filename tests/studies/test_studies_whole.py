@@ -135,7 +135,9 @@ def test_a_study_from_the_plan_to_the_report(monkeypatch, capsys, folder):
     recipe, out = folder / "study.toml", folder / "out"
     monkeypatch.setattr(report, "commit", lambda: "a commit")  # which may change while this runs
     monkeypatch.setattr(entities, "CANDIDATES", 6)
-    monkeypatch.setattr(statistics, "draw_resample_counts", partial(statistics.draw_resample_counts, replicates=50))
+    monkeypatch.setattr(
+        statistics, "draw_resample_counts", partial(statistics.draw_resample_counts, replicates=50)
+    )
     monkeypatch.setattr(tables, "PLANTED_DOCUMENTS", 4)
     monkeypatch.setattr(tables, "SAMPLE", 2_000)
     monkeypatch.setattr(planted, "DOCUMENTS", 4)
