@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ropewalk.tokens.graphemes import grapheme_spans
-from ropewalk.views.joining import JOINER, join, right_to_left
+from ropewalk.views.cursive import JOINER, join_cursive, right_to_left
 from ropewalk.views.labels import one_line, visible
 
 SHOWN = {
@@ -45,10 +45,10 @@ def test_running_text_keeps_plain_spaces() -> None:
 
 def test_letters_keep_the_shape_they_have_in_the_word() -> None:
     labels = [*list("مرحبا"), "␣", "ب"]
-    assert join(labels) == [
+    assert join_cursive(labels) == [
         "م" + JOINER, JOINER + "ر", "ح" + JOINER, JOINER + "ب" + JOINER, JOINER + "ا", "␣", "ب",
     ]  # fmt: skip
-    assert join(list("rope")) == list("rope")
+    assert join_cursive(list("rope")) == list("rope")
 
 
 def test_the_direction_is_that_of_most_letters() -> None:

@@ -125,9 +125,9 @@ class _Canvas:
     """Draws scenes of one text at one scale, so that nothing jumps from frame to frame."""
 
     def __init__(self, trace: Trace, scenes: Sequence[Scene]) -> None:
-        from ropewalk.views.ink import prepare
+        from ropewalk.views.cell_labels import prepare
 
-        self.ink = prepare([cell.text for cell in trace.cells()], trace.text, extra="step untrained")
+        self.fitted = prepare([cell.text for cell in trace.cells()], trace.text, extra="step untrained")
         self.names = [str(row) for row in trace.rows]
         extents = [max(float(one.end.max()), 1.0) for one in scenes]
         self.unit = WIDE / max(extents)
@@ -139,7 +139,7 @@ class _Canvas:
         from matplotlib.collections import LineCollection, PolyCollection
         from matplotlib.figure import Figure
 
-        from ropewalk.views.ink import legible
+        from ropewalk.views.cell_labels import legible
 
         width = LEFT + WIDE + 24
         figure = Figure(figsize=(width / 72, self.height / 72), dpi=DPI, facecolor="white")
@@ -151,7 +151,7 @@ class _Canvas:
         plain = np.array([cell.start for cell in drawn.cells], dtype=np.float64)
         x = LEFT + 8 + np.concatenate([plain[None], drawn.x]) * self.unit
         left = LEFT + 8 + np.concatenate([plain[None], drawn.left]) * self.unit
-        if self.ink.leftward:
+        if self.fitted.leftward:
             x, left = width + LEFT - 16 - x, width + LEFT - 16 - left
         y = self.height - 40 - PITCH * (np.arange(len(x)) + 0.5)
         bands, colors = [], []
@@ -172,15 +172,17 @@ class _Canvas:
         self._write(axes, LEFT, self.height - 20, name, size=13, ha="left", weight="bold")
         for row, label in enumerate(["even", *self.names]):
             self._write(axes, LEFT - 8, y[row], label, size=8.5, ha="right", color=TEXT if row else MUTED)
-            shown = legible(x[row], SIZE * np.array(self.ink.widths))
+            shown = legible(x[row], SIZE * np.array(self.fitted.widths))
             for cell in np.flatnonzero(shown).tolist():
-                at = (axes, x[row, cell], y[row], self.ink.labels[cell])
+                at = (axes, x[row, cell], y[row], self.fitted.labels[cell])
                 self._write(
-                    *at, size=SIZE * (0.4 if self.ink.boxed[cell] else 0.9), color=TEXT if row else MUTED
+                    *at, size=SIZE * (0.4 if self.fitted.boxed[cell] else 0.9), color=TEXT if row else MUTED
                 )
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=DPI)
         return out.getvalue()
 
     def _write(self, axes: Any, x: float, y: float, text: str, *, ha: str = "center", **more: Any) -> None:
-        axes.text(x, y, text, ha=ha, va="center_baseline", family=self.ink.families, parse_math=False, **more)
+        axes.text(
+            x, y, text, ha=ha, va="center_baseline", family=self.fitted.families, parse_math=False, **more
+        )

@@ -21,8 +21,8 @@ from matplotlib.transforms import Affine2D
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
 from ropewalk.views import fonts
+from ropewalk.views.cell_labels import prepare
 from ropewalk.views.findings import findings, text_of
-from ropewalk.views.ink import prepare
 from ropewalk.views.kinds import describe
 from ropewalk.views.labels import one_line
 from ropewalk.views.panels import wrap
@@ -52,15 +52,15 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     model = one_line(f"By the model “{named}”.") + " " if named else ""
     title = kind.title if title is None else one_line(title)
     sentences = text_of(findings(shown))
-    ink = prepare([cell.text for cell in cells], trace.text, extra=title + model + sentences)
-    wide_labels = float(np.quantile(ink.widths, 0.9)) > 1.6
+    fitted = prepare([cell.text for cell in cells], trace.text, extra=title + model + sentences)
+    wide_labels = float(np.quantile(fitted.widths, 0.9)) > 1.6
     square = SQUARE if len(cells) <= 600 or wide_labels else NARROW_SQUARE
     places = np.arange(len(cells), dtype=np.float64)[None]
     bands = wrap(
         places, places + 1, WIDE / square, len(cells), [cell.text for cell in cells], line_ends=False
     )
     label_height = (
-        min(60.0, 0.62 * TEXT_SIZE * max(map(len, ink.labels))) + 4 if wide_labels else TEXT_SIZE + 5
+        min(60.0, 0.62 * TEXT_SIZE * max(map(len, fitted.labels))) + 4 if wide_labels else TEXT_SIZE + 5
     )
     inner = TALL * len(drawn.rows)
     width = max(LEFT + min(WIDE, square * max(end - start for start, end in bands)) + RIGHT, 520.0)
@@ -76,11 +76,11 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     axes.set_axis_off()
 
     def write(x: float, y: float, text: str, size: float, color: str = INK, **more: Any) -> None:
-        style = {"ha": "left", "va": "center", "family": list(ink.families)} | more
+        style = {"ha": "left", "va": "center", "family": list(fitted.families)} | more
         axes.text(x, y, text, size=size, color=color, parse_math=False, **style)
 
     plain = fonts.for_text(title).families == (fonts.BASE,)
-    write(LEFT, height - 24, ink.writable(title), 13, weight="bold" if plain else "normal")
+    write(LEFT, height - 24, fitted.writable(title), 13, weight="bold" if plain else "normal")
     write(LEFT, height - 42, f"{len(drawn.rows)} rows x {len(shown.tokens):,} tokens", 9, MUTED)
     low, high = heat_limits(drawn.gaps, logarithmic=trace.kind == "sensitivity")
     shares = heat_share(drawn.gaps, low, high, logarithmic=trace.kind == "sensitivity")
@@ -89,15 +89,15 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     edge, marks = height - TOP, dict[str, list[tuple[float, float]]]()
     for start, end in bands:
         part, right = image[:, start:end], LEFT + square * (end - start)
-        labels = ink.labels[start:end]
-        if ink.leftward:
+        labels = fitted.labels[start:end]
+        if fitted.leftward:
             part, labels = part[:, ::-1], labels[::-1]
         axes.imshow(
             part, extent=(LEFT, right, edge - inner, edge), interpolation="nearest", aspect="auto", zorder=1
         )
         beyond = np.argwhere(shares[:, start:end] > 1)
         if len(beyond):
-            at = (end - start - 1 - beyond[:, 1]) if ink.leftward else beyond[:, 1]
+            at = (end - start - 1 - beyond[:, 1]) if fitted.leftward else beyond[:, 1]
             axes.plot(LEFT + square * (at + 0.5), edge - TALL * (beyond[:, 0] + 0.5), "^", color="white",
                       markersize=3, markeredgewidth=0, zorder=2)  # fmt: skip
         every = max(1, int(np.ceil(8 / TALL)))
@@ -106,7 +106,7 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
         for number, label in enumerate(labels):
             marks.setdefault(label, []).append((LEFT + square * (number + 0.5), edge - inner - 3))
         edge -= inner + label_height + BETWEEN
-    _write_labels(figure, axes, marks, ink.families, turned=wide_labels)
+    _write_labels(figure, axes, marks, fitted.families, turned=wide_labels)
     axes.set(xlim=(0, width), ylim=(0, height))
     bar = figure.add_axes((LEFT / width, (below - 22) / height, 150 / width, 7 / height))
     scale = figure.colorbar(ScalarMappable(Normalize(0, 1), COLORS), cax=bar, orientation="horizontal")
@@ -115,7 +115,7 @@ def draw(trace: Trace, shown: Trace, drawn: Scene, title: str | None) -> Figure:
     scale.outline.set(linewidth=0.4)
     bar.tick_params(labelsize=7, length=2, width=0.4, colors=MUTED)
     for number, line in enumerate(caption):
-        write(LEFT, below - 48 - 11 * number, ink.writable(line), 8, MUTED)
+        write(LEFT, below - 48 - 11 * number, fitted.writable(line), 8, MUTED)
     axes.set(xlim=(0, width), ylim=(0, height))
     return figure
 

@@ -15,8 +15,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 from ropewalk.traces.trace import Trace
-from ropewalk.views import fonts
-from ropewalk.views import ink as inking
+from ropewalk.views import cell_labels, fonts
 from ropewalk.views.findings import findings
 from ropewalk.views.kinds import describe
 from ropewalk.views.labels import explain, one_line
@@ -59,7 +58,7 @@ class Picture:
         title = usual.format(self.model) if title is None else one_line(title)
         self.finding = findings(shown)[0].text
         words = title + self.model + self.unit_name + self.finding
-        self.ink = inking.prepare(texts, trace.text, extra=words)
+        self.fitted = cell_labels.prepare(texts, trace.text, extra=words)
 
         self._place()
         self.names = ["even", *map(str, drawn.rows)]
@@ -69,7 +68,7 @@ class Picture:
             stretch = float(np.clip(NARROW / max(widest, 1e-9), 1, 1.6))
             self.unit, widest = self.unit * stretch, widest * stretch
         inner = float(np.clip(widest, NARROW, 4 * WIDE))
-        pads = [SIZE * (self.ink.widths[edge] - 1) / 2 for s, e in self.panels for edge in (s, e - 1)]
+        pads = [SIZE * (self.fitted.widths[edge] - 1) / 2 for s, e in self.panels for edge in (s, e - 1)]
         self.start = LEFT + max(0.0, *pads)
         self.stop = self.start + inner
         self.width = self.stop + max(0.0, *pads) + RIGHT
@@ -87,7 +86,7 @@ class Picture:
         gaps = self.gaps[:, 1:]
         self.darkest = top(gaps)
         self.clipped = bool((gaps > 1.001 * self.darkest).any())
-        self._head(self.ink.writable(title))
+        self._head(self.fitted.writable(title))
         for number, panel in enumerate(self.panels):
             self._panel(*panel, edge=self.height - TOP - number * self.block)
         self._legend(below - 14, caption)
@@ -108,7 +107,7 @@ class Picture:
         if not self.raw:
             self.x, self.left, self.cut = cut_short(self.x, self.left)
         self.mean = tinted.mean
-        slots = np.array(self.ink.widths) / np.abs(integer.widths[0])
+        slots = np.array(self.fitted.widths) / np.abs(integer.widths[0])
         self.unit = SIZE * (0.45 + float(np.quantile(slots, 0.8)))
         if self.raw:
             self.unit /= max(1.0, float(self.scene.mean.mean()))
@@ -119,9 +118,9 @@ class Picture:
         return float((both.max(axis=(0, 2)) - both.min(axis=(0, 2))).max()) * self.unit
 
     def _head(self, title: str) -> None:
-        size = min(15.0, (self.width - LEFT - 16) / inking.ems(title, self.ink.families) / 1.15)
+        size = min(15.0, (self.width - LEFT - 16) / cell_labels.ems(title, self.fitted.families) / 1.15)
         plain = fonts.for_text(title).families == (fonts.BASE,)
-        weight, families = ("bold", (fonts.BASE,)) if plain else ("normal", self.ink.families)
+        weight, families = ("bold", (fonts.BASE,)) if plain else ("normal", self.fitted.families)
         self._write(LEFT, self.height - 30, title, size, ha="left", weight=weight, family=list(families))
         subtitle = SCALED[self.scene.scale].format(self._step())
         self._write(LEFT, self.height - 46, subtitle, 9, MUTED, ha="left")
@@ -132,7 +131,7 @@ class Picture:
         origin = np.minimum(self.x, self.left)[:, cells].min(axis=1, keepdims=True)
         across = self.start + (self.x[:, cells] - origin) * self.unit
         begun = self.start + (self.left[:, cells] - origin) * self.unit
-        if self.ink.leftward:
+        if self.fitted.leftward:
             across, begun = self.start + self.stop - across, self.start + self.stop - begun
         heights = edge - PITCH * (np.arange(len(self.names)) + 0.5)
 
@@ -159,13 +158,13 @@ class Picture:
         mean = "mean" if not row else f"{self.mean[row - 1]:.3g}" if steps > 1 else "–"
         self._write(LEFT - 18, y, self.names[row], 9, TEXT if row else MUTED, ha="right")
         self._write(self.width - RIGHT + 18, y, mean, 9 if row else 8, MUTED, ha="left")
-        labels, widths, boxed = self.ink.labels[cells], self.ink.widths[cells], self.ink.boxed[cells]
+        labels, widths, boxed = self.fitted.labels[cells], self.fitted.widths[cells], self.fitted.boxed[cells]
         sizes = SIZE * _fit(np.abs(np.diff(across)), SIZE * np.array(widths))
-        legible = inking.legible(across, SIZE * np.array(widths))
+        legible = cell_labels.legible(across, SIZE * np.array(widths))
         for x, size, label, box, shown in zip(across, sizes, labels, boxed, legible, strict=True):
             if not shown:
                 continue  # its thread remains
-            color = MUTED if not row or box or inking.MARK.fullmatch(label) else TEXT
+            color = MUTED if not row or box or cell_labels.MARK.fullmatch(label) else TEXT
             if box:
                 self._write(x, y, label, size * 0.4, color, va="center", bbox=FRAME, linespacing=0.95)
             else:
@@ -177,7 +176,7 @@ class Picture:
         what = noun if self.trace.kind in MAGNITUDES else f"{noun} in {self.unit_name}"
         whose = "the mean of all rows" if self.scene.scale == "same" else "each row's mean"
         unit = what if self.raw else f"{what}, {whose} per {self._step()} = 1"
-        self._write(LEFT + 164, y - 5, self.ink.writable(unit), 8.5, ha="left")
+        self._write(LEFT + 164, y - 5, self.fitted.writable(unit), 8.5, ha="left")
         place = (LEFT / self.width, (y - 8.5) / self.height, 150 / self.width, 7 / self.height)
         bar = self.figure.add_axes(place)
         shades = ScalarMappable(Normalize(1.0, self.darkest), SHADES)
@@ -186,7 +185,7 @@ class Picture:
         drawn.outline.set(linewidth=0.4, edgecolor=FAINT)
         bar.tick_params(labelsize=7.5, length=2, width=0.4, colors=MUTED)
         for number, row in enumerate(caption):
-            self._write(LEFT, y - 38 - LEADING * number, self.ink.writable(row), 8, MUTED, ha="left")
+            self._write(LEFT, y - 38 - LEADING * number, self.fitted.writable(row), 8, MUTED, ha="left")
 
     def _step(self) -> str:
         return "token" if self.scene.placement == "first" else "character"
@@ -208,32 +207,32 @@ class Picture:
         )
         if len(self.panels) > 1:
             parts.append(f"Wrapped into {len(self.panels)} panels; each row starts at the left of each.")
-        if self.ink.leftward:
+        if self.fitted.leftward:
             parts.append("Read from right to left.")
         if (self.gaps < 0).any():
             parts.append("Blue: steps backwards.")
         if self.cut.any():
             parts.append(f"//: a {describe(self.trace).noun} above {LONGEST:g} times the mean, cut short.")
-        if symbols := explain(self.ink.labels):
+        if symbols := explain(self.fitted.labels):
             parts.append(f"{symbols[0].upper()}{symbols[1:]}.")
         if hidden := self._hidden():
             parts.append(f"{hidden} letters or words are too close to the one before to be printed.")
-        if any(self.ink.boxed):
+        if any(self.fitted.boxed):
             parts.append("Boxed numbers: characters without a glyph on this machine.")
         return " ".join(parts)
 
     def _hidden(self) -> int:
         """Labels that are left out on all rows."""
-        widths = SIZE * np.array(self.ink.widths)
+        widths = SIZE * np.array(self.fitted.widths)
         legible = [
-            inking.legible(row[start:end] * self.unit, widths[start:end])
+            cell_labels.legible(row[start:end] * self.unit, widths[start:end])
             for row in self.x
             for start, end in self.panels
         ]
         return sum(int((~one).sum()) for one in legible)
 
     def _write(self, x: float, y: float, text: str, size: float, color: str = TEXT, **more: Any) -> None:
-        style = {"ha": "center", "va": "baseline", "family": list(self.ink.families)} | more
+        style = {"ha": "center", "va": "baseline", "family": list(self.fitted.families)} | more
         drop = 0.36 * size if style["va"] == "baseline" else 0.0
         self.axes.text(x, y - drop, text, size=size, color=color, parse_math=False, zorder=3, **style)
 

@@ -1,7 +1,7 @@
 """One self-contained html page for one or several traces: markup, style, script and data in a single file.
 
 The page makes no network request and carries a content security policy that forbids it any. Text enters the
-document only as text. Accepted kinds: those of `views.scene`. `joiner` bundles its script.
+document only as text. Accepted kinds: those of `views.scene`. `bundler` bundles its script.
 """
 
 import base64
@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 from ropewalk.errors import UserError
 from ropewalk.traces.trace import Trace
+from ropewalk.views.cursive import join_cursive, right_to_left
 from ropewalk.views.findings import findings
-from ropewalk.views.joining import join, right_to_left
 from ropewalk.views.kinds import describe
 from ropewalk.views.labels import explain, visible
 from ropewalk.views.overlays import Overlay
-from ropewalk.views.page.joiner import join as join_modules
+from ropewalk.views.page.bundler import bundle
 from ropewalk.views.page.minify import minify_css
 from ropewalk.views.rows import choose
 from ropewalk.views.scene import ACCEPTS
@@ -97,7 +97,7 @@ def entry(
         "file": trace.dumps().decode(),
         "cells": [
             [c.start, c.end, c.text, label]
-            for c, label in zip(cells, join(labels) if leftward else labels, strict=True)
+            for c, label in zip(cells, join_cursive(labels) if leftward else labels, strict=True)
         ],
         "symbols": explain(labels),
         "leftward": leftward,
@@ -116,14 +116,14 @@ def document(
     allow: str = "",
     head: str = "",
 ) -> str:
-    """The markup with style, script and payload inside; `module` is the script's entry, see `joiner.join`.
+    """The markup with style, script and payload inside; `module` is the script's entry, see `bundler.bundle`.
 
     policy: the content security policy, to which the hashes of style and script are added; allow: more
     sources for scripts in it; head: more elements for the document's head, trusted markup.
     """
     home = files(__name__)
     style = minify_css(home.joinpath("style.css").read_text("utf-8"))
-    script = f"(() => {{\n{join_modules(module)}}})();\n"
+    script = f"(() => {{\n{bundle(module)}}})();\n"
     data = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character, code in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
         data = data.replace(character, code)

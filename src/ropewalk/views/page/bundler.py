@@ -18,7 +18,7 @@ _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) ([\w$]+))"
 
 
 @cache
-def join(entry: str) -> str:
+def bundle(entry: str) -> str:
     """The script for the module `entry`, a path such as "views/page/page.js" inside the package ropewalk."""
     done: dict[str, set[str]] = {}
     parts: list[str] = []

@@ -18,7 +18,7 @@ _RIGHT_TO_LEFT = regex.compile(r"[\p{Bidi_Class=R}\p{Bidi_Class=AL}]")
 _LEFT_TO_RIGHT = regex.compile(r"\p{Bidi_Class=L}")
 
 
-def join(labels: Sequence[str]) -> list[str]:
+def join_cursive(labels: Sequence[str]) -> list[str]:
     """The labels with a joiner at every side where it meets a neighbor that joins."""
     joined = list(labels)
     for place, (before, after) in enumerate(pairwise(labels)):

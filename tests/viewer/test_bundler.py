@@ -1,10 +1,10 @@
-"""The page's modules: joined in the order of their imports, each in a scope of its own."""
+"""The page's modules: bundled in the order of their imports, each in a scope of its own."""
 
 from collections.abc import Callable
 
 import pytest
 
-from ropewalk.views.page import joiner
+from ropewalk.views.page import bundler
 from ropewalk.views.page.minify import minify_css, minify_js
 
 Files = Callable[[dict[str, str]], None]
@@ -16,11 +16,11 @@ def package(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Files:
         for name, source in sources.items():
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(source)
-        monkeypatch.setattr(joiner, "files", lambda _: tmp_path)
-        joiner.join.cache_clear()
+        monkeypatch.setattr(bundler, "files", lambda _: tmp_path)
+        bundler.bundle.cache_clear()
 
     yield put
-    joiner.join.cache_clear()
+    bundler.bundle.cache_clear()
 
 
 def test_modules_come_after_what_they_import(package: Files) -> None:
@@ -28,7 +28,7 @@ def test_modules_come_after_what_they_import(package: Files) -> None:
         "a/main.js": 'import { two } from "../b/low.js";\n// a comment\n  two();\n',
         "b/low.js": "const own = 1;\nexport function two() {\n  return own;\n}\n",
     })  # fmt: skip
-    script = joiner.join("a/main.js")
+    script = bundler.bundle("a/main.js")
     assert script.index("$.b_low=") < script.index("$.a_main=")
     assert "const{two}=$.b_low;" in script and "return{two};" in script
     assert "export" not in script and "comment" not in script
@@ -50,7 +50,7 @@ def test_modules_come_after_what_they_import(package: Files) -> None:
 def test_what_cannot_be_joined_is_refused(package: Files, sources: dict[str, str], wrong: str) -> None:
     package(sources)
     with pytest.raises(ValueError, match=wrong):
-        joiner.join("a.js")
+        bundler.bundle("a.js")
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_what_cannot_be_joined_is_refused(package: Files, sources: dict[str, str
     ],
 )
 def test_the_pages_own_modules_are_joined(entry: str) -> None:
-    assert joiner._key(entry) in joiner.join(entry)
+    assert bundler._key(entry) in bundler.bundle(entry)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import regex
 
 from ropewalk.views import fonts
-from ropewalk.views.joining import join, right_to_left
+from ropewalk.views.cursive import join_cursive, right_to_left
 from ropewalk.views.labels import UNSHOWABLE, visible
 
 CLOSEST = 0.55
@@ -19,7 +19,7 @@ MARK = regex.compile(r"[␣⏎⇥◆�]")
 
 
 @dataclass(frozen=True)
-class Ink:
+class CellLabels:
     """C labels in order, their widths in ems, which of them are code point boxes; the font families, the
     characters that none of them has, and whether the text runs right to left."""
 
@@ -35,12 +35,12 @@ class Ink:
         return "".join(UNSHOWABLE if character in self.missing else character for character in text)
 
 
-def prepare(texts: Sequence[str], text: str, extra: str = "") -> Ink:
+def prepare(texts: Sequence[str], text: str, extra: str = "") -> CellLabels:
     """Labels and fonts for cells with these texts, taken from `text`; `extra` is further text to find fonts for."""
     found = fonts.for_text("".join(map(visible, texts)) + extra)
     leftward = right_to_left(text)
     shown = [visible(piece) for piece in texts]
-    labels = join(shown) if leftward else shown
+    labels = join_cursive(shown) if leftward else shown
     boxes = [_number(label, found.missing) for label in labels]
     labels = [box or label for box, label in zip(boxes, labels, strict=True)]
     measured: dict[str, float] = {}
@@ -48,7 +48,7 @@ def prepare(texts: Sequence[str], text: str, extra: str = "") -> Ink:
         if label not in measured:
             measured[label] = 1.0 if "\n" in label else ems(label, found.families)
     widths = tuple(measured[label] for label in labels)
-    return Ink(tuple(labels), widths, tuple(box is not None for box in boxes), *found, leftward)
+    return CellLabels(tuple(labels), widths, tuple(box is not None for box in boxes), *found, leftward)
 
 
 def legible(across: np.ndarray, widths: np.ndarray) -> np.ndarray:
