@@ -1,4 +1,4 @@
-"""The example pages: `ropewalk show --html`, `ropewalk export-site` and a film of docs/film, made once.
+"""The example pages: `ropewalk show --html`, `ropewalk export-site`, the probe of docs/probe and a film of docs/film, made once.
 
 They are made again when the bundled models or the views change. Each command runs in a process of its own.
 """
@@ -23,7 +23,9 @@ SENTENCES = {
 
 
 FILM = Path(__file__).parents[1] / "film"
-"""Traces of one sentence on the way of the flagship's training, one for each checkpoint."""
+"""Traces of one sentence during a training run of the flagship's shape, one for each checkpoint."""
+PROBE = Path(__file__).parents[1] / "probe"
+"""The probe of SmolLM2 on two sentences of docs/results/real-models/smollm2.md: `ropewalk show TEXT --model FOLDER --json`."""
 
 
 def ropewalk(folder: Path, *arguments: str) -> None:
@@ -38,7 +40,7 @@ def version() -> str:
     """Changes whenever a bundled model, a view or this file does."""
     package = Path(__file__).parents[2] / "src" / "ropewalk"
     digest = hashlib.sha256()
-    homes = [package / "native" / "pretrained", package / "views", FILM]
+    homes = [package / "native" / "pretrained", package / "views", FILM, PROBE]
     files = [*(path for home in homes for path in home.rglob("*")), Path(__file__)]
     for path in sorted(path for path in files if path.is_file() and path.suffix != ".pyc"):
         digest.update(path.read_bytes())
@@ -56,6 +58,8 @@ def write_all(extra: Path) -> None:
         ropewalk(folder, "show", text, "--html", f"{name}.html", "--json", f"{name}.json", "--quiet")
     frames = sorted(FILM.glob("*.json.gz"))
     write_film([Trace.load(path) for path in frames], folder / "film.html")
+    for path in sorted(PROBE.glob("*.json")):
+        ropewalk(folder, "page", str(path), "--out", f"probe-{path.stem}.html")
     shutil.rmtree(extra / "live", ignore_errors=True)
     if importlib.util.find_spec("onnx") and importlib.util.find_spec("onnxscript"):
         try:
