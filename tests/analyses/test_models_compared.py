@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ropewalk.analyses import neutrality as neutral
+from ropewalk.analyses import statistics
 from ropewalk.analyses.agreement import agreement
 from ropewalk.analyses.extrapolation import extrapolation
 from ropewalk.analyses.knockout import knockout
@@ -94,14 +95,15 @@ def _unrelated(stream: np.random.Generator, seeds: int, heads: int, layers: int 
 
 
 @pytest.mark.parametrize("heads", [1, 4])
-def test_depth_alone_decides_nothing_about_attended_distance(heads):
+def test_depth_alone_decides_nothing_about_attended_distance(heads, monkeypatch):
+    monkeypatch.setattr(statistics, "PERMUTATIONS", 499)
     stream = np.random.default_rng(heads)
     p = [permutation_p(_unrelated(stream, 3, heads)) for _ in range(40)]
     assert np.mean(np.array(p) < 0.05) <= 0.10  # 5 % expected; the old interval decided in 60 % of such runs
     old = sum(
-        lookback(_unrelated(stream, 3, heads)).primary.estimate.verdict() != "undecided" for _ in range(10)
+        lookback(_unrelated(stream, 3, heads)).primary.estimate.verdict() != "undecided" for _ in range(4)
     )
-    assert old >= 2  # the interval says how well these heads are measured, and must not decide
+    assert old >= 1  # the interval says how well these heads are measured, and must not decide
 
 
 def test_neutrality_answers_two_questions():

@@ -47,7 +47,8 @@ def test_one_segmented_file_is_split_in_halves(ropewalk, model, segmented, tmp_p
     assert "--test" not in content["command"] and content["rows"]
 
 
-def test_bytes_spacing_and_entities_of_several_models(ropewalk, model, tmp_path):
+def test_bytes_spacing_and_entities_of_several_models(ropewalk, model, monkeypatch, tmp_path):
+    monkeypatch.setattr(random_networks, "DRAWS", 4)
     (tmp_path / "text.txt").write_text("The bridge, closed. It was 1987! Yes. " * 8)
     answer = ropewalk("measure", "bytes", model, model)
     assert answer.status == 0 and "Chinese lead" in answer.out and "2 model(s)" in answer.out
