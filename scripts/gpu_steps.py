@@ -171,7 +171,7 @@ def bench(option: dict[str, Any], tiny: bool, out: Path) -> dict[str, Any]:
     import torch
 
     if name := option.get("other"):
-        step, recipe = other_step(name), recipe_of(DEFAULTS, tiny)
+        step, recipe = other_step(name), recipe_of({**DEFAULTS, "parts": 1}, tiny)
     else:
         fast = step_of(option, tiny)
         step, recipe = fast.replay, fast.recipe

@@ -186,6 +186,16 @@ def test_parity_fails_when_accumulation_is_broken(
     assert not result["passed"] and result["gradient"] > 0.05
 
 
+def test_other_peoples_models_are_timed_as_options_are(
+    steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    done = []
+    monkeypatch.setattr(steps, "other_step", lambda name: lambda: done.append(name))
+    name = steps.OTHERS[0]
+    result = steps.bench(steps.option_of(name, True), True, tmp_path)
+    assert set(done) == {name} and result["seconds"] > 0 and result["bytes_per_second"] > 0
+
+
 def test_only_options_whose_parity_holds_are_used(lease, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     figures = lease.Figures(tmp_path)
     assert lease.fastest(figures)["name"] == "the ordinary step"
