@@ -24,6 +24,7 @@ from results_tables import (
     checkpoints,
     code,
     curve,
+    curve_entries,
     entities,
     find,
     forgetting,
@@ -77,7 +78,7 @@ def sentences(made: Measured) -> list[str]:
     return [
         f"What works: increments move away from 1 when training runs for enough optimizer steps. After {max(made.flagship):,} steps "
         f"({amount(max(made.flagship))}) the flagship's layer 0 spaces {_space(made)} (published: 6.1 times); layers 4 and 5, which "
-        f"vary most, have a standard deviation of {_variation('L4')} and {_variation('L5')} times their mean.",
+        f"vary most, have a standard deviation of {_variation(made, 'L4')} and {_variation(made, 'L5')} times their mean.",
         *_worth(made.study, made.last["knockout"]["knockout"]),
         *_known(made.last, made.flagship),
         *_asked(
@@ -98,10 +99,10 @@ def _space(made: Measured) -> str:
     return f"a space {space / letter:.1f} times as wide as a letter"
 
 
-def _variation(row: str) -> str:
+def _variation(made: Measured, row: str) -> str:
     """The standard deviation of a row's increments over their mean, at the end of the flagship's training."""
-    with (FOLDER / "flagship" / "curve.csv").open(encoding="utf-8") as file:
-        last = [entry for entry in csv.DictReader(file) if entry["row"] == row][-1]
+    entries = curve_entries(made.folder / "flagship" / "curve.csv")
+    last = [entry for entry in entries if entry["row"] == row][-1]
     return f"{float(last['std']) / float(last['mean']):.2f}"
 
 

@@ -32,6 +32,7 @@ class Measured:
     flagship: Checkpoints
     cpu: Checkpoints
     header: dict[str, Any]
+    folder: Path
 
     @property
     def last(self) -> dict[str, dict[str, Result]]:
@@ -44,7 +45,8 @@ def read(folder: Path) -> Measured:
     study: dict[str, dict[str, Result]] = {}
     for table in report.pop("tables"):
         study.setdefault(table["id"], {})[table["name"]] = Result.from_json(table)
-    return Measured(study, _checkpoints(folder / "flagship"), _checkpoints(folder / "flagship-cpu"), report)
+    flagship, cpu = (_checkpoints(folder / name) for name in ("flagship", "flagship-cpu"))
+    return Measured(study, flagship, cpu, report, folder)
 
 
 def _checkpoints(folder: Path) -> Checkpoints:
@@ -382,10 +384,15 @@ def knockouts(made: Measured) -> str:
     return "\n\n".join(parts)
 
 
+def curve_entries(path: Path) -> list[dict[str, str]]:
+    """The lines of a curve: step, row, mean and standard deviation of its increments."""
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def curve(path: Path) -> str:
     """Increments against steps: mean, and standard deviation within rows."""
-    with path.open(encoding="utf-8") as file:
-        entries = list(csv.DictReader(file))
+    entries = curve_entries(path)
     rows = list(dict.fromkeys(entry["row"] for entry in entries))
     steps = list(dict.fromkeys(entry["step"] for entry in entries))
     known = {(entry["step"], entry["row"]): entry for entry in entries}
